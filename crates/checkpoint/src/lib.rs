@@ -1,0 +1,1 @@
+//! Bytes on disk, made into names, shapes and numbers.

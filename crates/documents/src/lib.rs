@@ -1,0 +1,1 @@
+//! Files people have, made into pages, blocks and passages.

@@ -1,0 +1,1 @@
+//! Sequences, made into batches, made into tokens.

@@ -1,0 +1,1 @@
+//! Which models are on disk, in memory and in use.

@@ -1,0 +1,1 @@
+//! Architectures: a configuration and weights, made into a function.

@@ -1,0 +1,1 @@
+//! Tiny models, scripted worlds and tolerances, for tests only.
