@@ -1,1 +1,25 @@
 //! Numbers in, numbers out.
+//!
+//! A [`Tensor`] on a [`Device`] and the operations a network is made of. This crate knows no file,
+//! no token, no model and no request. Each operation is one folder under [`ops`]: its contract,
+//! its plain reference, its fast ways to the same answer, its tests.
+//!
+//! Operations are infallible inside a forward pass: weights were checked against the configuration
+//! when they were loaded, so a mismatch afterwards is a bug of ours and panics where it was made.
+
+pub mod cpu;
+mod device;
+mod dtype;
+mod error;
+mod kv;
+pub mod ops;
+mod quantized;
+mod tensor;
+
+pub use cpu::{CpuOptions, Isa, Precision};
+pub use device::Device;
+pub use dtype::DType;
+pub use error::{Error, Kind, Result};
+pub use kv::{KvCache, KvLayer, Span};
+pub use quantized::{QuantizationMode, QuantizedTensor};
+pub use tensor::Tensor;

@@ -1,0 +1,97 @@
+//! The portable backend: our own kernels on the machine's cores.
+
+mod buffer;
+mod isa;
+mod pages;
+mod pool;
+mod shared;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use buffer::Buffer;
+pub use isa::Isa;
+pub(crate) use pages::Pages;
+pub(crate) use pool::Pool;
+pub(crate) use shared::SharedMut;
+
+use crate::{Error, Result};
+
+/// How products of activations and quantized weights are computed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Precision {
+    /// Activations stay `f32` throughout: what a reference is compared with.
+    Exact,
+    /// Activations are rounded to 8 bits for each group before they meet quantized weights.
+    #[default]
+    Fast,
+}
+
+/// What the CPU backend is opened with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuOptions {
+    /// Threads that compute, the caller's included; all usable cores if absent.
+    pub threads: Option<usize>,
+    /// The instruction set; the best of the machine if absent.
+    pub isa: Option<Isa>,
+    /// How quantized products are computed.
+    pub precision: Precision,
+}
+
+/// An open CPU backend: threads, an instruction set, a store of buffers to use again.
+pub struct Cpu {
+    isa: Isa,
+    precision: Precision,
+    pool: Pool,
+    recycler: buffer::Recycler,
+}
+
+impl Cpu {
+    pub(crate) fn open(options: CpuOptions) -> Result<Arc<Self>> {
+        let isa = options.isa.unwrap_or_else(Isa::best);
+        if !isa.is_available() {
+            return Err(Error::NoSuchIsa { isa });
+        }
+        let threads = match options.threads {
+            Some(threads) => threads,
+            None => std::thread::available_parallelism().map_or(1, usize::from).min(Pool::MOST),
+        };
+        let pool = Pool::start(threads)?;
+        let (precision, recycler) = (options.precision, buffer::Recycler::default());
+        Ok(Arc::new(Self { isa, precision, pool, recycler }))
+    }
+
+    /// The instruction set its kernels use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// How quantized products are computed.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// How many threads compute.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// A buffer of `len` numbers whose content is arbitrary.
+    pub(crate) fn buffer(self: &Arc<Self>, len: usize) -> Buffer {
+        Buffer::take(self, len)
+    }
+}
+
+impl fmt::Debug for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cpu")
+            .field("isa", &self.isa)
+            .field("precision", &self.precision)
+            .field("threads", &self.threads())
+            .finish_non_exhaustive()
+    }
+}

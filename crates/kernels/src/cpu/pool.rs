@@ -1,0 +1,318 @@
+//! Threads that wait for small jobs.
+//!
+//! A decode step opens a hundred parallel regions of a few microseconds each, so starting one must
+//! cost less than a system call: workers look for work for a little while before they sleep.
+//! Tasks are handed out one at a time from one counter, so a thread that the operating system has
+//! put aside holds up at most the one task it has taken.
+#![expect(unsafe_code, reason = "a job lends its closure to other threads while it runs")]
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{Builder, JoinHandle};
+use std::{hint, thread};
+
+use super::SharedMut;
+use crate::{Error, Result};
+
+/// How often a worker looks for work before it sleeps: some tens of microseconds.
+const SPINS: u32 = 4_000;
+
+/// How often the caller looks for the end of a job before it lets another thread run.
+const PATIENCE: u32 = 20_000;
+
+/// Numbers of elementwise work that are worth a task of their own.
+const GRAIN: usize = 16 * 1024;
+
+/// The calling thread and its workers.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// One job at a time; whoever comes second computes alone.
+    busy: Mutex<()>,
+}
+
+struct Shared {
+    /// Tasks of the current job that nobody has taken. A taken task keeps its job alive, so
+    /// whoever lowers this from above zero may read `job` until it has counted itself out of
+    /// `unfinished`.
+    untaken: AtomicUsize,
+    /// Tasks of the current job that have not ended.
+    unfinished: AtomicUsize,
+    job: UnsafeCell<Job>,
+    /// The first panic of the current job.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    sleepers: AtomicUsize,
+    closing: AtomicBool,
+    bed: Mutex<()>,
+    bell: Condvar,
+}
+
+type Job = Option<*const (dyn Fn(usize) + Sync)>;
+
+// SAFETY: `job` is written only by the holder of `Pool::busy` while no task is untaken or
+// unfinished, and read only by threads that hold a task of it.
+unsafe impl Sync for Shared {}
+// SAFETY: as above; the pointer is to a closure that is `Sync`.
+unsafe impl Send for Shared {}
+
+impl Pool {
+    /// The most threads there can be.
+    pub(crate) const MOST: usize = 1024;
+
+    /// Starts `threads - 1` workers; the caller is the last thread.
+    pub(crate) fn start(threads: usize) -> Result<Self> {
+        if threads == 0 || threads > Self::MOST {
+            return Err(Error::Threads { threads, most: Self::MOST });
+        }
+        let shared = Arc::new(Shared {
+            untaken: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+            job: UnsafeCell::new(None),
+            panic: Mutex::new(None),
+            sleepers: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            bed: Mutex::new(()),
+            bell: Condvar::new(),
+        });
+        let mut pool = Self { shared, workers: Vec::new(), busy: Mutex::new(()) };
+        for number in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let spawned =
+                Builder::new().name(format!("kernels-{number}")).spawn(move || shared.work());
+            match spawned {
+                Ok(worker) => pool.workers.push(worker),
+                Err(_) => return Err(Error::Spawn { started: number, wanted: threads }),
+            }
+        }
+        Ok(pool)
+    }
+
+    /// How many threads compute.
+    pub(crate) fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Calls `task` with each number below `tasks`, on any thread, in any order, and returns when
+    /// all calls have.
+    ///
+    /// # Panics
+    ///
+    /// If a call panics, with what it panicked with.
+    pub(crate) fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        let alone = tasks <= 1 || self.workers.is_empty();
+        let Some(_lock) = (if alone { None } else { self.claim() }) else {
+            (0..tasks).for_each(task);
+            return;
+        };
+        let shared = &*self.shared;
+        let task: &(dyn Fn(usize) + Sync) = &task;
+        // SAFETY: only the lifetime is changed; `finish` returns when no thread can call it.
+        let task: *const (dyn Fn(usize) + Sync + 'static) = unsafe { std::mem::transmute(task) };
+        // SAFETY: we hold `busy`, and no task of an earlier job is left.
+        unsafe { *shared.job.get() = Some(task) };
+        shared.unfinished.store(tasks, Ordering::Relaxed);
+        shared.untaken.store(tasks, Ordering::SeqCst);
+        if shared.sleepers.load(Ordering::SeqCst) > 0 {
+            drop(shared.lock_bed());
+            shared.bell.notify_all();
+        }
+        while shared.work_once() {}
+        let mut looks = 0;
+        while shared.unfinished.load(Ordering::Acquire) > 0 {
+            looks += 1;
+            if looks < PATIENCE {
+                hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+        let panic = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+    }
+
+    /// The right to run a job on the workers, unless somebody has it.
+    fn claim(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.busy.try_lock() {
+            Ok(lock) => Some(lock),
+            // A job that panicked has ended all the same.
+            Err(TryLockError::Poisoned(lock)) => Some(lock.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Cuts `0..total` into pieces of `grain` and calls `task` with each.
+    pub(crate) fn run_ranges(
+        &self,
+        total: usize,
+        grain: usize,
+        task: impl Fn(Range<usize>) + Sync,
+    ) {
+        let grain = grain.max(1);
+        self.run(total.div_ceil(grain), |i| task(i * grain..((i + 1) * grain).min(total)));
+    }
+
+    /// Cuts `out`, rows of `width`, into pieces of about `GRAIN` numbers, and calls `task` with
+    /// the numbers of its rows and the rows to write.
+    pub(crate) fn run_rows(
+        &self,
+        out: &mut [f32],
+        width: usize,
+        task: impl Fn(Range<usize>, &mut [f32]) + Sync,
+    ) {
+        let width = width.max(1);
+        let rows = out.len() / width;
+        let parts = SharedMut::new(out);
+        self.run_ranges(rows, GRAIN.div_ceil(width), |rows| {
+            // SAFETY: the ranges of rows are disjoint.
+            task(rows.clone(), unsafe { parts.part(rows.start * width..rows.end * width) });
+        });
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        drop(self.shared.lock_bed());
+        self.shared.bell.notify_all();
+        for worker in self.workers.drain(..) {
+            // A worker catches the panics of its tasks, so it has none of its own to report.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock_bed(&self) -> MutexGuard<'_, ()> {
+        self.bed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker's life.
+    fn work(&self) {
+        loop {
+            let mut spins = 0;
+            while spins < SPINS {
+                if self.work_once() {
+                    spins = 0;
+                } else {
+                    spins += 1;
+                    hint::spin_loop();
+                }
+            }
+            let mut bed = self.lock_bed();
+            self.sleepers.fetch_add(1, Ordering::SeqCst);
+            while self.untaken.load(Ordering::SeqCst) == 0 && !self.closing.load(Ordering::SeqCst) {
+                bed = self.bell.wait(bed).unwrap_or_else(PoisonError::into_inner);
+            }
+            self.sleepers.fetch_sub(1, Ordering::SeqCst);
+            if self.closing.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+
+    /// Takes a task and performs it; false if there is none.
+    fn work_once(&self) -> bool {
+        let mut untaken = self.untaken.load(Ordering::Relaxed);
+        while untaken > 0 {
+            let taken = self.untaken.compare_exchange_weak(
+                untaken,
+                untaken - 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            );
+            match taken {
+                Ok(_) => {
+                    self.perform(untaken - 1);
+                    return true;
+                }
+                Err(now) => untaken = now,
+            }
+        }
+        false
+    }
+
+    fn perform(&self, index: usize) {
+        // SAFETY: we hold a task, so the job was published before it and stays until we are done.
+        let job = unsafe { *self.job.get() };
+        if let Some(job) = job {
+            // SAFETY: `run` does not return, and so keeps the closure, while a task is unfinished.
+            let job = unsafe { &*job };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(index))) {
+                let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert(panic);
+            }
+        }
+        self.unfinished.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once() {
+        for threads in [1, 2, 5] {
+            let pool = Pool::start(threads).unwrap();
+            for tasks in [0, 1, 2, 3, 100] {
+                for _ in 0..50 {
+                    let counts: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+                    pool.run(tasks, |i| {
+                        counts[i].fetch_add(1, Ordering::Relaxed);
+                    });
+                    assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sleeping_workers_wake() {
+        let pool = Pool::start(3).unwrap();
+        for _ in 0..3 {
+            thread::sleep(std::time::Duration::from_millis(5));
+            let sum = AtomicUsize::new(0);
+            pool.run(64, |i| {
+                sum.fetch_add(i, Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), 64 * 63 / 2);
+        }
+    }
+
+    #[test]
+    fn a_nested_job_runs_alone() {
+        let pool = Pool::start(2).unwrap();
+        let sum = AtomicUsize::new(0);
+        pool.run(4, |_| {
+            pool.run(4, |_| {
+                sum.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        assert_eq!(sum.into_inner(), 16);
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let pool = Pool::start(2).unwrap();
+        let run = || pool.run(8, |i| assert!(i != 5, "five"));
+        let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"five"));
+        let sum = AtomicUsize::new(0);
+        pool.run(8, |_| {
+            sum.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(sum.into_inner(), 8);
+    }
+
+    #[test]
+    fn thread_counts_are_checked() {
+        assert!(Pool::start(0).is_err());
+        assert!(Pool::start(Pool::MOST + 1).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! The keys and values of past tokens, in pages.
+
+use std::ops::Range;
+
+use crate::cpu::Pages;
+use crate::{DType, Device, Tensor};
+
+/// What one layer stores for each token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KvLayer {
+    /// Key/value heads.
+    pub kv_heads: usize,
+    /// The width of a key head.
+    pub key_dim: usize,
+    /// The width of a value head.
+    pub value_dim: usize,
+}
+
+impl KvLayer {
+    /// Elements for each token.
+    pub fn elements(&self) -> usize {
+        self.kv_heads * (self.key_dim + self.value_dim)
+    }
+}
+
+/// The consecutive rows of a packed batch that belong to one sequence.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Span {
+    /// Which rows of the batch.
+    pub rows: Range<usize>,
+    /// The position in its sequence of the first of them.
+    pub start: usize,
+    /// The pages of the sequence: position `p` is in slot `p % page_size` of page
+    /// `pages[p / page_size]`. A page that a sliding window has left behind may be
+    /// [`Span::GONE`].
+    pub pages: Vec<u32>,
+}
+
+impl Span {
+    /// Stands for a page that was given back because no later token looks at it.
+    pub const GONE: u32 = u32::MAX;
+
+    /// One past the position of the last row.
+    pub fn end(&self) -> usize {
+        self.start + self.rows.len()
+    }
+}
+
+/// Pages of keys and values for every layer of a network, on a device.
+///
+/// Who owns which page is decided elsewhere; this is only memory. It is committed as pages are
+/// first written, in slabs, so a large `pages` costs nothing until it is used.
+#[derive(Debug)]
+pub struct KvCache {
+    pages: Pages,
+}
+
+impl KvCache {
+    /// Room for `pages` pages of `page_size` tokens, stored as `F32` or `F16`.
+    ///
+    /// # Panics
+    ///
+    /// If `dtype` is another type, or an extent is zero.
+    #[track_caller]
+    pub fn new(
+        device: &Device,
+        layers: &[KvLayer],
+        page_size: usize,
+        pages: usize,
+        dtype: DType,
+    ) -> Self {
+        let Device::Cpu(_) = device;
+        Self { pages: Pages::new(layers, page_size, pages, dtype) }
+    }
+
+    /// Tokens in a page.
+    pub fn page_size(&self) -> usize {
+        self.pages.page_size()
+    }
+
+    /// How many pages there may be.
+    pub fn pages(&self) -> usize {
+        self.pages.capacity()
+    }
+
+    /// The bytes of one page over all layers.
+    pub fn page_bytes(&self) -> usize {
+        self.pages.page_bytes()
+    }
+
+    /// Stores keys `k: [rows, kv_heads, key_dim]` and values `v: [rows, kv_heads, value_dim]` of
+    /// `layer` at the positions that `spans` give to the rows.
+    ///
+    /// # Panics
+    ///
+    /// If a shape does not fit the layer, or a position has no page.
+    #[track_caller]
+    pub fn append(&mut self, layer: usize, k: &Tensor, v: &Tensor, spans: &[Span]) {
+        self.pages.append(layer, k, v, spans);
+    }
+
+    /// The keys and values of `layer` at positions `0..end`, as `f32`:
+    /// `[end, kv_heads, key_dim]` and `[end, kv_heads, value_dim]`; zeros for pages that are
+    /// [gone](Span::GONE). Slow; for references and tests.
+    #[track_caller]
+    pub fn read(&self, layer: usize, pages: &[u32], end: usize) -> (Vec<f32>, Vec<f32>) {
+        self.pages.read(layer, pages, end)
+    }
+
+    pub(crate) fn cpu_pages(&self) -> &Pages {
+        &self.pages
+    }
+}

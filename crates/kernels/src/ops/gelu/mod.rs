@@ -1,0 +1,38 @@
+//! `y = x * Phi(x)`, elementwise, with `Phi` the distribution function of the standard normal.
+//!
+//! Source: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016), which also gives the form
+//! with a hyperbolic tangent that some checkpoints were trained with.
+
+mod cpu;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use crate::Tensor;
+
+/// Which form a checkpoint was trained with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gelu {
+    /// `x/2 * (1 + erf(x / sqrt(2)))`.
+    Erf,
+    /// `x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))`.
+    Tanh,
+}
+
+impl Gelu {
+    fn apply(self, x: f32) -> f32 {
+        match self {
+            Self::Erf => 0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
+            Self::Tanh => {
+                let root = (2.0 / std::f32::consts::PI).sqrt();
+                0.5 * x * (1.0 + (root * (x + 0.044715 * x * x * x)).tanh())
+            }
+        }
+    }
+}
+
+/// Weighs each element by the probability that a normal variable is below it.
+#[track_caller]
+pub fn gelu(x: &Tensor, form: Gelu) -> Tensor {
+    cpu::gelu(x, form)
+}

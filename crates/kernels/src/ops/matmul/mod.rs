@@ -1,0 +1,30 @@
+//! `y = x w^T`: the product a linear layer wants, with a dense weight.
+//!
+//! | operand | shape     | element type    |
+//! | ------- | --------- | --------------- |
+//! | `x`     | `[m, k]`  | `F32`           |
+//! | `w`     | `[n, k]`  | any float       |
+//! | `y`     | `[m, n]`  | `F32`           |
+//!
+//! Sums are taken in `f32`.
+
+mod cpu;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use crate::Tensor;
+
+/// Multiplies the rows of `x` with the transpose of the mapped weight `w`.
+///
+/// # Panics
+///
+/// If the inner extents differ.
+#[track_caller]
+pub fn matmul(x: &Tensor, w: &Tensor) -> Tensor {
+    let (&[_, k], &[_, inner]) = (x.shape(), w.shape()) else {
+        panic!("matmul: shapes {:?} and {:?}", x.shape(), w.shape())
+    };
+    assert_eq!(k, inner, "matmul: inner extents");
+    cpu::matmul(x, w)
+}

@@ -1,0 +1,34 @@
+//! One folder per operation.
+//!
+//! `mod.rs` is the contract (equation, shapes, panics), `reference.rs` the definition with no
+//! thought for speed, `cpu.rs` the fast way to the same answer, `tests.rs` what compares the two
+//! on every instruction set of the machine. Operations carry the names MLX gives them.
+
+#[cfg(test)]
+mod conformance;
+
+mod add;
+mod gelu;
+mod layer_norm;
+mod matmul;
+mod paged_attention;
+mod quantized_matmul;
+mod quantized_take;
+mod rms_norm;
+mod rope;
+mod scaled_dot_product_attention;
+mod swiglu;
+mod take;
+
+pub use add::add;
+pub use gelu::{Gelu, gelu};
+pub use layer_norm::layer_norm;
+pub use matmul::matmul;
+pub use paged_attention::{PagedAttention, paged_attention};
+pub use quantized_matmul::quantized_matmul;
+pub use quantized_take::quantized_take;
+pub use rms_norm::rms_norm;
+pub use rope::{Rope, rope};
+pub use scaled_dot_product_attention::{Mask, scaled_dot_product_attention};
+pub use swiglu::swiglu;
+pub use take::take;

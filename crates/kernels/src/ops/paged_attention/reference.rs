@@ -1,0 +1,47 @@
+//! The definition, summed in `f64`.
+#![cfg(test)]
+
+use super::PagedAttention;
+use crate::{KvCache, Span, Tensor};
+
+pub(super) fn paged_attention(
+    q: &Tensor,
+    cache: &KvCache,
+    spans: &[Span],
+    how: PagedAttention,
+) -> Tensor {
+    let &[rows, heads, d] = q.shape() else { panic!("shape") };
+    let layer = cache.cpu_pages().layer(how.layer);
+    let (kv_heads, dv) = (layer.kv_heads, layer.value_dim);
+    let queries = q.to_vec();
+    let mut out = vec![0.0; rows * heads * dv];
+    for span in spans {
+        let (keys, values) = cache.read(how.layer, &span.pages, span.end());
+        for (i, row) in span.rows.clone().enumerate() {
+            let visible = how.visible(span.start + i);
+            for head in 0..heads {
+                let query = &queries[(row * heads + head) * d..][..d];
+                let kv_head = head / (heads / kv_heads);
+                let scores: Vec<f64> = visible
+                    .clone()
+                    .map(|j| {
+                        let key = &keys[(j * kv_heads + kv_head) * d..][..d];
+                        let products =
+                            query.iter().zip(key).map(|(&a, &b)| f64::from(a) * f64::from(b));
+                        products.sum::<f64>() * f64::from(how.scale)
+                    })
+                    .collect();
+                let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum = scores.iter().map(|s| (s - max).exp()).sum::<f64>();
+                for i in 0..dv {
+                    let terms = visible.clone().zip(&scores).map(|(j, score)| {
+                        let value = values[(j * kv_heads + kv_head) * dv + i];
+                        (score - max).exp() / sum * f64::from(value)
+                    });
+                    out[(row * heads + head) * dv + i] = terms.sum::<f64>() as f32;
+                }
+            }
+        }
+    }
+    q.device().tensor(&[rows, heads * dv], out)
+}

@@ -1,0 +1,21 @@
+//! `y = silu(gate) * up`, elementwise, with `silu(x) = x / (1 + exp(-x))`.
+//!
+//! All operands have one shape. Source: Shazeer, "GLU Variants Improve Transformer" (2020).
+
+mod cpu;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use crate::Tensor;
+
+/// Multiplies `up` by the sigmoid-weighted `gate`.
+///
+/// # Panics
+///
+/// If the shapes differ.
+#[track_caller]
+pub fn swiglu(gate: &Tensor, up: &Tensor) -> Tensor {
+    assert_eq!(gate.shape(), up.shape(), "swiglu: shapes");
+    cpu::swiglu(gate, up)
+}

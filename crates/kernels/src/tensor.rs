@@ -1,0 +1,141 @@
+//! A dense, row-major array on a device.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::cpu::{Buffer, Cpu};
+use crate::device::to_f32;
+use crate::{DType, Device};
+
+/// A shape, an element type and storage on a device. Immutable, and cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    shape: Box<[usize]>,
+    dtype: DType,
+    storage: Storage,
+}
+
+/// Where the elements are.
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    /// Activations: `f32` in memory of ours, recycled when the last tensor over it is dropped.
+    Owned(Arc<Buffer>),
+    /// Weights: little-endian bytes in memory that someone else owns, of no particular alignment.
+    Mapped(Arc<Cpu>, Bytes),
+}
+
+impl Storage {
+    pub(crate) fn owned(cpu: &Arc<Cpu>, data: Vec<f32>) -> Self {
+        Self::Owned(Arc::new(Buffer::adopt(cpu, data)))
+    }
+
+    pub(crate) fn mapped(cpu: &Arc<Cpu>, bytes: Bytes) -> Self {
+        Self::Mapped(Arc::clone(cpu), bytes)
+    }
+}
+
+impl Tensor {
+    pub(crate) fn from_parts(shape: &[usize], dtype: DType, storage: Storage) -> Self {
+        Self { shape: shape.into(), dtype, storage }
+    }
+
+    /// A tensor over a buffer that a kernel has filled.
+    #[track_caller]
+    pub(crate) fn from_buffer(shape: &[usize], buffer: Buffer) -> Self {
+        assert_eq!(shape.iter().product::<usize>(), buffer.len(), "elements of {shape:?}");
+        Self::from_parts(shape, DType::F32, Storage::Owned(Arc::new(buffer)))
+    }
+
+    /// The extent of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The device the elements are on.
+    pub fn device(&self) -> Device {
+        Device::Cpu(Arc::clone(self.cpu()))
+    }
+
+    /// How many elements there are.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The extent of the last axis; 1 for a scalar.
+    pub fn width(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// How many rows of [`width`](Self::width) elements there are.
+    pub fn rows(&self) -> usize {
+        self.elements().checked_div(self.width()).unwrap_or(0)
+    }
+
+    /// The same elements under another shape.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes do not hold equally many elements.
+    #[track_caller]
+    #[must_use]
+    pub fn reshape(&self, shape: &[usize]) -> Self {
+        assert_eq!(shape.iter().product::<usize>(), self.elements(), "reshape to {shape:?}");
+        Self { shape: shape.into(), dtype: self.dtype, storage: self.storage.clone() }
+    }
+
+    /// The elements, copied to the host; waits for the device.
+    ///
+    /// # Panics
+    ///
+    /// If the elements are not floats.
+    #[track_caller]
+    pub fn to_vec(&self) -> Vec<f32> {
+        match &self.storage {
+            Storage::Owned(buffer) => buffer.to_vec(),
+            Storage::Mapped(_, bytes) => to_f32(self.dtype, bytes),
+        }
+    }
+
+    /// The elements of an activation on the CPU.
+    ///
+    /// # Panics
+    ///
+    /// If the tensor is a mapped weight.
+    #[track_caller]
+    pub(crate) fn data(&self) -> &[f32] {
+        match &self.storage {
+            Storage::Owned(buffer) => buffer,
+            Storage::Mapped(..) => panic!("a mapped {:?} tensor is not an activation", self.dtype),
+        }
+    }
+
+    /// The little-endian bytes of a mapped weight on the CPU.
+    ///
+    /// # Panics
+    ///
+    /// If the tensor is an activation.
+    #[track_caller]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.storage {
+            Storage::Mapped(_, bytes) => bytes,
+            Storage::Owned(_) => panic!("an activation is not a mapped weight"),
+        }
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(crate) fn cpu(&self) -> &Arc<Cpu> {
+        match &self.storage {
+            Storage::Owned(buffer) => buffer.cpu(),
+            Storage::Mapped(cpu, _) => cpu,
+        }
+    }
+}
