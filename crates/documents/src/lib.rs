@@ -1,1 +1,34 @@
 //! Files people have, made into pages, blocks and passages.
+//!
+//! A PDF is parsed in a child process ([`worker`]) or, for files one trusts, in this one
+//! ([`pdf::Reader`]); both answer with a [`layout::PageLayout`] for each page. Everything after
+//! that is a pure function: [`pipeline::read`] makes a [`Document`] of blocks, [`markdown`] and
+//! [`json`] write it. A page without text is offered to a [`World`], which this crate defines and
+//! does not implement.
+//!
+//! All boxes are in PDF points (1/72 inch) with the origin at the top left of the page as it is
+//! shown, that is, after its `/Rotate`.
+
+mod error;
+mod geometry;
+pub mod json;
+pub mod layout;
+mod limits;
+pub mod markdown;
+mod page;
+mod pages;
+pub mod pdf;
+pub mod pipeline;
+mod sniff;
+mod source;
+pub mod worker;
+mod world;
+
+pub use error::{Error, Kind, OpenFailure, PageFailure, ProtocolFault};
+pub use geometry::Rect;
+pub use limits::Limits;
+pub use page::{Block, BlockKind, Cell, Document, Inline, Origin, Page, Table};
+pub use pages::PageSet;
+pub use sniff::FileKind;
+pub use source::Source;
+pub use world::{NoModel, Transcript, Untranscribed, World};

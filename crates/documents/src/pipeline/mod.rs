@@ -1,0 +1,5 @@
+//! Pipelines over a [`World`](crate::World).
+
+mod read;
+
+pub use read::{Outline, Parse, ReadOptions, read};

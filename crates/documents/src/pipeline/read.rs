@@ -1,0 +1,135 @@
+//! A file, made into pages of blocks.
+
+use crate::layout::{self, PageLayout};
+use crate::{Document, Error, Origin, Page, PageFailure, PageSet, Source, Untranscribed, World};
+
+/// What a file says about itself once it is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// How many pages it has.
+    pub pages: u32,
+    /// The title in its metadata.
+    pub title: Option<String>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+}
+
+/// Something that opens files and lays out their pages: [`pdf::Reader`](crate::pdf::Reader) in
+/// this process, [`Worker`](crate::worker::Worker) in a child.
+pub trait Parse {
+    /// Opens a file in place of the one before.
+    ///
+    /// # Errors
+    /// [`Error::Open`], or an error of the worker process.
+    fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, Error>;
+
+    /// Lays out a page of the open file, by its index from 0.
+    ///
+    /// # Errors
+    /// The reason why this page has none. Other pages can still be asked for.
+    fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure>;
+}
+
+/// What to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Which pages.
+    pub pages: PageSet,
+    /// Passwords to try on encrypted files; the empty one is always tried first.
+    pub passwords: Vec<String>,
+}
+
+/// Reads a file: every wanted page is laid out by `parser`, one without text is offered to
+/// `world`, and the whole is made into blocks.
+///
+/// # Errors
+/// When the file cannot be opened or a wanted page does not exist. A page that fails is no error:
+/// it stands in the document as [`Origin::Failed`].
+pub fn read(
+    source: Source,
+    options: &ReadOptions,
+    parser: &mut impl Parse,
+    world: &mut impl World,
+) -> Result<Document, Error> {
+    let name = source.name.clone();
+    let outline = parser.open(source, &options.passwords)?;
+    let numbers = options.pages.numbers(&name, outline.pages)?;
+    let mut layouts = Vec::with_capacity(numbers.len());
+    for &number in &numbers {
+        layouts.push(parser.page(number - 1));
+    }
+    let blocks = layout::structure(&layouts);
+    let mut pages = Vec::with_capacity(numbers.len());
+    for ((number, layout), blocks) in numbers.into_iter().zip(layouts).zip(blocks) {
+        let mut page = match layout {
+            Ok(layout) => Page {
+                number,
+                width: layout.width,
+                height: layout.height,
+                rotation: layout.rotation,
+                origin: origin(&layout),
+                blocks,
+                images: layout.images,
+                warnings: layout.warnings,
+            },
+            Err(failure) => Page {
+                number,
+                width: 0.0,
+                height: 0.0,
+                rotation: 0,
+                origin: Origin::Failed(failure),
+                blocks,
+                images: Vec::new(),
+                warnings: Default::default(),
+            },
+        };
+        transcribe(&name, &mut page, world);
+        pages.push(page);
+    }
+    Ok(Document {
+        name,
+        title: outline.title,
+        encrypted: outline.encrypted,
+        page_count: outline.pages,
+        pages,
+    })
+}
+
+/// Where the text of a parsed page comes from.
+fn origin(page: &PageLayout) -> Origin {
+    if page.visible_glyphs == 0 && page.hidden_glyphs == 0 {
+        if page.images.is_empty() {
+            Origin::Blank
+        } else {
+            Origin::NoText { images: page.images.len(), cover: page.image_cover }
+        }
+    } else if page.hidden_glyphs > page.visible_glyphs {
+        Origin::HiddenText
+    } else {
+        Origin::TextLayer
+    }
+}
+
+/// Offers a page without text to the world.
+fn transcribe(file: &str, page: &mut Page, world: &mut impl World) {
+    if !matches!(page.origin, Origin::NoText { .. }) {
+        return;
+    }
+    let ask = Untranscribed {
+        file,
+        number: page.number,
+        width: page.width,
+        height: page.height,
+        images: &page.images,
+    };
+    match world.transcribe(&ask) {
+        Ok(None) => {}
+        Ok(Some(transcript)) => {
+            page.origin = Origin::Transcript { by: transcript.by, markdown: transcript.markdown };
+        }
+        Err(error) => {
+            let message = error.to_string();
+            page.origin = Origin::Failed(PageFailure::Transcription { message });
+        }
+    }
+}
