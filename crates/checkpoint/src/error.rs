@@ -431,11 +431,12 @@ impl Error {
     /// What sort of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Io { source, .. } => match source.kind() {
-                std::io::ErrorKind::NotFound => Kind::NotFound,
-                std::io::ErrorKind::OutOfMemory => Kind::Overloaded,
-                _ => Kind::Invalid,
-            },
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::OutOfMemory => {
+                Kind::Overloaded
+            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Kind::NotFound
+            }
             Self::FolderMissing { .. }
             | Self::FileMissing { .. }
             | Self::DanglingLink { .. }
@@ -450,7 +451,8 @@ impl Error {
             | Self::UnknownDtype { .. }
             | Self::Module { .. } => Kind::Unsupported,
             Self::TakenTwice { .. } => Kind::Internal,
-            Self::NotAFolder { .. }
+            Self::Io { .. }
+            | Self::NotAFolder { .. }
             | Self::NotRegular { .. }
             | Self::OutsideFolder { .. }
             | Self::TooLarge { .. }

@@ -6,6 +6,10 @@ use crate::{Dtype, Error, Mode, Quantization, RawTensor, Result};
 
 /// The matrix of a linear layer or an embedding.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few hundred live for the moment of loading; a box would only be in the way"
+)]
 pub enum Matrix {
     /// `[rows, columns]` in F32, F16 or BF16.
     Dense(RawTensor),

@@ -106,9 +106,8 @@ fn check_entry(file: &Path, name: &str, raw: RawEntry) -> Result<Entry> {
         return Err(Error::Reversed { path: file.into(), tensor: tensor(), begin, end });
     };
     // Every dimension counts, also beside a zero: a later reshape must not overflow either.
-    let nonzero = raw.shape.0.iter().map(|&size| size.max(1));
-    let bits = nonzero
-        .fold(Some(dtype.bits() as u64), |product: Option<u64>, size| product?.checked_mul(size));
+    let mut sizes = raw.shape.0.iter().map(|&size| size.max(1));
+    let bits = sizes.try_fold(dtype.bits() as u64, |product, size| product.checked_mul(size));
     let shape: Result<Vec<usize>, _> =
         raw.shape.0.iter().map(|&size| usize::try_from(size)).collect();
     let (Some(bits), Ok(shape)) = (bits, shape) else {

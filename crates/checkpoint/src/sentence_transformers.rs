@@ -295,10 +295,9 @@ fn pooling(files: &Files, folder: &str) -> Result<Pooling> {
 
 /// The modes as newer files write them: one name, or several in a list or joined with `+`.
 fn named_modes(value: &Value) -> Option<Vec<PoolingMode>> {
-    let names: Vec<&str> = match value {
-        Value::String(name) => name.split('+').collect(),
-        Value::Array(list) => list.iter().map(Value::as_str).collect::<Option<_>>()?,
-        _ => return None,
+    let names: Vec<&str> = match value.as_str() {
+        Some(names) => names.split('+').collect(),
+        None => value.as_array()?.iter().map(Value::as_str).collect::<Option<_>>()?,
     };
     names
         .into_iter()
