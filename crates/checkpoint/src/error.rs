@@ -209,6 +209,16 @@ pub enum Error {
         /// Bytes by offsets.
         found: u64,
     },
+    /// Elements of 4 or 6 bits that do not fill their last byte.
+    #[error("{}: tensor `{tensor}` of {dtype} does not fill whole bytes", path.display())]
+    PartialByte {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its dtype.
+        dtype: Dtype,
+    },
     /// A tensor that ends before it begins.
     #[error("{}: tensor `{tensor}` begins at {begin} and ends at {end}", path.display())]
     Reversed {
@@ -465,6 +475,7 @@ impl Error {
             | Self::Header { .. }
             | Self::ShapeOverflow { .. }
             | Self::ByteLength { .. }
+            | Self::PartialByte { .. }
             | Self::Reversed { .. }
             | Self::Overlap { .. }
             | Self::Gap { .. }
@@ -531,6 +542,7 @@ impl Error {
             Self::UnknownDtype { .. } => "convert the tensor to F32, F16 or BF16",
             Self::ShapeOverflow { .. }
             | Self::ByteLength { .. }
+            | Self::PartialByte { .. }
             | Self::Reversed { .. }
             | Self::Overlap { .. }
             | Self::Gap { .. } => {

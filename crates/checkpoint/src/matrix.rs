@@ -67,6 +67,10 @@ impl Path<'_> {
         let place = || self.name().to_owned();
         match (self.declared(), self.has("scales")) {
             (Declared::Nothing | Declared::Dense, false) => {
+                if self.peek("weight", |tensor| tensor.dtype)? == Dtype::U32 {
+                    // Packed codes without their scales: say so, rather than that the shape is wrong.
+                    self.peek("scales", |_| ())?;
+                }
                 Ok(Matrix::Dense(self.take("weight", &[rows, columns])?))
             }
             (Declared::Dense, true) => {

@@ -11,7 +11,6 @@ use crate::{Dtype, Error, Result};
 
 /// How codes become numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Mode {
     /// `scale * code + bias`, code unsigned; scales and biases in F32, F16 or BF16.
     Affine,

@@ -118,9 +118,11 @@ fn check_entry(file: &Path, name: &str, raw: RawEntry) -> Result<Entry> {
         });
     };
     let bits = if shape.contains(&0) { 0 } else { bits };
-    let expected = bits.div_ceil(8);
-    // A tensor of 4- or 6-bit elements has to fill its last byte.
-    if expected != found || bits % 8 != 0 {
+    if bits % 8 != 0 {
+        return Err(Error::PartialByte { path: file.into(), tensor: tensor(), dtype });
+    }
+    let expected = bits / 8;
+    if expected != found {
         return Err(Error::ByteLength { path: file.into(), tensor: tensor(), expected, found });
     }
     Ok(Entry { dtype, shape, begin, end })
