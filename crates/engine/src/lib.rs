@@ -1,1 +1,19 @@
 //! Sequences, made into batches, made into tokens.
+//!
+//! The engine speaks tokens and never text. [`Scheduler`] decides and performs nothing;
+//! [`Engine::step`] performs what it decided. No clock, no file, no thread, no `async`: time and
+//! chance come in as values, so everything here can be simulated.
+
+mod cache;
+mod encode;
+mod engine;
+mod request;
+mod sample;
+mod scheduler;
+
+pub use cache::{PagePool, PrefixStats};
+pub use encode::{encode, pack};
+pub use engine::{Engine, EngineOptions};
+pub use request::{Event, Failure, Finish, Id, Refusal, Request};
+pub use sample::{NotANumber, Sampler, Sampling};
+pub use scheduler::{Limits, Scheduler, Slice, Status, Step};

@@ -1,1 +1,25 @@
-//! Architectures: a configuration and weights, made into a function.
+//! Architectures: a configuration and weights, made into a function from tokens to numbers.
+//!
+//! `arch/` holds one file per architecture, named after its `model_type`. [`nn`] holds the layers
+//! they share. `registry` is the only place that lists them all. The whole crate is meant to be
+//! read beside mlx-lm's `models/` by someone who knows nothing else of this project.
+
+mod arch;
+mod batch;
+mod cache;
+mod decoder;
+mod encoder;
+mod error;
+pub mod nn;
+mod pooling;
+mod registry;
+mod scope;
+
+pub use batch::Batch;
+pub use cache::{Cache, LayerCache, Remember};
+pub use decoder::Decoder;
+pub use encoder::Encoder;
+pub use error::{Error, Kind, Result};
+pub use pooling::{Pooling, normalize, pool};
+pub use registry::{Model, Network, architectures, load};
+pub use scope::Scope;

@@ -1,0 +1,209 @@
+//! Which page of the cache belongs to whom: a pure book of accounts.
+//!
+//! A page is free, held by one or more sequences, or kept: full, held by nobody, and remembered by
+//! its tokens and what came before them, so that a later sequence with the same beginning finds
+//! it. Kept pages are given away, longest unused first, when free ones run out.
+
+mod prefix;
+
+use std::collections::BTreeMap;
+
+use prefix::{NodeId, PrefixTree};
+
+/// How often the beginning of a prompt was found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PrefixStats {
+    /// Tokens that were looked for.
+    pub asked: u64,
+    /// Tokens that were found and not computed again.
+    pub found: u64,
+    /// Kept pages that were given away.
+    pub evicted: u64,
+}
+
+/// The pages of one sequence.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct PageTable {
+    /// In order of position; [`kernels::Span::GONE`] for those a window has left behind.
+    pub(crate) pages: Vec<u32>,
+    /// How many of the first pages are remembered by their tokens, and the last of those.
+    remembered: usize,
+    last: NodeId,
+    /// How many of the first pages were given back.
+    left_behind: usize,
+}
+
+/// All pages of a cache.
+#[derive(Debug)]
+pub struct PagePool {
+    page_size: usize,
+    capacity: usize,
+    free: Vec<u32>,
+    /// How many sequences hold each page.
+    holders: Vec<u32>,
+    tree: PrefixTree,
+    /// Kept pages by when they were last held.
+    kept: BTreeMap<u64, u32>,
+    /// When a kept page was last held.
+    kept_since: BTreeMap<u32, u64>,
+    clock: u64,
+    stats: PrefixStats,
+}
+
+impl PagePool {
+    /// A pool of `capacity` free pages of `page_size` tokens.
+    ///
+    /// # Panics
+    ///
+    /// If `page_size` is zero or there are more pages than can be numbered.
+    pub fn new(page_size: usize, capacity: usize) -> Self {
+        assert!(page_size > 0 && capacity < u32::MAX as usize, "{capacity} pages of {page_size}");
+        Self {
+            page_size,
+            capacity,
+            free: (0..capacity as u32).rev().collect(),
+            holders: vec![0; capacity],
+            tree: PrefixTree::default(),
+            kept: BTreeMap::new(),
+            kept_since: BTreeMap::new(),
+            clock: 0,
+            stats: PrefixStats::default(),
+        }
+    }
+
+    /// Tokens in a page.
+    pub fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    /// How many pages there are.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Pages that nobody holds, kept ones included.
+    pub fn available(&self) -> usize {
+        self.free.len() + self.kept.len()
+    }
+
+    /// Pages that are kept for their tokens though nobody holds them.
+    pub fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// How often the beginning of a prompt was found.
+    pub fn stats(&self) -> PrefixStats {
+        self.stats
+    }
+
+    /// The pages that `tokens` needs.
+    pub fn pages_for(&self, tokens: usize) -> usize {
+        tokens.div_ceil(self.page_size)
+    }
+
+    /// Pages that already hold the beginning of `tokens`, now also held by the caller, and how
+    /// many tokens that is. The last token is never among them: somebody must compute its output.
+    pub(crate) fn find(&mut self, tokens: &[u32]) -> (PageTable, usize) {
+        let mut table = PageTable::default();
+        for chunk in tokens[..tokens.len().saturating_sub(1)].chunks_exact(self.page_size) {
+            let Some((node, page)) = self.tree.child(table.last, chunk) else { break };
+            self.hold(page);
+            table.pages.push(page);
+            table.last = node;
+        }
+        table.remembered = table.pages.len();
+        let found = table.pages.len() * self.page_size;
+        self.stats.asked += tokens.len() as u64;
+        self.stats.found += found as u64;
+        (table, found)
+    }
+
+    /// Makes room in `table` for `tokens` tokens in all; false, and nothing changed, if there are
+    /// not enough pages.
+    pub(crate) fn grow(&mut self, table: &mut PageTable, tokens: usize) -> bool {
+        let more = self.pages_for(tokens).saturating_sub(table.pages.len());
+        if more > self.available() {
+            return false;
+        }
+        for _ in 0..more {
+            let Some(page) = self.free.pop().or_else(|| self.evict()) else { return false };
+            self.holders[page as usize] = 1;
+            table.pages.push(page);
+        }
+        true
+    }
+
+    /// Remembers the pages of `table` that `tokens`, which have all been computed, fill.
+    pub(crate) fn remember(&mut self, table: &mut PageTable, tokens: &[u32]) {
+        let full = tokens.len() / self.page_size;
+        while table.remembered < full {
+            let at = table.remembered;
+            let chunk = &tokens[at * self.page_size..][..self.page_size];
+            // Somebody else may have computed the same: theirs stays, ours is just not shared.
+            let page = table.pages[at];
+            table.last = match self.tree.child(table.last, chunk) {
+                Some((node, _)) => node,
+                None => self.tree.insert(table.last, chunk, page),
+            };
+            table.remembered += 1;
+        }
+    }
+
+    /// Gives back the pages of `table` that lie wholly before position `from`.
+    pub(crate) fn leave_behind(&mut self, table: &mut PageTable, from: usize) {
+        // A page that is not remembered yet would be lost to others.
+        let pages = (from / self.page_size).min(table.remembered);
+        for at in table.left_behind..pages {
+            let page = std::mem::replace(&mut table.pages[at], kernels::Span::GONE);
+            self.release_page(page);
+        }
+        table.left_behind = table.left_behind.max(pages);
+    }
+
+    /// Gives back all pages of `table`.
+    pub(crate) fn release(&mut self, table: PageTable) {
+        // The last page first, so that it is given away before those it builds on.
+        for page in table.pages.into_iter().rev().filter(|&page| page != kernels::Span::GONE) {
+            self.release_page(page);
+        }
+    }
+
+    /// Forgets everything: no page is held or kept any more.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { stats: self.stats, ..Self::new(self.page_size, self.capacity) };
+    }
+
+    fn hold(&mut self, page: u32) {
+        self.holders[page as usize] += 1;
+        if let Some(since) = self.kept_since.remove(&page) {
+            self.kept.remove(&since);
+        }
+    }
+
+    fn release_page(&mut self, page: u32) {
+        let holders = &mut self.holders[page as usize];
+        *holders -= 1;
+        if *holders > 0 {
+            return;
+        }
+        if self.tree.has(page) {
+            self.clock += 1;
+            self.kept.insert(self.clock, page);
+            self.kept_since.insert(page, self.clock);
+        } else {
+            self.free.push(page);
+        }
+    }
+
+    /// Takes the kept page that was unused longest.
+    fn evict(&mut self) -> Option<u32> {
+        let (_, page) = self.kept.pop_first()?;
+        self.kept_since.remove(&page);
+        self.tree.remove(page);
+        self.stats.evicted += 1;
+        Some(page)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What goes in and what comes out.
+
+use crate::Sampling;
+
+/// Names a request for as long as it lives.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Id(pub u64);
+
+/// A sequence to continue.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The prompt; never empty.
+    pub prompt: Vec<u32>,
+    /// How many tokens to add at most.
+    pub max_tokens: usize,
+    /// Tokens that end the sequence. The one that does is reported like any other.
+    pub stop: Vec<u32>,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+}
+
+/// Why a request is not taken on at all.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is nothing to continue.
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    /// The caller asked for no tokens.
+    #[error("max_tokens is 0")]
+    NoTokens,
+    /// The network has no such token.
+    #[error("the prompt holds token {token}, but the vocabulary ends at {vocabulary}")]
+    UnknownToken {
+        /// The token.
+        token: u32,
+        /// How many tokens there are.
+        vocabulary: usize,
+    },
+    /// The sequence could outgrow the memory there is for it, or the network's context.
+    #[error(
+        "{prompt} prompt tokens and up to {max_tokens} new ones make {}, but at most {limit} fit",
+        prompt + max_tokens
+    )]
+    TooLong {
+        /// Tokens in the prompt.
+        prompt: usize,
+        /// Tokens to add.
+        max_tokens: usize,
+        /// How many fit.
+        limit: usize,
+    },
+}
+
+/// Something that happened to a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The next token.
+    Token(Id, u32),
+    /// Nothing more will come.
+    Finished(Id, Finish),
+}
+
+/// Why a sequence ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Finish {
+    /// A stop token was sampled.
+    Stop,
+    /// `max_tokens` was reached.
+    Length,
+    /// The caller gave up.
+    Cancelled,
+    /// Something broke.
+    Failed(Failure),
+}
+
+/// What broke.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A logit is no number: the weights are damaged, or overflowed their type.
+    #[error("the network's output at position {position} holds a NaN (token {token})")]
+    NotANumber {
+        /// The position whose output it is.
+        position: usize,
+        /// The first token whose logit is no number.
+        token: u32,
+    },
+    /// A forward pass panicked.
+    #[error("the network failed while computing: {what}")]
+    Panicked {
+        /// What it said.
+        what: String,
+    },
+}

@@ -1,0 +1,296 @@
+//! Which tokens run next: a pure decision, so it can be simulated.
+
+mod sequence;
+
+use std::collections::VecDeque;
+
+use sequence::Sequence;
+
+use crate::cache::{PagePool, PrefixStats};
+use crate::sample::NotANumber;
+use crate::{Event, Failure, Finish, Id, Refusal, Request, Sampling};
+
+/// What a step may hold and a sequence may grow to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Tokens that one forward pass may hold.
+    pub tokens: usize,
+    /// Sequences that may run at once.
+    pub sequences: usize,
+    /// Positions that the network has.
+    pub context: usize,
+    /// Tokens that the network knows.
+    pub vocabulary: usize,
+    /// How far back every layer looks at most, if none looks back to the beginning.
+    pub window: Option<usize>,
+}
+
+/// The tokens of one sequence that the next pass computes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Slice {
+    /// Whose they are.
+    pub id: Id,
+    /// The position of the first.
+    pub start: usize,
+    /// The tokens; at least one.
+    pub tokens: Vec<u32>,
+    /// The pages of the sequence.
+    pub pages: Vec<u32>,
+    /// Whether the last row is to be sampled.
+    pub sample: bool,
+}
+
+/// One forward pass.
+pub type Step = Vec<Slice>;
+
+/// What the scheduler has in hand.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Status {
+    /// Sequences that have not begun, or were put aside.
+    pub waiting: usize,
+    /// Sequences that are being continued.
+    pub running: usize,
+    /// Pages that are held.
+    pub pages_held: usize,
+    /// Pages that are kept for their tokens.
+    pub pages_kept: usize,
+    /// Pages in all.
+    pub pages: usize,
+    /// How often a sequence was put aside for want of pages.
+    pub preemptions: u64,
+    /// How often the beginning of a prompt was found.
+    pub prefix: PrefixStats,
+}
+
+/// Continuous batching with chunked prefill over paged memory.
+///
+/// Sequences that are being continued go first, one token each; prompts fill what is left of the
+/// step, in order of arrival. When pages run out, the newest sequence is put aside and computed
+/// again later: the oldest always advances, so every sequence ends.
+#[derive(Debug)]
+pub struct Scheduler {
+    limits: Limits,
+    pool: PagePool,
+    waiting: VecDeque<Sequence>,
+    /// In order of arrival.
+    running: Vec<Sequence>,
+    arrivals: u64,
+    preemptions: u64,
+}
+
+impl Scheduler {
+    /// An idle scheduler.
+    ///
+    /// # Panics
+    ///
+    /// If a limit is zero.
+    pub fn new(limits: Limits, pool: PagePool) -> Self {
+        assert!(limits.tokens > 0 && limits.sequences > 0, "{limits:?}");
+        let (waiting, running) = (VecDeque::new(), Vec::new());
+        Self { limits, pool, waiting, running, arrivals: 0, preemptions: 0 }
+    }
+
+    /// Queues a request.
+    ///
+    /// # Errors
+    ///
+    /// If it can never be finished.
+    pub fn add(&mut self, id: Id, request: Request) -> Result<(), Refusal> {
+        let (prompt, max_tokens) = (request.prompt.len(), request.max_tokens);
+        let vocabulary = self.limits.vocabulary;
+        if prompt == 0 {
+            return Err(Refusal::EmptyPrompt);
+        }
+        if max_tokens == 0 {
+            return Err(Refusal::NoTokens);
+        }
+        if let Some(&token) = request.prompt.iter().find(|&&token| token as usize >= vocabulary) {
+            return Err(Refusal::UnknownToken { token, vocabulary });
+        }
+        let memory = self.pool.capacity() * self.pool.page_size();
+        let limit = self.limits.context.min(memory);
+        if prompt.saturating_add(max_tokens) > limit {
+            return Err(Refusal::TooLong { prompt, max_tokens, limit });
+        }
+        self.arrivals += 1;
+        self.waiting.push_back(Sequence::new(id, request, self.arrivals));
+        Ok(())
+    }
+
+    /// Forgets a request; `None` if it is already over.
+    pub fn cancel(&mut self, id: Id) -> Option<Event> {
+        let in_queue = self.waiting.iter().position(|sequence| sequence.id == id);
+        let sequence = match in_queue {
+            Some(at) => self.waiting.remove(at),
+            None => {
+                let at = self.running.iter().position(|sequence| sequence.id == id)?;
+                Some(self.running.remove(at))
+            }
+        };
+        self.pool.release(sequence?.table);
+        Some(Event::Finished(id, Finish::Cancelled))
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// What is in hand.
+    pub fn status(&self) -> Status {
+        Status {
+            waiting: self.waiting.len(),
+            running: self.running.len(),
+            pages_held: self.pool.capacity() - self.pool.available(),
+            pages_kept: self.pool.kept(),
+            pages: self.pool.capacity(),
+            preemptions: self.preemptions,
+            prefix: self.pool.stats(),
+        }
+    }
+
+    /// The tokens so far and the sampling of a running sequence.
+    pub(crate) fn sequence(&self, id: Id) -> Option<(&[u32], &Sampling)> {
+        let sequence = self.running.iter().find(|sequence| sequence.id == id)?;
+        Some((&sequence.tokens, &sequence.sampling))
+    }
+
+    /// Decides the next pass. It is empty only if there is nothing to do.
+    pub fn schedule(&mut self) -> Step {
+        let mut budget = self.limits.tokens;
+        let mut step = Step::new();
+        for decoding in [true, false] {
+            let mut at = 0;
+            while at < self.running.len() && budget > 0 {
+                let wanted = self.running[at].remaining();
+                if (wanted == 1) == decoding {
+                    let n = self.room_for(at, wanted.min(budget));
+                    if n > 0 {
+                        budget -= n;
+                        step.push(self.running[at].slice(n));
+                    }
+                }
+                at += 1;
+            }
+        }
+        while budget > 0
+            && self.running.len() < self.limits.sequences
+            && let Some(n) = self.admit(budget)
+        {
+            budget -= n;
+            step.extend(self.running.last().map(|sequence| sequence.slice(n)));
+        }
+        // A sequence that was put aside after its slice was cut is not in this step after all.
+        step.retain(|slice| self.running.iter().any(|sequence| sequence.id == slice.id));
+        step
+    }
+
+    /// Begins the sequence at the head of the queue, if there are pages for what it has so far,
+    /// and returns how many of its tokens the step takes.
+    fn admit(&mut self, budget: usize) -> Option<usize> {
+        let mut sequence = self.waiting.pop_front()?;
+        let (table, found) = self.pool.find(&sequence.tokens);
+        (sequence.table, sequence.computed) = (table, found);
+        let n = sequence.remaining().min(budget);
+        let held = sequence.table.pages.len();
+        let missing = self.pool.pages_for(sequence.tokens.len()).saturating_sub(held);
+        if missing > self.pool.available()
+            || !self.pool.grow(&mut sequence.table, sequence.computed + n)
+        {
+            self.pool.release(sequence.restart());
+            self.waiting.push_front(sequence);
+            return None;
+        }
+        let at = self.running.partition_point(|other| other.arrival < sequence.arrival);
+        if at < self.running.len() {
+            // It was put aside before, and is older than some that run: it keeps its place in the
+            // order, and its slice is cut in the next step.
+            self.running.insert(at, sequence);
+            return self.admit(budget);
+        }
+        self.running.push(sequence);
+        Some(n)
+    }
+
+    /// Makes room for up to `n` more tokens of the running sequence at `at`, putting newer ones
+    /// aside if need be, and returns for how many there is room.
+    fn room_for(&mut self, at: usize, n: usize) -> usize {
+        loop {
+            let sequence = &mut self.running[at];
+            let end = sequence.computed + n;
+            if self.pool.grow(&mut sequence.table, end) {
+                return n;
+            }
+            // What fits already is better than putting others aside.
+            let pages = sequence.table.pages.len() + self.pool.available();
+            let fits = (pages * self.pool.page_size()).saturating_sub(sequence.computed).min(n);
+            if fits > 0 && self.pool.grow(&mut sequence.table, sequence.computed + fits) {
+                return fits;
+            }
+            if at + 1 == self.running.len() {
+                // The newest waits for the others; alone, it always fits.
+                return 0;
+            }
+            if let Some(mut newest) = self.running.pop() {
+                self.preemptions += 1;
+                self.pool.release(newest.restart());
+                self.waiting.push_front(newest);
+            }
+        }
+    }
+
+    /// Takes in what the pass sampled: one outcome for each slice with `sample`, in order.
+    pub fn complete(&mut self, step: &[Slice], sampled: &[Result<u32, NotANumber>]) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut sampled = sampled.iter().copied();
+        for slice in step {
+            let outcome = if slice.sample { sampled.next() } else { None };
+            // Cancelled while the pass was under way.
+            let Some(at) = self.running.iter().position(|s| s.id == slice.id) else { continue };
+            let sequence = &mut self.running[at];
+            sequence.computed += slice.tokens.len();
+            let computed = &sequence.tokens[..sequence.computed];
+            self.pool.remember(&mut sequence.table, computed);
+            if let Some(window) = self.limits.window {
+                let from = (sequence.computed + 1).saturating_sub(window);
+                self.pool.leave_behind(&mut sequence.table, from);
+            }
+            let finish = match outcome {
+                None => None,
+                Some(Err(NotANumber { token })) => {
+                    let position = sequence.computed - 1;
+                    Some(Finish::Failed(Failure::NotANumber { position, token }))
+                }
+                Some(Ok(token)) => {
+                    events.push(Event::Token(slice.id, token));
+                    sequence.push(token)
+                }
+            };
+            if let Some(finish) = finish {
+                let sequence = self.running.remove(at);
+                self.pool.release(sequence.table);
+                events.push(Event::Finished(slice.id, finish));
+            }
+        }
+        debug_assert!(sampled.next().is_none(), "more samples than slices to sample");
+        events
+    }
+
+    /// Ends every sequence of `step`, whose pass broke, and forgets all pages, whose content can
+    /// no longer be trusted. Other running sequences begin again.
+    pub fn abandon(&mut self, step: &[Slice], failure: &Failure) -> Vec<Event> {
+        let mut events = Vec::new();
+        for mut sequence in std::mem::take(&mut self.running).into_iter().rev() {
+            if step.iter().any(|slice| slice.id == sequence.id) {
+                let finish = Finish::Failed(failure.clone());
+                events.push(Event::Finished(sequence.id, finish));
+            } else {
+                sequence.restart();
+                self.waiting.push_front(sequence);
+            }
+        }
+        events.reverse();
+        self.pool.clear();
+        events
+    }
+}

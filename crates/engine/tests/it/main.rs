@@ -1,0 +1,5 @@
+//! One test binary for the crate.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod simulate;
+mod steps;

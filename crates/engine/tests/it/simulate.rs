@@ -1,0 +1,242 @@
+//! The scheduler against a made-up device, over many seeds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::{Event, Failure, Finish, Id, Limits, PagePool, Refusal, Request, Scheduler, Slice};
+
+const SEEDS: u64 = 1_500;
+
+/// The token that a made-up network puts after `tokens`: a function of all of them, so that a
+/// sequence whose past was lost or mixed up goes wrong.
+fn next(tokens: &[u32]) -> u32 {
+    tokens.iter().fold(7, |hash: u32, token| (hash ^ token).wrapping_mul(0x0100_0193) >> 3) % 50
+}
+
+/// What a made-up device has in the pages of its cache.
+#[derive(Default)]
+struct Memory(BTreeMap<u32, Vec<Option<u32>>>);
+
+impl Memory {
+    /// Computes a slice: writes its tokens, reads its whole past, and continues it.
+    fn run(&mut self, slice: &Slice, page_size: usize, window: Option<usize>) -> u32 {
+        for (position, &token) in (slice.start..).zip(&slice.tokens) {
+            let page = self.0.entry(slice.pages[position / page_size]).or_default();
+            page.resize(page_size, None);
+            page[position % page_size] = Some(token);
+        }
+        let end = slice.start + slice.tokens.len();
+        let from = window.map_or(0, |window| end.saturating_sub(window));
+        let past = (from..end).map(|position| {
+            let page = &self.0[&slice.pages[position / page_size]];
+            page[position % page_size].expect("a slot that was never written is read")
+        });
+        next(&past.collect::<Vec<_>>())
+    }
+}
+
+struct World {
+    scheduler: Scheduler,
+    limits: Limits,
+    page_size: usize,
+    memory: Memory,
+    random: Random,
+    seed: u64,
+    wanted: BTreeMap<Id, Request>,
+    got: BTreeMap<Id, Vec<u32>>,
+    ended: BTreeMap<Id, Finish>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let page_size = 1 + random.below(8);
+        let pages = 12 + random.below(60);
+        let limits = Limits {
+            tokens: random.below(64) + 1,
+            sequences: random.below(8) + 1,
+            context: 120,
+            vocabulary: 50,
+            window: (random.below(3) == 0).then(|| 1 + random.below(20)),
+        };
+        let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
+        Self {
+            scheduler,
+            limits,
+            page_size,
+            memory: Memory::default(),
+            random,
+            seed,
+            wanted: BTreeMap::new(),
+            got: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, id: Id) {
+        let max_tokens = self.random.below(20) + 1;
+        // Few different tokens and common beginnings: pages are shared.
+        let common = [1, 2, 3, 4, 5, 6, 7, 8].repeat(4);
+        let mut prompt = common[..self.random.below(common.len())].to_vec();
+        prompt.extend((0..=self.random.below(40)).map(|_| self.random.below(3) as u32));
+        let stop = vec![self.random.below(50) as u32];
+        let request = Request { prompt, max_tokens, stop, ..Request::default() };
+        match self.scheduler.add(id, request.clone()) {
+            Ok(()) => {
+                self.wanted.insert(id, request);
+            }
+            Err(Refusal::TooLong { limit, .. }) => {
+                assert!(request.prompt.len() + max_tokens > limit);
+            }
+            Err(other) => panic!("seed {}: {other}", self.seed),
+        }
+    }
+
+    fn step(&mut self) {
+        let Self { seed, limits, page_size, .. } = *self;
+        let idle = self.scheduler.is_idle();
+        let step = self.scheduler.schedule();
+        assert_eq!(step.is_empty(), idle, "seed {seed}: work is left but nothing is scheduled");
+        assert!(step.iter().map(|s| s.tokens.len()).sum::<usize>() <= limits.tokens, "seed {seed}");
+        assert!(step.len() <= limits.sequences, "seed {seed}");
+        let ids: BTreeSet<_> = step.iter().map(|slice| slice.id).collect();
+        assert_eq!(ids.len(), step.len(), "seed {seed}: a sequence is twice in a step");
+        assert!(step.iter().all(|slice| !slice.tokens.is_empty()), "seed {seed}");
+        if self.random.below(200) == 0 && !step.is_empty() {
+            let failure = Failure::Panicked { what: "boom".into() };
+            let events = self.scheduler.abandon(&step, &failure);
+            self.memory = Memory::default();
+            assert_eq!(events.len(), step.len(), "seed {seed}");
+            return self.record(events);
+        }
+        let mut sampled = Vec::new();
+        for slice in &step {
+            let token = self.memory.run(slice, page_size, limits.window);
+            if slice.sample {
+                sampled.push(Ok(token));
+            }
+        }
+        let events = self.scheduler.complete(&step, &sampled);
+        self.record(events);
+    }
+
+    fn record(&mut self, events: Vec<Event>) {
+        let seed = self.seed;
+        for event in events {
+            match event {
+                Event::Token(id, token) => {
+                    assert!(!self.ended.contains_key(&id), "seed {seed}: a token after the end");
+                    self.got.entry(id).or_default().push(token);
+                }
+                Event::Finished(id, finish) => {
+                    let before = self.ended.insert(id, finish);
+                    assert!(before.is_none(), "seed {seed}: ended twice");
+                }
+            }
+        }
+    }
+
+    /// Each sequence got exactly what the network says, and ended for the right reason.
+    fn check(&mut self) {
+        let seed = self.seed;
+        for (id, request) in &self.wanted {
+            let got = self.got.remove(id).unwrap_or_default();
+            let mut tokens = request.prompt.clone();
+            for &token in &got {
+                let reach = self.limits.window.unwrap_or(usize::MAX).min(tokens.len());
+                assert_eq!(token, next(&tokens[tokens.len() - reach..]), "seed {seed}: {id:?}");
+                tokens.push(token);
+            }
+            match &self.ended[id] {
+                Finish::Length => assert_eq!(got.len(), request.max_tokens, "seed {seed}"),
+                Finish::Stop => assert_eq!(got.last(), request.stop.last(), "seed {seed}"),
+                Finish::Cancelled | Finish::Failed(_) => assert!(got.len() <= request.max_tokens),
+            }
+        }
+        let status = self.scheduler.status();
+        assert_eq!(status.pages_held, 0, "seed {seed}: a page leaked");
+    }
+}
+
+#[test]
+fn every_request_ends_once_with_its_own_tokens() {
+    let (mut preemptions, mut found, mut evicted) = (0, 0, 0);
+    for seed in 1..=SEEDS {
+        let mut world = World::new(seed);
+        for n in 0..30 {
+            world.add(Id(n));
+            for _ in 0..world.random.below(6) {
+                world.step();
+            }
+            if world.random.below(10) == 0 {
+                let id = Id(world.random.below(n as usize + 1) as u64);
+                let events = world.scheduler.cancel(id).into_iter().collect();
+                world.record(events);
+            }
+        }
+        let mut steps = 0;
+        while !world.scheduler.is_idle() {
+            world.step();
+            steps += 1;
+            assert!(steps < 20_000, "seed {seed}: no end");
+        }
+        let status = world.scheduler.status();
+        preemptions += status.preemptions;
+        found += status.prefix.found;
+        evicted += status.prefix.evicted;
+        world.check();
+    }
+    // The seeds exercise what they are meant to.
+    assert!(preemptions > 1_000 && found > 10_000 && evicted > 1_000);
+}
+
+#[test]
+fn a_decoding_sequence_is_not_held_up_by_prompts() {
+    let limits = Limits { tokens: 16, sequences: 8, context: 4096, vocabulary: 50, window: None };
+    let mut scheduler = Scheduler::new(limits, PagePool::new(4, 1024));
+    let request = |token, n, max_tokens| {
+        // Different prompts: nothing is shared.
+        Request { prompt: vec![token; n], max_tokens, ..Request::default() }
+    };
+    scheduler.add(Id(0), request(3, 4, 100)).unwrap();
+    let step = scheduler.schedule();
+    scheduler.complete(&step, &[Ok(1)]);
+    for id in 1..4 {
+        scheduler.add(Id(id), request(10 + id as u32, 500, 1)).unwrap();
+    }
+    for _ in 0..50 {
+        let step = scheduler.schedule();
+        assert_eq!((step[0].id, step[0].tokens.len(), step[0].sample), (Id(0), 1, true));
+        assert_eq!(step.iter().map(|slice| slice.tokens.len()).sum::<usize>(), 16);
+        let sampled: Vec<_> = step.iter().filter(|s| s.sample).map(|_| Ok(1)).collect();
+        scheduler.complete(&step, &sampled);
+    }
+}
+
+#[test]
+fn what_can_never_be_finished_is_refused() {
+    let limits = Limits { tokens: 16, sequences: 8, context: 100, vocabulary: 50, window: None };
+    let mut scheduler = Scheduler::new(limits, PagePool::new(4, 10));
+    let mut add = |prompt: Vec<u32>, max_tokens| {
+        scheduler.add(Id(0), Request { prompt, max_tokens, ..Request::default() })
+    };
+    assert_eq!(add(vec![], 1), Err(Refusal::EmptyPrompt));
+    assert_eq!(add(vec![1], 0), Err(Refusal::NoTokens));
+    let unknown = Refusal::UnknownToken { token: 50, vocabulary: 50 };
+    assert_eq!(add(vec![1, 50], 1), Err(unknown));
+    let long = Refusal::TooLong { prompt: 30, max_tokens: 11, limit: 40 };
+    assert_eq!(add(vec![1; 30], 11), Err(long));
+    assert_eq!(add(vec![1; 30], 10), Ok(()));
+    let huge = Refusal::TooLong { prompt: 1, max_tokens: usize::MAX, limit: 40 };
+    assert_eq!(add(vec![1], usize::MAX), Err(huge));
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+}

@@ -1,0 +1,126 @@
+//! Whole steps over a made-up network: what comes in, what goes out, what breaks.
+
+use engine::{Engine, EngineOptions, Event, Failure, Finish, Id, Request};
+use kernels::{CpuOptions, DType, Device, KvLayer, Tensor};
+use models::{Batch, Cache, Decoder, LayerCache, Remember};
+
+const VOCABULARY: usize = 10;
+
+/// Continues a token with the one after it; breaks in two ways on request.
+struct Counter {
+    device: Device,
+}
+
+const NAN: u32 = 8;
+const PANIC: u32 = 9;
+
+impl Decoder for Counter {
+    fn layers(&self) -> Vec<LayerCache> {
+        let kv = KvLayer { kv_heads: 1, key_dim: 2, value_dim: 2 };
+        vec![LayerCache { kv, remember: Remember::Full }]
+    }
+
+    fn forward(&self, batch: &Batch, _: &mut Cache) -> Tensor {
+        assert!(!batch.tokens.contains(&PANIC), "a broken network");
+        let rows = batch.tokens.iter().map(|&token| token as f32).collect();
+        self.device.tensor(&[batch.tokens.len(), 1], rows)
+    }
+
+    fn unembed(&self, hidden: &Tensor) -> Tensor {
+        let mut logits = Vec::new();
+        for token in hidden.to_vec() {
+            let mut row = vec![0.0; VOCABULARY];
+            row[(token as usize + 1) % VOCABULARY] = 1.0;
+            if token as u32 == NAN {
+                row[3] = f32::NAN;
+            }
+            logits.extend(row);
+        }
+        self.device.tensor(&[hidden.rows(), VOCABULARY], logits)
+    }
+}
+
+fn engine() -> Engine {
+    let options = CpuOptions { threads: Some(1), ..CpuOptions::default() };
+    let device = Device::cpu(options).unwrap();
+    let options = EngineOptions {
+        step_tokens: 8,
+        sequences: 4,
+        page_size: 4,
+        cache_tokens: 64,
+        cache_dtype: DType::F32,
+    };
+    let decoder = Box::new(Counter { device: device.clone() });
+    Engine::new(&device, decoder, (64, VOCABULARY), options)
+}
+
+fn add(engine: &mut Engine, id: u64, prompt: &[u32], max_tokens: usize, stop: &[u32]) {
+    let (prompt, stop) = (prompt.to_vec(), stop.to_vec());
+    engine.add(Id(id), Request { prompt, max_tokens, stop, ..Request::default() }).unwrap();
+}
+
+fn drain(engine: &mut Engine) -> Vec<Event> {
+    let mut events = Vec::new();
+    while !engine.is_idle() {
+        events.extend(engine.step());
+    }
+    events
+}
+
+fn of(events: &[Event], id: u64) -> (Vec<u32>, Option<&Finish>) {
+    let mut out = (Vec::new(), None);
+    for event in events {
+        match event {
+            Event::Token(of, token) if *of == Id(id) => out.0.push(*token),
+            Event::Finished(of, finish) if *of == Id(id) => out.1 = Some(finish),
+            Event::Token(..) | Event::Finished(..) => {}
+        }
+    }
+    out
+}
+
+#[test]
+fn sequences_are_continued_side_by_side() {
+    let mut engine = engine();
+    add(&mut engine, 1, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 4, &[]);
+    add(&mut engine, 2, &[4], 10, &[6]);
+    let events = drain(&mut engine);
+    assert_eq!(of(&events, 1), (vec![2, 3, 4, 5], Some(&Finish::Length)));
+    assert_eq!(of(&events, 2), (vec![5, 6], Some(&Finish::Stop)));
+}
+
+#[test]
+fn a_nan_ends_its_own_sequence_and_says_where() {
+    let mut engine = engine();
+    add(&mut engine, 1, &[6], 5, &[]);
+    add(&mut engine, 2, &[1], 3, &[]);
+    let events = drain(&mut engine);
+    let failure = Failure::NotANumber { position: 2, token: 3 };
+    assert_eq!(of(&events, 1), (vec![7, 8], Some(&Finish::Failed(failure))));
+    assert_eq!(of(&events, 2), (vec![2, 3, 4], Some(&Finish::Length)));
+}
+
+#[test]
+fn a_panic_loses_its_step_and_no_more() {
+    let mut engine = engine();
+    add(&mut engine, 1, &[1, 1, 1, 1, 1, 1, 1, PANIC], 5, &[]);
+    add(&mut engine, 2, &[1], 3, &[]);
+    let events = drain(&mut engine);
+    let (tokens, finish) = of(&events, 1);
+    let expected = Failure::Panicked { what: "a broken network".to_owned() };
+    assert_eq!((tokens, finish), (vec![], Some(&Finish::Failed(expected))));
+    assert_eq!(of(&events, 2), (vec![2, 3, 4], Some(&Finish::Length)));
+    add(&mut engine, 3, &[1], 2, &[]);
+    let events = drain(&mut engine);
+    assert_eq!(of(&events, 3), (vec![2, 3], Some(&Finish::Length)));
+}
+
+#[test]
+fn a_cancelled_sequence_says_so_once() {
+    let mut engine = engine();
+    add(&mut engine, 1, &[0], 50, &[]);
+    engine.step();
+    assert_eq!(engine.cancel(Id(1)), Some(Event::Finished(Id(1), Finish::Cancelled)));
+    assert_eq!(engine.cancel(Id(1)), None);
+    assert!(engine.is_idle() && engine.step().is_empty());
+}

@@ -1,0 +1,161 @@
+//! Mistral.
+//!
+//! Llama's stack, in whose first version each token sees a window of the past.
+//!
+//! - Reference: `transformers/models/mistral/modeling_mistral.py`
+//! - Checkpoints: `mlx-community/Mistral-7B-Instruct-v0.3-4bit`
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kernels::ops::Rope;
+use kernels::{Tensor, ops};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::nn::{
+    Activation, Attention, AttentionConfig, Embedding, GatedMlp, Linear, RmsNorm, RopeConfig,
+    refuse_unknown,
+};
+use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    intermediate_size: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    rms_norm_eps: f32,
+    vocab_size: usize,
+    max_position_embeddings: usize,
+    #[serde(default)]
+    hidden_act: Activation,
+    sliding_window: Option<usize>,
+    #[serde(default)]
+    tie_word_embeddings: bool,
+    #[serde(flatten)]
+    rope: RopeConfig,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
+    let config: Config = root.config().parse("mistral")?;
+    let network = Mistral::load(root, &config)?;
+    Ok(Model {
+        architecture: "mistral",
+        network: Network::Decoder(Box::new(network)),
+        vocabulary: config.vocab_size,
+        context: config.max_position_embeddings,
+        hidden: config.hidden_size,
+    })
+}
+
+#[derive(Debug)]
+struct Block {
+    name: String,
+    input_layernorm: RmsNorm,
+    self_attn: Attention,
+    post_attention_layernorm: RmsNorm,
+    mlp: GatedMlp,
+}
+
+impl Block {
+    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rope>) -> Result<Self> {
+        let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
+        let attention = AttentionConfig {
+            layer,
+            width: c.hidden_size,
+            heads: c.num_attention_heads,
+            kv_heads: c.num_key_value_heads.unwrap_or(c.num_attention_heads),
+            head_dim: c.head_dim(),
+            qkv_bias: false,
+            o_bias: false,
+            qk_norm: None,
+            rope,
+            remember: c.sliding_window.map_or(Remember::Full, Remember::Sliding),
+        };
+        scope.at("self_attn.rotary_emb").ignore("inv_freq");
+        Ok(Self {
+            name: scope.name().to_owned(),
+            input_layernorm: norm("input_layernorm")?,
+            self_attn: Attention::load(&scope.at("self_attn"), attention)?,
+            post_attention_layernorm: norm("post_attention_layernorm")?,
+            mlp: GatedMlp::load(&scope.at("mlp"), c.hidden_size, c.intermediate_size, false)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
+        let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
+        let normed = tap("input_layernorm", self.input_layernorm.forward(x));
+        let attended = tap("self_attn", self.self_attn.forward(&normed, batch, cache));
+        let x = ops::add(x, &attended);
+        let normed = tap("post_attention_layernorm", self.post_attention_layernorm.forward(&x));
+        let x = ops::add(&x, &tap("mlp", self.mlp.forward(&normed)));
+        batch.tap(&self.name, x)
+    }
+}
+
+#[derive(Debug)]
+struct Mistral {
+    embed_tokens: Embedding,
+    layers: Vec<Block>,
+    norm: RmsNorm,
+    lm_head: Option<Linear>,
+}
+
+impl Mistral {
+    fn load(root: &Scope<'_>, c: &Config) -> Result<Self> {
+        refuse_unknown(root, "mistral", &c.rest)?;
+        let silu = c.hidden_act == Activation::Silu;
+        root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
+        root.expect(c.sliding_window != Some(0), "sliding_window", 0, "above zero, or null")?;
+        let model = root.at("model");
+        let context = c.max_position_embeddings;
+        let rope = Arc::new(c.rope.build(root, "mistral", c.head_dim(), (10_000.0, context))?);
+        let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
+        if c.tie_word_embeddings {
+            root.at("lm_head").ignore_all();
+        }
+        Ok(Self {
+            embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
+            layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
+            norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
+            lm_head: match c.tie_word_embeddings {
+                true => None,
+                false => {
+                    Some(Linear::load(&root.at("lm_head"), c.hidden_size, c.vocab_size, false)?)
+                }
+            },
+        })
+    }
+}
+
+impl Decoder for Mistral {
+    fn layers(&self) -> Vec<LayerCache> {
+        self.layers.iter().map(|block| block.self_attn.cache()).collect()
+    }
+
+    fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor {
+        let mut x = batch.tap("model.embed_tokens", self.embed_tokens.forward(&batch.tokens));
+        for block in &self.layers {
+            x = block.forward(&x, batch, cache);
+        }
+        batch.tap("model.norm", self.norm.forward(&x))
+    }
+
+    fn unembed(&self, hidden: &Tensor) -> Tensor {
+        match &self.lm_head {
+            Some(head) => head.forward(hidden),
+            None => self.embed_tokens.unembed(hidden),
+        }
+    }
+}
+
+impl Config {
+    fn head_dim(&self) -> usize {
+        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+}

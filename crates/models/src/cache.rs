@@ -1,0 +1,52 @@
+//! What a network remembers of its sequences.
+
+use kernels::{DType, Device, KvCache, KvLayer};
+
+/// How far back a layer looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Remember {
+    /// To the beginning.
+    Full,
+    /// Over the last so many positions, the current one included.
+    Sliding(usize),
+}
+
+/// What one layer keeps for each token, and for how long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LayerCache {
+    /// The heads that are kept.
+    pub kv: KvLayer,
+    /// How far back the layer looks.
+    pub remember: Remember,
+}
+
+/// The pages of all layers of a network. Who owns which page is decided by the engine.
+#[derive(Debug)]
+pub struct Cache {
+    pub(crate) kv: KvCache,
+}
+
+impl Cache {
+    /// Room for `pages` pages of `page_size` tokens of a network with these `layers`, kept as
+    /// `dtype` (`F32` or `F16`). Memory is committed as pages are first written.
+    pub fn new(
+        device: &Device,
+        layers: &[LayerCache],
+        page_size: usize,
+        pages: usize,
+        dtype: DType,
+    ) -> Self {
+        let layers: Vec<_> = layers.iter().map(|layer| layer.kv).collect();
+        Self { kv: KvCache::new(device, &layers, page_size, pages, dtype) }
+    }
+
+    /// Tokens in a page.
+    pub fn page_size(&self) -> usize {
+        self.kv.page_size()
+    }
+
+    /// The bytes of one page over all layers.
+    pub fn page_bytes(&self) -> usize {
+        self.kv.page_bytes()
+    }
+}

@@ -1,0 +1,98 @@
+//! Fields of configurations that no architecture may overlook.
+
+use std::collections::BTreeMap;
+
+use kernels::Tensor;
+use kernels::ops::{Gelu, gelu};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{Result, Scope};
+
+/// Fields that change the mathematics of a network, wherever they occur. An architecture that does
+/// not read one of these must not load a checkpoint that sets it.
+const MATHEMATICS: &[&str] = &[
+    "alibi",
+    "attention_bias",
+    "attention_chunk_size",
+    "attention_multiplier",
+    "attn_logit_softcapping",
+    "attn_temperature_tuning",
+    "clip_qkv",
+    "dual_chunk_attention_config",
+    "embedding_multiplier",
+    "final_logit_softcapping",
+    "first_k_dense_replace",
+    "layer_types",
+    "logit_scale",
+    "logits_scaling",
+    "mlp_bias",
+    "moe_intermediate_size",
+    "n_routed_experts",
+    "no_rope_layers",
+    "num_experts",
+    "num_experts_per_tok",
+    "num_local_experts",
+    "parallel_residual",
+    "partial_rotary_factor",
+    "qk_layernorm",
+    "qk_norm",
+    "query_pre_attn_scalar",
+    "residual_multiplier",
+    "rotary_pct",
+    "sliding_window",
+    "sliding_window_pattern",
+    "use_qk_norm",
+    "use_sliding_window",
+    "vision_config",
+];
+
+/// Fails if `rest`, the fields that an architecture's configuration did not read, holds one that
+/// changes the mathematics.
+pub(crate) fn refuse_unknown(
+    scope: &Scope<'_>,
+    architecture: &'static str,
+    rest: &BTreeMap<String, Value>,
+) -> Result<()> {
+    for (field, value) in rest {
+        if MATHEMATICS.contains(&field.as_str()) && !is_neutral(value) {
+            return Err(scope.unsupported(architecture, field, value));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value says that the feature of its field is off.
+fn is_neutral(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(on) => !on,
+        Value::Number(number) => number.as_f64() == Some(0.0) || number.as_f64() == Some(1.0),
+        Value::String(_) => false,
+        Value::Array(items) => items.iter().all(|item| item == "full_attention"),
+        Value::Object(fields) => fields.is_empty(),
+    }
+}
+
+/// `hidden_act`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+pub(crate) enum Activation {
+    #[default]
+    #[serde(rename = "silu", alias = "swish")]
+    Silu,
+    #[serde(rename = "gelu")]
+    Gelu,
+    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
+    GeluTanh,
+}
+
+impl Activation {
+    /// Applies a function of one operand; `None` for one that is only known in gated form here.
+    pub(crate) fn apply(self, x: &Tensor) -> Option<Tensor> {
+        match self {
+            Self::Silu => None,
+            Self::Gelu => Some(gelu(x, Gelu::Erf)),
+            Self::GeluTanh => Some(gelu(x, Gelu::Tanh)),
+        }
+    }
+}

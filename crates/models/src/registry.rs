@@ -1,0 +1,82 @@
+//! The table from `model_type` to constructor.
+
+use checkpoint::Folder;
+use kernels::Device;
+
+use crate::{Decoder, Encoder, Error, Result, Scope, arch};
+
+/// A network of either kind.
+pub enum Network {
+    /// Continues sequences.
+    Decoder(Box<dyn Decoder>),
+    /// Reads whole passages.
+    Encoder(Box<dyn Encoder>),
+}
+
+/// A network on a device, and what its callers must know of it.
+pub struct Model {
+    /// The architecture's name here.
+    pub architecture: &'static str,
+    /// The function itself.
+    pub network: Network,
+    /// How many tokens it knows: the width of the logits, and the bound of its input.
+    pub vocabulary: usize,
+    /// How many positions it was trained for.
+    pub context: usize,
+    /// The width of its hidden states.
+    pub hidden: usize,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("architecture", &self.architecture)
+            .field("vocabulary", &self.vocabulary)
+            .field("context", &self.context)
+            .field("hidden", &self.hidden)
+            .finish_non_exhaustive()
+    }
+}
+
+type Build = fn(&Scope<'_>) -> Result<Model>;
+
+/// Declares the table. The name on the left is `model_type` in `config.json` and, for the entry
+/// that owns the file, the file's own name.
+macro_rules! table {
+    ($($model_type:literal => $module:ident,)*) => {
+        &[$(($model_type, arch::$module::build as Build),)*]
+    };
+}
+
+const TABLE: &[(&str, Build)] = table! {
+    "bert" => bert,
+    "llama" => llama,
+    "mistral" => mistral,
+    "qwen2" => qwen2,
+    "qwen3" => qwen3,
+};
+
+/// Every `model_type` that can be loaded.
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|(model_type, _)| *model_type)
+}
+
+/// Builds the network that `folder` holds, on `device`. Weights stay where they are, mapped.
+///
+/// # Errors
+///
+/// If the architecture is unknown, or the configuration and the tensors do not make a network of
+/// it: each tensor of the checkpoint is used exactly once.
+pub fn load(folder: &Folder, device: &Device) -> Result<Model> {
+    let config = folder.config();
+    let model_type = config.model_type()?;
+    let Some((_, build)) = TABLE.iter().find(|(name, _)| *name == model_type) else {
+        let file = config.file().to_owned();
+        let (model_type, known) = (model_type.to_owned(), architectures().collect());
+        return Err(Error::UnknownArchitecture { file, model_type, known });
+    };
+    let weights = folder.weights()?;
+    let model = build(&Scope::new(weights.root(), config, device))?;
+    weights.finish()?;
+    Ok(model)
+}
