@@ -1,3 +1,52 @@
-//! The chores of the project, in Rust.
+//! The chores of the project, in Rust: `cargo xtask CHORE`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore reports to a person")]
 
-fn main() {}
+mod ci;
+mod command;
+mod goldens;
+mod licences;
+mod minilm;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+const USAGE: &str = "usage: cargo xtask CHORE
+
+  tidy              check the invariants of ARCHITECTURE.md and the rules of STYLE.md
+  ci                formatting, clippy, tidy, documentation, dependencies: everything but the tests
+  goldens           install the oracle under target/oracle and run fixtures/goldens.py
+  minilm [--torch]  compare `folio embed` with the reference embeddings of a real MiniLM package;
+                    --torch takes the reference from the package's own call (downloads some GB)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one chore. `false` means that it ran and found something wrong, which it has printed.
+fn run(arguments: &[&str]) -> Result<bool> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent")?;
+    match arguments {
+        ["tidy"] => tidy::run(root),
+        ["ci"] => ci::run(root),
+        ["goldens", more @ ..] => goldens::run(root, more),
+        ["minilm"] => minilm::run(root, minilm::Reference::Numpy),
+        ["minilm", "--torch"] => minilm::run(root, minilm::Reference::Torch),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        other => anyhow::bail!("unknown chore `{}`\n\n{USAGE}", other.join(" ")),
+    }
+}

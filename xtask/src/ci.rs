@@ -1,0 +1,72 @@
+//! `cargo xtask ci`: every check but the tests, in one command, with the time of each.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::command::{cargo, is_installed, succeeds};
+use crate::{licences, tidy};
+
+/// A stage: its name and what runs it.
+type Stage = (&'static str, fn(&Path) -> Result<bool>);
+
+/// Quick ones first.
+const STAGES: &[Stage] = &[
+    ("fmt", |root| succeeds(cargo(root).args(["fmt", "--all", "--check"]))),
+    ("tidy", tidy::run),
+    ("clippy", |root| {
+        let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+        succeeds(cargo(root).args(clippy))
+    }),
+    ("doc", |root| {
+        let doc = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
+        succeeds(cargo(root).args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+    ("dependencies", dependencies),
+];
+
+/// Runs every stage, also after one has failed, and prints a table. `true` if all passed.
+pub(crate) fn run(root: &Path) -> Result<bool> {
+    let mut results = Vec::new();
+    for (name, stage) in STAGES {
+        println!("== {name}");
+        let start = Instant::now();
+        let passed = stage(root)?;
+        results.push((*name, passed, start.elapsed()));
+    }
+    print!("{}", table(&results));
+    Ok(results.iter().all(|(_, passed, _)| *passed))
+}
+
+fn table(results: &[(&str, bool, Duration)]) -> String {
+    let line = |(name, passed, time): &(&str, bool, Duration)| {
+        let verdict = if *passed { "ok" } else { "FAILED" };
+        format!("{name:<14}{:>7.1} s  {verdict}\n", time.as_secs_f64())
+    };
+    std::iter::once("== summary\n".to_owned()).chain(results.iter().map(line)).collect()
+}
+
+/// cargo-deny where it is installed, with the checks that need no network; else our own reading
+/// of licences and sources.
+fn dependencies(root: &Path) -> Result<bool> {
+    if is_installed("cargo-deny", &["--version"]) {
+        let deny = ["deny", "--locked", "check", "bans", "licenses", "sources"];
+        return succeeds(cargo(root).args(deny));
+    }
+    println!("cargo-deny is not installed: licences and sources are checked without it");
+    licences::check(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_tells_what_failed() {
+        let results =
+            [("fmt", true, Duration::from_millis(1240)), ("doc", false, Duration::from_secs(61))];
+        let expected = "== summary\nfmt               1.2 s  ok\ndoc              61.0 s  FAILED\n";
+        assert_eq!(table(&results), expected);
+    }
+}

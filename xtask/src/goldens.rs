@@ -1,0 +1,39 @@
+//! `cargo xtask goldens`: makes the fixtures and goldens anew with the reference implementations.
+//!
+//! Goldens are committed; neither the tests nor CI need the oracle. See docs/dev/goldens.md.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::command::{must, python_environment};
+
+/// Installs `fixtures/requirements.txt` under `target/oracle` and runs `fixtures/goldens.py` with
+/// `arguments`.
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
+    let pins = root.join("fixtures/requirements.txt");
+    let pins = std::fs::read_to_string(&pins)
+        .with_context(|| format!("cannot read {}", pins.display()))?;
+    let python = python_environment(&root.join("target/oracle"), &[&requirements(&pins)])
+        .context("cannot install the oracle (it needs python3, its venv module, and PyPI)")?;
+    must(Command::new(python).current_dir(root).arg("fixtures/goldens.py").args(arguments))?;
+    Ok(true)
+}
+
+/// The requirements of a pip file, in one line: they are resolved together.
+fn requirements(file: &str) -> String {
+    let lines = file.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_no_requirements() {
+        let file = "# The oracle.\nmlx[cpu]==0.32.4\n\nnumpy==2.4.6 # same\n";
+        assert_eq!(requirements(file), "mlx[cpu]==0.32.4 numpy==2.4.6");
+    }
+}
