@@ -42,15 +42,11 @@ fn a_file_that_is_too_short_says_how_much_it_needs() {
     let header = whole.len() as u64 - 16;
     for cut in 8..whole.len() {
         let error = read(&whole[..cut]).expect_err("cut off");
-        match error {
-            Error::HeaderTruncated { bytes, needed, .. } => {
-                assert_eq!((bytes, needed), (cut as u64, 8 + header));
-            }
-            Error::Truncated { ref tensor, missing, .. } => {
-                assert_eq!((tensor.as_str(), missing), ("w", (whole.len() - cut) as u64));
-                names(&error, &["cut off", "bytes are missing", "`w`"]);
-            }
-            other => panic!("{other}"),
+        if let Error::HeaderTruncated { bytes, needed, .. } = error {
+            assert_eq!((bytes, needed), (cut as u64, 8 + header));
+        } else {
+            let missing = whole.len() - cut;
+            names(&error, &["cut off", &format!("{missing} bytes are missing"), "`w`"]);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The crate as its users see it: model folders, whole and broken.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
+
 mod configuration;
 mod disk;
 mod headers;
