@@ -30,7 +30,6 @@ pub struct SentenceTransformers {
 
 /// One step.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub enum Module {
     /// The network, in the folder `path` inside the model folder; empty for the model folder itself.
     Transformer {
@@ -58,7 +57,6 @@ pub struct Pooling {
 
 /// One way to pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PoolingMode {
     /// The vector of the first token.
     Cls,

@@ -20,6 +20,6 @@ pub use cache::{Cache, LayerCache, Remember};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use error::{Error, Kind, Result};
-pub use pooling::{Pooling, normalize, pool};
+pub use pooling::{normalize, pool};
 pub use registry::{Model, Network, architectures, load};
 pub use scope::Scope;

@@ -1,52 +1,40 @@
 //! One vector for a passage, from one vector for each token.
 
+use checkpoint::PoolingMode;
 use kernels::{Span, Tensor};
 
-/// How the vectors of a passage's tokens become one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Pooling {
-    /// The first token's.
-    Cls,
-    /// The last token's.
-    Last,
-    /// The average.
-    Mean,
-    /// The largest of each element.
-    Max,
-    /// The sum over the square root of the length.
-    MeanSqrtLen,
-    /// The average, weighted by the position, counted from 1.
-    WeightedMean,
-}
-
-/// One vector for each span of `hidden: [rows, width]`. An empty span has the zero vector.
-pub fn pool(hidden: &Tensor, spans: &[Span], pooling: Pooling) -> Vec<Vec<f32>> {
+/// One vector for each span of `hidden: [rows, width]`: the results of all `modes`, end to end. An
+/// empty span has the zero vector.
+pub fn pool(hidden: &Tensor, spans: &[Span], modes: &[PoolingMode]) -> Vec<Vec<f32>> {
     let (data, width) = (hidden.to_vec(), hidden.width());
     let vector = |span: &Span| {
-        let rows = data[span.rows.start * width..span.rows.end * width].chunks_exact(width);
-        let n = span.rows.len() as f64;
-        match pooling {
-            Pooling::Cls => {
-                rows.into_iter().next().map_or_else(|| vec![0.0; width], <[f32]>::to_vec)
-            }
-            Pooling::Last => rows.last().map_or_else(|| vec![0.0; width], <[f32]>::to_vec),
-            Pooling::Mean => weighted(rows, width, |_| 1.0, n),
-            Pooling::MeanSqrtLen => weighted(rows, width, |_| 1.0, n.sqrt()),
-            Pooling::WeightedMean => weighted(rows, width, |i| i as f64 + 1.0, n * (n + 1.0) / 2.0),
-            Pooling::Max => {
-                let mut rows = rows;
-                let first = rows.next().map_or_else(|| vec![0.0; width], <[f32]>::to_vec);
-                rows.fold(first, |mut max, row| {
-                    // A NaN must not be hidden, and `f32::max` would hide it.
-                    for (max, &x) in max.iter_mut().zip(row) {
-                        *max = if x > *max || x.is_nan() { x } else { *max };
-                    }
-                    max
-                })
-            }
-        }
+        let rows = &data[span.rows.start * width..span.rows.end * width];
+        modes.iter().flat_map(|&mode| pool_one(rows, width, mode)).collect()
     };
     spans.iter().map(vector).collect()
+}
+
+fn pool_one(rows: &[f32], width: usize, mode: PoolingMode) -> Vec<f32> {
+    let n = (rows.len() / width.max(1)) as f64;
+    let mut rows = rows.chunks_exact(width.max(1));
+    let one = |row: Option<&[f32]>| row.map_or_else(|| vec![0.0; width], <[f32]>::to_vec);
+    match mode {
+        PoolingMode::Cls => one(rows.next()),
+        PoolingMode::LastToken => one(rows.last()),
+        PoolingMode::Mean => weighted(rows, width, |_| 1.0, n),
+        PoolingMode::MeanSqrtLength => weighted(rows, width, |_| 1.0, n.sqrt()),
+        PoolingMode::WeightedMean => weighted(rows, width, |i| i as f64 + 1.0, n * (n + 1.0) / 2.0),
+        PoolingMode::Max => {
+            let first = one(rows.next());
+            rows.fold(first, |mut max, row| {
+                // A NaN must not be hidden, and `f32::max` would hide it.
+                for (max, &x) in max.iter_mut().zip(row) {
+                    *max = if x > *max || x.is_nan() { x } else { *max };
+                }
+                max
+            })
+        }
+    }
 }
 
 fn weighted<'a>(
@@ -78,26 +66,26 @@ mod tests {
 
     use super::*;
 
-    fn pooled(pooling: Pooling) -> Vec<Vec<f32>> {
+    fn pooled(mode: PoolingMode) -> Vec<Vec<f32>> {
         let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() }).unwrap();
         let hidden = device.tensor(&[4, 2], vec![1.0, 8.0, 3.0, 2.0, 5.0, -7.0, 9.0, 9.0]);
         let span = |rows| Span { rows, ..Span::default() };
-        pool(&hidden, &[span(0..3), span(3..4), span(4..4)], pooling)
+        pool(&hidden, &[span(0..3), span(3..4), span(4..4)], &[mode])
     }
 
     #[test]
     fn each_way_is_what_it_says() {
         let zero = vec![0.0, 0.0];
         let one = vec![9.0, 9.0];
-        for (pooling, first) in [
-            (Pooling::Cls, [1.0, 8.0]),
-            (Pooling::Last, [5.0, -7.0]),
-            (Pooling::Mean, [3.0, 1.0]),
-            (Pooling::Max, [5.0, 8.0]),
-            (Pooling::MeanSqrtLen, [9.0 / 3.0_f32.sqrt(), 3.0 / 3.0_f32.sqrt()]),
-            (Pooling::WeightedMean, [22.0 / 6.0, -9.0 / 6.0]),
+        for (mode, first) in [
+            (PoolingMode::Cls, [1.0, 8.0]),
+            (PoolingMode::LastToken, [5.0, -7.0]),
+            (PoolingMode::Mean, [3.0, 1.0]),
+            (PoolingMode::Max, [5.0, 8.0]),
+            (PoolingMode::MeanSqrtLength, [5.196_152, 1.732_050_8]),
+            (PoolingMode::WeightedMean, [22.0 / 6.0, -9.0 / 6.0]),
         ] {
-            assert_eq!(pooled(pooling), [first.to_vec(), one.clone(), zero.clone()], "{pooling:?}");
+            assert_eq!(pooled(mode), [first.to_vec(), one.clone(), zero.clone()], "{mode:?}");
         }
     }
 

@@ -53,16 +53,15 @@ impl Attention {
     pub fn load(scope: &Scope<'_>, config: AttentionConfig) -> Result<Self> {
         let AttentionConfig { width, heads, kv_heads, head_dim, qkv_bias, o_bias, qk_norm, .. } =
             config;
-        let grouped = kv_heads > 0 && heads > 0 && heads.is_multiple_of(kv_heads);
+        scope.expect(heads > 0, "num_attention_heads", heads, "above zero")?;
+        let grouped = kv_heads > 0 && heads.is_multiple_of(kv_heads);
         scope.expect(
             grouped,
             "num_key_value_heads",
             kv_heads,
             "a divisor of num_attention_heads",
         )?;
-        let even = head_dim > 0 && head_dim.is_multiple_of(2);
-        scope.expect(even, "head_dim", head_dim, "an even number above zero")?;
-        let (q_width, kv_width) = (heads * head_dim, kv_heads * head_dim);
+        let [q_width, kv_width] = [heads, kv_heads].map(|heads| heads.saturating_mul(head_dim));
         let norm = |name, eps| RmsNorm::load(&scope.at(name), head_dim, eps);
         Ok(Self {
             q_proj: Linear::load(&scope.at("q_proj"), width, q_width, qkv_bias)?,

@@ -11,6 +11,9 @@ use serde::Deserialize;
 
 use crate::{Result, Scope};
 
+/// The widest head that is believed.
+const MOST_DIMS: usize = 1 << 16;
+
 /// The fields of a configuration that say how positions are encoded. To be flattened into an
 /// architecture's own configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -62,6 +65,9 @@ impl RopeConfig {
             scope.expect(value.is_finite() && value > 0.0, field, value, "a number above zero")
         };
         positive("rope_theta", theta)?;
+        // Checked before memory is asked for.
+        let plausible = head_dim.is_multiple_of(2) && (2..=MOST_DIMS).contains(&head_dim);
+        scope.expect(plausible, "head_dim", head_dim, "an even number between 2 and 65536")?;
         if let Some(part) = scaling.partial_rotary_factor.filter(|&part| part != 1.0) {
             return Err(scope.unsupported(architecture, "partial_rotary_factor", part));
         }

@@ -1,0 +1,131 @@
+//! Each architecture and each format against its reference.
+
+use checkpoint::{Folder, Module, Pooling, PoolingMode};
+use kernels::{Isa, Precision};
+use models::{Batch, normalize, pool};
+
+use crate::fixture::{self, Fixture, Golden, cosine, difference, logits};
+
+/// The likeliest token of the last row, again and again.
+fn greedy(fixture: &Fixture, tokens: &[u32], n: usize) -> Vec<u32> {
+    let mut tokens = tokens.to_vec();
+    let prompt = tokens.len();
+    for _ in 0..n {
+        let (logits, _) = logits(fixture, &tokens);
+        let rows = logits.to_vec();
+        let last = &rows[rows.len() - logits.width()..];
+        let best = last.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+        tokens.push(best.0 as u32);
+    }
+    tokens.split_off(prompt)
+}
+
+#[test]
+fn every_architecture_has_a_fixture() {
+    let loaded: Vec<_> = fixture::all()
+        .iter()
+        .map(|name| Fixture::load(name, Isa::Portable, Precision::Exact).model.architecture)
+        .collect();
+    for name in models::architectures() {
+        assert!(loaded.contains(&name), "`{name}` has no golden");
+    }
+}
+
+#[test]
+fn exact_mode_agrees_with_the_reference() {
+    for name in fixture::all() {
+        for isa in [Isa::Portable, Isa::best()] {
+            let fixture = Fixture::load(&name, isa, Precision::Exact);
+            if fixture.decoder().is_none() {
+                continue;
+            }
+            let golden = Golden::read(&name);
+            let tokens = golden.tokens("tokens");
+            let (logits, taps) = logits(&fixture, &tokens);
+            // In order of computation, so that a failure names the first module that is wrong.
+            for (tap, ours) in &taps {
+                let difference = difference(&ours.to_vec(), golden.values(tap));
+                assert!(difference < 1e-4, "{name}, {isa}: `{tap}` is off by {difference:e}");
+            }
+            let recorded = golden.names().filter(|name| name.starts_with("model.")).count();
+            assert_eq!(taps.len(), recorded, "{name}: as many taps as the reference has");
+            let difference = difference(&logits.to_vec(), golden.values("logits"));
+            assert!(difference < 1e-4, "{name}, {isa}: the logits are off by {difference:e}");
+        }
+        let fixture = Fixture::load(&name, Isa::best(), Precision::Exact);
+        if fixture.decoder().is_some() {
+            let golden = Golden::read(&name);
+            let ours = greedy(&fixture, &golden.tokens("tokens"), 16);
+            assert_eq!(ours, golden.tokens("greedy"), "{name}: the greedy continuation");
+        }
+    }
+}
+
+#[test]
+fn fast_mode_stays_close_to_the_reference() {
+    for name in fixture::all() {
+        let fixture = Fixture::load(&name, Isa::best(), Precision::Fast);
+        if fixture.decoder().is_none() {
+            continue;
+        }
+        let golden = Golden::read(&name);
+        let tokens = golden.tokens("tokens");
+        let (logits, _) = logits(&fixture, &tokens);
+        let cosine = cosine(&logits.to_vec(), golden.values("logits"));
+        assert!(cosine >= 0.9995, "{name}: cosine {cosine}");
+        let ours = greedy(&fixture, &tokens, 16);
+        assert_eq!(ours, golden.tokens("greedy"), "{name}: the greedy continuation");
+    }
+}
+
+/// The activations, the last hidden states and the embeddings of two passages in one batch.
+#[test]
+fn encoders_agree_with_the_reference() {
+    for name in fixture::all() {
+        for precision in [Precision::Exact, Precision::Fast] {
+            let fixture = Fixture::load(&name, Isa::best(), precision);
+            let Some(encoder) = fixture.encoder() else { continue };
+            let golden = Golden::read(&name);
+            let mut tokens = &golden.tokens("tokens")[..];
+            let mut batch = Batch::default();
+            for length in golden.tokens("lengths") {
+                let (passage, rest) = tokens.split_at(length as usize);
+                batch.push(passage, 0, Vec::new());
+                tokens = rest;
+            }
+            batch.record();
+            let hidden = encoder.forward(&batch);
+            let mut ours = Vec::new();
+            for module in modules(&name) {
+                match module {
+                    Module::Pooling(pooling) => ours = pool(&hidden, &batch.spans, &pooling.modes),
+                    Module::Normalize => ours.iter_mut().for_each(|vector| normalize(vector)),
+                    Module::Transformer { .. } | Module::Dense(_) => {}
+                }
+            }
+            for (ours, truth) in ours.iter().zip(golden.values("embedding").chunks(hidden.width()))
+            {
+                let cosine = cosine(ours, truth);
+                assert!(cosine > 0.9999, "{name}, {precision:?}: cosine {cosine}");
+            }
+            if precision == Precision::Fast {
+                continue;
+            }
+            for (tap, ours) in batch.recorded() {
+                let difference = difference(&ours.to_vec(), golden.values(&tap));
+                assert!(difference < 1e-4, "{name}: `{tap}` is off by {difference:e}");
+            }
+            let difference = difference(&hidden.to_vec(), golden.values("last_hidden_state"));
+            assert!(difference < 1e-4, "{name}: the hidden states are off by {difference:e}");
+            assert!(fixture::difference(&ours.concat(), golden.values("embedding")) < 1e-4);
+        }
+    }
+}
+
+/// The steps of a fixture; the mean of all tokens where its files name none.
+fn modules(name: &str) -> Vec<Module> {
+    let folder = Folder::open(&fixture::root().join(name)).unwrap();
+    let modes = vec![PoolingMode::Mean];
+    let mean = Module::Pooling(Pooling { dimension: 0, modes, include_prompt: true });
+    folder.sentence_transformers().unwrap().map_or_else(|| vec![mean], |files| files.modules)
+}
