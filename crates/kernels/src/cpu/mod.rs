@@ -5,6 +5,7 @@ mod isa;
 mod pages;
 mod pool;
 mod shared;
+pub(crate) mod simd;
 
 use std::fmt;
 use std::sync::Arc;

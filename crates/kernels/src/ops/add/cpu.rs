@@ -1,26 +1,33 @@
 //! Row by row, in parallel where there is enough to do.
 
 use crate::Tensor;
+use crate::cpu::simd::elementwise::{Binary, Zip};
+use crate::cpu::simd::{Simd, dispatch};
+
+#[derive(Clone, Copy)]
+struct Add;
+
+impl Binary for Add {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, a: S::Lanes, b: S::Lanes) -> S::Lanes {
+        simd.add(a, b)
+    }
+}
 
 pub(super) fn add(a: &Tensor, b: &Tensor) -> Tensor {
-    let mut out = a.cpu().buffer(a.elements());
-    let (x, y, width) = (a.data(), b.data(), a.width());
-    a.cpu().pool().run_rows(&mut out, width, |rows, out| {
+    let cpu = a.cpu();
+    let mut out = cpu.buffer(a.elements());
+    let (x, y, width) = (a.data(), b.data(), a.width().max(1));
+    cpu.pool().run_rows(&mut out, width, |rows, out| {
         let range = rows.start * width..rows.end * width;
         let x = &x[range.clone()];
         if y.len() == width {
             for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                sum(out, x, y);
+                dispatch(cpu.isa(), Zip { function: Add, a: x, b: y, out });
             }
         } else {
-            sum(out, x, &y[range]);
+            dispatch(cpu.isa(), Zip { function: Add, a: x, b: &y[range], out });
         }
     });
     Tensor::from_buffer(a.shape(), out)
-}
-
-fn sum(out: &mut [f32], x: &[f32], y: &[f32]) {
-    for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
-        *out = x + y;
-    }
 }

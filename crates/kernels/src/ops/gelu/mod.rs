@@ -19,18 +19,6 @@ pub enum Gelu {
     Tanh,
 }
 
-impl Gelu {
-    fn apply(self, x: f32) -> f32 {
-        match self {
-            Self::Erf => 0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
-            Self::Tanh => {
-                let root = (2.0 / std::f32::consts::PI).sqrt();
-                0.5 * x * (1.0 + (root * (x + 0.044715 * x * x * x)).tanh())
-            }
-        }
-    }
-}
-
 /// Weighs each element by the probability that a normal variable is below it.
 #[track_caller]
 pub fn gelu(x: &Tensor, form: Gelu) -> Tensor {

@@ -1,42 +1,54 @@
-//! Each task takes some rows of the weight, widens one at a time and meets it with every row of
-//! the activations.
+//! Each task takes some rows of the weight and all rows of the activations, or, where there are
+//! many of both, a block of them. The kernel and the order of its sums are in
+//! [`dot`](crate::cpu::simd::dot).
 
 use crate::Tensor;
 use crate::cpu::SharedMut;
-use crate::device::to_f32;
+use crate::cpu::simd::dispatch;
+use crate::cpu::simd::dot::{Corner, Dots, WORTH_WIDENING, panel_len};
 
-/// Rows of the weight that one task takes.
-const GRAIN: usize = 8;
+/// Bytes of the weight that a task reads when there are few rows of activations: some
+/// microseconds' worth.
+const STREAM: usize = 96 * 1024;
+
+/// Rows of the weight in a widened panel, which must fit into the second-level cache.
+const PANEL: usize = 32;
+
+/// Rows of activations that meet a panel.
+const ROWS: usize = 256;
 
 pub(super) fn matmul(x: &Tensor, w: &Tensor) -> Tensor {
     let (m, k, n) = (x.rows(), x.width(), w.rows());
-    let mut out = x.cpu().buffer(m * n);
-    let (data, bytes, size) = (x.data(), w.bytes(), w.dtype().size());
+    let cpu = x.cpu();
+    let mut out = cpu.buffer(m * n);
+    if k == 0 {
+        out.fill(0.0);
+        return Tensor::from_buffer(&[m, n], out);
+    }
+    let (data, weight, dtype) = (x.data(), w.bytes(), w.dtype());
+    let row_bytes = k * dtype.size();
+    let widened = m >= WORTH_WIDENING;
+    let (rows, columns) = if widened {
+        (ROWS, PANEL)
+    } else {
+        (m.max(1), (STREAM / row_bytes).next_multiple_of(8).max(8))
+    };
+    let blocks = m.div_ceil(rows);
     let parts = SharedMut::new(&mut out);
-    x.cpu().pool().run_ranges(n, GRAIN, |columns| {
-        for column in columns {
-            let row = to_f32(w.dtype(), &bytes[column * k * size..][..k * size]);
-            for (i, x) in data.chunks_exact(k).enumerate() {
-                let at = i * n + column;
-                #[expect(unsafe_code, reason = "tasks write disjoint columns")]
-                // SAFETY: each task has columns of its own.
-                let out = unsafe { parts.part(at..at + 1) };
-                out[0] = dot(x, &row);
-            }
-        }
+    cpu.pool().run(blocks * n.div_ceil(columns), |task| {
+        let (block, panel) = (task % blocks, task / blocks);
+        let (first, last) = (panel * columns, ((panel + 1) * columns).min(n));
+        let (top, bottom) = (block * rows, ((block + 1) * rows).min(m));
+        let mut panel = cpu.buffer(if widened { panel_len(last - first, k) } else { 0 });
+        let dots = Dots {
+            x: &data[top * k..bottom * k],
+            k,
+            w: &weight[first * row_bytes..last * row_bytes],
+            dtype,
+            panel: &mut panel,
+            out: Corner { all: &parts, stride: n, at: top * n + first },
+        };
+        dispatch(cpu.isa(), dots);
     });
     Tensor::from_buffer(&[m, n], out)
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (groups_a, rest_a) = a.as_chunks::<16>();
-    let (groups_b, rest_b) = b.as_chunks::<16>();
-    let mut sums = [0.0; 16];
-    for (a, b) in groups_a.iter().zip(groups_b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    let rest = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>();
-    sums.iter().sum::<f32>() + rest
 }
