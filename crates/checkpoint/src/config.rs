@@ -88,11 +88,20 @@ impl Config {
         }
     }
 
-    /// Reads the object as the configuration `T` of an architecture.
+    /// Reads the object as the configuration `T` of an architecture. Every float in it is finite, also as an `f32`.
     ///
     /// # Errors
-    /// [`Error::Config`], which names the file, the field and `architecture`.
+    /// [`Error::Config`], which names the file, the field and `architecture`; [`Error::Value`] for a number beyond
+    /// `f32`.
     pub fn parse<T: DeserializeOwned>(&self, architecture: &'static str) -> Result<T> {
+        if let Some((field, found)) = beyond_f32(&self.value) {
+            return Err(Error::Value {
+                path: self.file.clone(),
+                field: self.way(&field),
+                found: brief(found),
+                expected: "a number that a 32-bit float can hold",
+            });
+        }
         json::typed(&self.value).map_err(|(field, source)| {
             let field = if field == "." { self.way("") } else { self.way(&field) };
             Error::Config { path: self.file.clone(), architecture, field, source }
@@ -115,6 +124,25 @@ impl Config {
             (place, "") => place.to_owned(),
             (place, field) => format!("{place}.{field}"),
         }
+    }
+}
+
+/// The first number in `value` that would become infinite as an `f32`, and the way to it.
+fn beyond_f32(value: &Value) -> Option<(String, &Value)> {
+    let below = |step: String, value| {
+        let (way, found) = beyond_f32(value)?;
+        Some((if way.is_empty() { step } else { format!("{step}.{way}") }, found))
+    };
+    match value {
+        Value::Number(number) => {
+            let infinite = number.as_f64().is_some_and(|number| (number as f32).is_infinite());
+            infinite.then(|| (String::new(), value))
+        }
+        Value::Array(list) => {
+            list.iter().enumerate().find_map(|(i, value)| below(i.to_string(), value))
+        }
+        Value::Object(object) => object.iter().find_map(|(key, value)| below(key.clone(), value)),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
     }
 }
 

@@ -380,7 +380,7 @@ pub enum Error {
         group_size: u64,
     },
     /// The stored shapes follow from no quantization of a matrix of this size.
-    #[error("{}: `{place}` stores weight {weight:?} and scales {scales:?}, which is no quantization of {columns} columns", path.display())]
+    #[error("{}: `{place}` stores weight {weight:?} and scales {scales:?}, which no quantization of {} gives", path.display(), Width(*columns))]
     QuantizedShape {
         /// The file.
         path: PathBuf,
@@ -390,8 +390,8 @@ pub enum Error {
         weight: Vec<usize>,
         /// The shape of `scales`.
         scales: Vec<usize>,
-        /// The logical number of columns that the configuration implies; 0 where none does.
-        columns: usize,
+        /// The logical number of columns that the configuration implies, where it is known.
+        columns: Option<usize>,
     },
     /// The configuration declares a quantization, the tensors have none.
     #[error("{} declares `{place}` as {quantization}, but `{place}.scales` is missing", path.display())]
@@ -433,6 +433,18 @@ impl std::fmt::Display for Listed<'_> {
         match self.0.len().saturating_sub(5) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// A number of columns, or any.
+struct Width(Option<usize>);
+
+impl std::fmt::Display for Width {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(columns) => write!(f, "{columns} columns"),
+            None => f.write_str("a matrix"),
         }
     }
 }

@@ -142,7 +142,7 @@ impl Index {
                     place: place.to_owned(),
                     weight: weight.shape.clone(),
                     scales: scales.shape.clone(),
-                    columns: 0,
+                    columns: None,
                 });
             };
             let parameters = weight.bytes.saturating_mul(8) / u64::from(quantization.bits);

@@ -104,7 +104,7 @@ impl Path<'_> {
                 place: self.name().to_owned(),
                 weight,
                 scales,
-                columns,
+                columns: Some(columns),
             });
         }
         let (bits, group_size) = (words.saturating_mul(32) / width, width / groups);
@@ -126,7 +126,7 @@ impl Path<'_> {
                 place: self.name().to_owned(),
                 weight: self.peek("weight", |tensor| tensor.shape.clone())?,
                 scales: self.peek("scales", |tensor| tensor.shape.clone())?,
-                columns,
+                columns: Some(columns),
             });
         };
         let weight = self.take_as("weight", &words, "U32", |dtype| dtype == Dtype::U32)?;

@@ -114,6 +114,17 @@ struct ModuleEntry {
     module: String,
 }
 
+/// The names that the file about the network has had; the first that exists counts.
+const TRANSFORMER_FILES: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
 /// `sentence_bert_config.json`.
 #[derive(Default, Deserialize)]
 struct TransformerFile {
@@ -203,8 +214,13 @@ impl SentenceTransformers {
                 });
             }
         };
-        let transformer: TransformerFile =
-            load(files, &join(&place, "sentence_bert_config.json"))?.unwrap_or_default();
+        let mut transformer = TransformerFile::default();
+        for name in TRANSFORMER_FILES {
+            if let Some(found) = load(files, &join(&place, name))? {
+                transformer = found;
+                break;
+            }
+        }
         let prompts: PromptFile =
             load(files, "config_sentence_transformers.json")?.unwrap_or_default();
         Ok(Some(Self {

@@ -65,6 +65,16 @@ fn a_lie_is_named_with_its_field() {
 }
 
 #[test]
+fn a_number_beyond_f32_is_named() {
+    let error = parse(r#"{"hidden_size": 1, "rope_theta": 1e300}"#).unwrap_err();
+    names(&error, &["config.json", "`rope_theta`", "1e+300"]);
+    let error = parse(r#"{"hidden_size": 1, "rope_scaling": {"factor": 1, "long": [1, -1e39]}}"#)
+        .unwrap_err();
+    names(&error, &["`rope_scaling.long.1`"]);
+    assert!(parse(r#"{"hidden_size": 1, "mask": -3.4028235e38}"#).is_ok());
+}
+
+#[test]
 fn parts_keep_their_place() {
     let json =
         r#"{"model_type": "qwen2_5_vl", "text_config": {"hidden_size": "x"}, "vision_config": 3}"#;

@@ -10,6 +10,7 @@ use crate::names;
 
 const CONFIG: &str = r#"{"model_type": "llama"}"#;
 
+#[cfg(unix)]
 #[test]
 fn weights_come_through_the_links_of_the_hub_cache() {
     let temporary = tempfile::tempdir().unwrap();
