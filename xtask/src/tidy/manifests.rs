@@ -137,6 +137,7 @@ pub(super) fn check_files(tree: &Tree) -> Vec<Breach> {
             out.extend(thresholds(tree, path, &file.text));
         }
     }
+    out.extend(unexplained(tree));
     let engine = "crates/engine/clippy.toml";
     if tree.exists("crates/engine") {
         let text = tree.get(engine).map_or("", |file| file.text.as_str());
@@ -145,6 +146,28 @@ pub(super) fn check_files(tree: &Tree) -> Vec<Breach> {
                 let what = format!("`{method}` is not among the disallowed methods");
                 out.push(Breach::new(engine, 1, what, "the engine has no clock, file or thread"));
             }
+        }
+    }
+    out
+}
+
+/// Every dependency of the workspace is in the table of CONTRIBUTING.md, with what it is for.
+fn unexplained(tree: &Tree) -> Vec<Breach> {
+    let (root, table) = ("Cargo.toml", "CONTRIBUTING.md");
+    let text = |path| tree.get(path).map_or("", |file| file.text.as_str());
+    let rows: Vec<_> = text(table).lines().filter(|line| line.starts_with('|')).collect();
+    let mut inside = false;
+    let mut out = Vec::new();
+    for (index, line) in text(root).lines().enumerate() {
+        if line.starts_with('[') {
+            inside = line == "[workspace.dependencies]";
+        } else if let Some((name, value)) = line.split_once('=')
+            && inside
+            && !value.contains("path =")
+            && !rows.iter().any(|row| row.contains(&format!("`{}`", name.trim())))
+        {
+            let what = format!("`{}` is not in the table of {table}", name.trim());
+            out.push(Breach::new(root, index + 1, what, "say there what it was chosen for"));
         }
     }
     out
@@ -299,6 +322,16 @@ mod tests {
         );
         let path = format!("{good}[dependencies]\nb = {{ path = \"../b\" }}\n");
         one(check_files, &[("crates/a/Cargo.toml", &path)], "crates/a/Cargo.toml:7: a crate is");
+    }
+
+    #[test]
+    fn every_dependency_is_explained() {
+        let root =
+            "[workspace.dependencies]\na = { path = \"crates/a\" }\n\nb-c = \"1\"\n[x]\nd = 1\n";
+        let table = ("CONTRIBUTING.md", "| dependency |\n| `b-c` | for b |\n");
+        none(check_files, &[("Cargo.toml", root), table]);
+        let prose = ("CONTRIBUTING.md", "We like `b-c`.\n");
+        one(check_files, &[("Cargo.toml", root), prose], "Cargo.toml:4: `b-c` is not in the table");
     }
 
     #[test]

@@ -15,7 +15,10 @@ const UNSAFE: &[(&str, usize)] = &[
 /// Where serde's derived formats may stand: where bytes come and go.
 const SERDE: &[&str] = &[
     "crates/checkpoint/src/",
+    // The manager's configuration, a folder's small JSON files, and the hub's answers.
     "crates/manager/src/config",
+    "crates/manager/src/catalog/",
+    "crates/manager/src/fetch/",
     // An architecture's private configuration, and the parts that several of them share.
     "crates/models/src/arch/",
     "crates/models/src/nn/",
