@@ -55,7 +55,8 @@ fuzz_target!(|input: &[u8]| {
         assert!(!sentences.modules.is_empty());
     }
     if let Ok(index) = folder.index() {
-        assert_eq!(index.parameters(), 128);
+        // Without the width, 4 bits in groups of 64 cannot be told from 8 in 32 or 2 in 128.
+        assert!([64, 128, 256].contains(&index.parameters()));
     }
     if let Ok(weights) = folder.weights() {
         let _ = weights.root().at("a").at("b").matrix(2, 64);

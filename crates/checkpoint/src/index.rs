@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::files::Files;
 use crate::quantization::Declared;
 use crate::shards::Shard;
-use crate::{Dtype, Error, Quantization, QuantizationRules, Result};
+use crate::{Dtype, Error, Mode, Quantization, QuantizationRules, Result};
 
 /// A list of a checkpoint's tensors. No tensor was read for it.
 #[derive(Clone, Debug)]
@@ -190,7 +190,10 @@ fn quantization(
         Declared::Dense => return None,
         Declared::Nothing => {}
     }
-    let default = rules.default.unwrap_or(crate::Mode::Affine.default_parameters());
+    // Scales of another mode than the declared one make the declared parameters meaningless.
+    let affine = scales.dtype != Dtype::U8;
+    let same_mode = rules.default.filter(|default| (default.mode == Mode::Affine) == affine);
+    let default = same_mode.unwrap_or(Mode::Affine.default_parameters());
     let mut candidates = vec![default];
     for group_size in [default.group_size, 64, 32, 128, 16] {
         for bits in [default.bits, 4, 8, 6, 5, 3, 2] {
