@@ -4,15 +4,26 @@
 //! [`PageLayout`], is what crosses the process wall. The second half ([`structure`]) sees all
 //! pages and knows what a heading or a running header is.
 
+mod aligned;
+mod analyse;
+mod bidi;
+mod frame;
+mod furniture;
+mod glyph;
+mod grid;
+mod join;
+mod markers;
 mod model;
+mod order;
+mod paragraphs;
+mod rows;
+mod structure;
+mod words;
 
+pub use analyse::analyse;
+pub(crate) use glyph::warn;
+pub use glyph::{Content, Glyph, GlyphText};
 pub use model::{
     Flow, Line, Link, PageLayout, Region, Rule, Style, TableCell, TableRegion, Warning, Word,
 };
-
-use crate::{Block, PageFailure};
-
-/// The blocks of every page; a failed page has none.
-pub fn structure(pages: &[Result<PageLayout, PageFailure>]) -> Vec<Vec<Block>> {
-    pages.iter().map(|_| Vec::new()).collect()
-}
+pub use structure::structure;

@@ -115,6 +115,8 @@ impl Style {
     pub const SUPERSCRIPT: Self = Self(1 << 3);
     /// Present but not painted.
     pub const HIDDEN: Self = Self(1 << 4);
+    /// Everything but [`Style::HIDDEN`].
+    pub(crate) const ALL_FACES: Self = Self(0b1111);
     /// All flags.
     const ALL: u8 = (1 << 5) - 1;
 

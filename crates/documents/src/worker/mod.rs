@@ -24,4 +24,4 @@ pub use message::{Request, Response, VERSION};
 pub use pool::{Lease, Pool};
 pub use process::Worker;
 pub use serve::{main, serve};
-pub use wire::{FRAME_LIMIT, read_frame, write_frame};
+pub use wire::{FRAME_LIMIT, FrameError, read_frame, write_frame};
