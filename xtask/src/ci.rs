@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::command::{cargo, is_installed, succeeds};
 use crate::{licences, tidy};
@@ -20,16 +20,17 @@ const STAGES: &[Stage] = &[
         succeeds(cargo(root).args(clippy))
     }),
     ("doc", |root| {
-        let doc = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
+        let doc = ["doc", "--workspace", "--no-deps", "--locked"];
         succeeds(cargo(root).args(doc).env("RUSTDOCFLAGS", "-D warnings"))
     }),
     ("dependencies", dependencies),
 ];
 
-/// Runs every stage, also after one has failed, and prints a table. `true` if all passed.
-pub(crate) fn run(root: &Path) -> Result<bool> {
+/// Runs the stages of these names, or every stage, also after one has failed, and prints a table.
+/// `true` if all passed.
+pub(crate) fn run(root: &Path, names: &[&str]) -> Result<bool> {
     let mut results = Vec::new();
-    for (name, stage) in STAGES {
+    for (name, stage) in chosen(names)? {
         println!("== {name}");
         let start = Instant::now();
         let passed = stage(root)?;
@@ -37,6 +38,16 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     }
     print!("{}", table(&results));
     Ok(results.iter().all(|(_, passed, _)| *passed))
+}
+
+/// The stages of these names, in the usual order; all of them if there is no name.
+fn chosen(names: &[&str]) -> Result<Vec<&'static Stage>> {
+    let unknown = names.iter().find(|name| !STAGES.iter().any(|(known, _)| known == *name));
+    if let Some(name) = unknown {
+        let known: Vec<_> = STAGES.iter().map(|(name, _)| *name).collect();
+        bail!("there is no stage `{name}`: the stages are {}", known.join(", "));
+    }
+    Ok(STAGES.iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect())
 }
 
 fn table(results: &[(&str, bool, Duration)]) -> String {
@@ -61,6 +72,16 @@ fn dependencies(root: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stages_are_chosen_by_name() {
+        let names = |chosen: Result<Vec<&Stage>>| -> Vec<&str> {
+            chosen.unwrap().iter().map(|(name, _)| *name).collect()
+        };
+        assert_eq!(names(chosen(&[])).len(), STAGES.len());
+        assert_eq!(names(chosen(&["doc", "fmt"])), ["fmt", "doc"]);
+        assert!(chosen(&["fmt", "nothing"]).is_err());
+    }
 
     #[test]
     fn the_table_tells_what_failed() {

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 const USAGE: &str = "usage: cargo xtask CHORE
 
   tidy              check the invariants of ARCHITECTURE.md and the rules of STYLE.md
-  ci                formatting, clippy, tidy, documentation, dependencies: everything but the tests
+  ci [STAGE...]     fmt, tidy, clippy, doc, dependencies: everything but the tests, or these stages
   goldens           install the oracle under target/oracle and run fixtures/goldens.py
   minilm [--torch]  compare `folio embed` with the reference embeddings of a real MiniLM package;
                     --torch takes the reference from the package's own call (downloads some GB)";
@@ -39,7 +39,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent")?;
     match arguments {
         ["tidy"] => tidy::run(root),
-        ["ci"] => ci::run(root),
+        ["ci", stages @ ..] => ci::run(root, stages),
         ["goldens", more @ ..] => goldens::run(root, more),
         ["minilm"] => minilm::run(root, minilm::Reference::Numpy),
         ["minilm", "--torch"] => minilm::run(root, minilm::Reference::Torch),

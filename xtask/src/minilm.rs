@@ -109,9 +109,12 @@ fn folio_embeddings(root: &Path, model: &Path, texts: &[String]) -> Result<Vec<V
         "--bin",
         "folio",
     ]))?;
-    let mut folio = cargo(root);
-    folio.args(["run", "--quiet", "--release", "--locked", "--package", "cli", "--bin", "folio"]);
-    let printed = output(folio.args(["--", "embed"]).arg(model).args(texts))?;
+    // Started by its path: `cargo run` would wait for whoever else builds.
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let folio =
+        root.join(target).join("release/folio").with_extension(std::env::consts::EXE_EXTENSION);
+    let printed = output(Command::new(folio).arg("embed").arg(model).args(texts))?;
     embeddings(&printed, texts)
 }
 
