@@ -101,6 +101,12 @@ pub enum Error {
         "chat_template in tokenizer_config.json is neither a string nor a list of named templates"
     )]
     TemplateShape,
+    /// The template has tags or sizes that no published one has, and that could fill the memory.
+    #[error("the chat template has more operators than a template may, in line {line}")]
+    TemplateTooDense {
+        /// The line, from 1.
+        line: usize,
+    },
     /// The template called `raise_exception`: it does not take such a conversation.
     #[error("the model's chat template refuses this conversation: {message}")]
     TemplateRefused {
@@ -153,6 +159,7 @@ impl Error {
             | Self::Decode { .. }
             | Self::TemplateSyntax { .. }
             | Self::TemplateShape
+            | Self::TemplateTooDense { .. }
             | Self::TemplateRefused { .. }
             | Self::TemplateFailed { .. }
             | Self::TemplateTooLong { .. }
@@ -177,7 +184,7 @@ impl Error {
             Self::Encode { .. } | Self::Decode { .. } | Self::Library { .. } => {
                 "tokenizer.json is damaged or of a newer kind: fetch it again, and report it if that does not help"
             }
-            Self::TemplateSyntax { .. } | Self::TemplateShape => {
+            Self::TemplateSyntax { .. } | Self::TemplateShape | Self::TemplateTooDense { .. } => {
                 "take chat_template.jinja from the model's original repository"
             }
             Self::TemplateRefused { .. } => {

@@ -1,19 +1,50 @@
 //! What keeps a stranger's template from filling the memory.
 //!
-//! The engine counts instructions, but one instruction may double a string, so forty of them make a terabyte. Therefore:
-//! what is assigned to a variable is measured (each `set` is passed through a filter, see [`guard`]); what a filter or
-//! method could blow up (`replace`, `join`, `indent`, ...) is measured before; what is printed is counted.
+//! The engine counts instructions, but one instruction may double a string, so forty of them make a terabyte. Therefore
+//! whatever a template can keep or enlarge is weighed: what is assigned, what macros are called with ([`guard`] rewrites
+//! the template so that it passes through a filter), what goes into a filter or method and comes out, what is printed.
+//! One text may reach [`Meter::text`] bytes, and all weighing together is limited too. What is left is a single
+//! expression, whose operators `guard` counts.
 
+use std::cell::Cell;
 use std::io;
 
-use minijinja::value::{Rest, Value, ValueKind};
+use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State, filters};
 
-/// The most bytes of text that may be printed, or held by one variable.
-pub(super) const TEXT: usize = 64 << 20;
-/// The most items that one list may have.
-const ITEMS: usize = 1 << 20;
-const FILTER: &str = "__bounded";
+use super::rewrite::FILTER;
+
+/// The most bytes of one text, before what the conversation's own size adds.
+const TEXT: usize = 4 << 20;
+/// How much more than the conversation the rendered text may be.
+const GROWTH: usize = 8;
+/// How much may be weighed in one rendering: list items, and bytes in fours.
+const WORK: usize = 1 << 28;
+
+/// What the rendering on this thread may still use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meter {
+    text: usize,
+    work: usize,
+    printed: usize,
+}
+
+thread_local! {
+    static METER: Cell<Meter> = const { Cell::new(Meter { text: TEXT, work: WORK, printed: 0 }) };
+}
+
+impl Meter {
+    /// Begins a rendering of a conversation of so many bytes; returns the limit on one text.
+    pub(super) fn begin(conversation: usize) -> usize {
+        let text = TEXT.saturating_add(conversation.saturating_mul(GROWTH));
+        METER.set(Self {
+            text,
+            work: WORK.saturating_add(conversation.saturating_mul(64)),
+            printed: 0,
+        });
+        text
+    }
+}
 
 /// Told when a text gets too large.
 #[derive(Debug)]
@@ -28,13 +59,17 @@ impl std::fmt::Display for TooLarge {
 impl std::error::Error for TooLarge {}
 
 /// The rendered text, up to the limit.
-#[derive(Default)]
 pub(super) struct Output {
     bytes: Vec<u8>,
+    limit: usize,
     full: bool,
 }
 
 impl Output {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, full: false }
+    }
+
     pub(super) fn into_string(self) -> String {
         // The engine writes whole strings: nothing is lossy here.
         String::from_utf8(self.bytes)
@@ -48,7 +83,7 @@ impl Output {
 
 impl io::Write for &mut Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > TEXT {
+        if self.bytes.len() + bytes.len() > self.limit {
             self.full = true;
             return Err(io::Error::from(io::ErrorKind::FileTooLarge));
         }
@@ -67,7 +102,39 @@ fn too_large() -> Error {
 
 /// Fails if a text of `bytes` is too large.
 pub(super) fn check(bytes: usize) -> Result<(), Error> {
-    if bytes > TEXT { Err(too_large()) } else { Ok(()) }
+    if bytes > METER.get().text { Err(too_large()) } else { Ok(()) }
+}
+
+/// Weighs a value: its bytes as text, about. Fails if it is too large, or if too much was weighed already.
+pub(super) fn weigh(value: &Value) -> Result<usize, Error> {
+    let mut meter = METER.get();
+    let limit = meter.text;
+    let outcome = descend(value, &mut meter, limit, 0);
+    METER.set(meter);
+    outcome.map(|left| limit - left).ok_or_else(too_large)
+}
+
+/// What is left of `left` bytes after this value; none if there is too little.
+fn descend(value: &Value, meter: &mut Meter, left: usize, depth: usize) -> Option<usize> {
+    let bytes = value.as_str().map_or(1, |text| text.len() + 1);
+    meter.work = meter.work.checked_sub(1 + bytes / 4)?;
+    let mut left = (left + 1).checked_sub(bytes)?;
+    // Iterables without a length may be readable only once.
+    let holds = matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
+        && value.len().is_some();
+    if !holds {
+        return Some(left);
+    }
+    if depth > 150 {
+        return None;
+    }
+    for item in value.try_iter().ok()? {
+        left = descend(&item, meter, left, depth + 1)?.checked_sub(2)?;
+        if value.kind() == ValueKind::Map {
+            left = descend(&value.get_item(&item).ok()?, meter, left, depth + 1)?;
+        }
+    }
+    Some(left)
 }
 
 /// Fails if replacing would make too large a text.
@@ -81,75 +148,89 @@ pub(super) fn check_replace(text: &str, from: &str, to: &str) -> Result<(), Erro
 
 /// Fails if joining would make too large a text.
 pub(super) fn check_join(items: &Value, separator: &str) -> Result<(), Error> {
-    let mut total = 0usize;
-    let Ok(items) = items.try_iter() else { return Ok(()) };
-    for item in items {
-        total = total.saturating_add(separator.len() + 1 + item.as_str().map_or(16, str::len));
-        check(total)?;
+    let count = items.len().unwrap_or(0);
+    check(weigh(items)?.saturating_add(count.saturating_mul(separator.len())))
+}
+
+/// Filters that the engine has and that need no more than the weighing of what goes in and comes out.
+///
+/// Not here, and so not available: `format`, whose widths are of the template's choice.
+fn plain_filters() -> Vec<(&'static str, Value)> {
+    macro_rules! list {
+        ($($name:ident),*) => { vec![$((stringify!($name), Value::from_function(filters::$name))),*] };
     }
-    Ok(())
+    let mut list = list![
+        lower, upper, title, capitalize, reverse, trim, split, lines, round, abs, int, float, attr,
+        first, last, min, max, sort, list, string, bool, batch, slice, sum, select, reject,
+        selectattr, rejectattr, map, groupby, unique, chain, zip, pprint, items, dictsort, length,
+        default, escape
+    ];
+    list.push(("count", Value::from_function(filters::length)));
+    list.push(("d", Value::from_function(filters::default)));
+    list.push(("e", Value::from_function(filters::escape)));
+    list
 }
 
-/// Puts the measuring filters in place of the engine's own.
+/// Puts the weighing filters and the weighing printer in place of the engine's own.
 pub(super) fn install(environment: &mut Environment<'_>) {
-    environment.add_filter(FILTER, |value: Value| -> Result<Value, Error> {
-        match value.kind() {
-            ValueKind::String => check(value.as_str().map_or(0, str::len))?,
-            ValueKind::Seq | ValueKind::Iterable | ValueKind::Map
-                if value.len().unwrap_or(0) > ITEMS =>
-            {
-                return Err(too_large());
-            }
-            _ => {}
-        }
-        Ok(value)
+    for (name, filter) in plain_filters() {
+        add(environment, name, filter, |_| Ok(()));
+    }
+    add(environment, "replace", Value::from_function(filters::replace), |args| {
+        let text = |at: usize| args.get(at).map(Value::to_string).unwrap_or_default();
+        check_replace(&text(0), &text(1), &text(2))
     });
-    environment.add_filter(
-        "replace",
-        |value: Value, from: Value, to: Value| -> Result<Value, Error> {
-            let (value, from, to) = (value.to_string(), from.to_string(), to.to_string());
-            check_replace(&value, &from, &to)?;
-            Ok(value.replace(&from, &to).into())
-        },
-    );
-    let join = Value::from_function(filters::join);
-    environment.add_filter(
-        "join",
-        move |state: &mut State<'_, '_>, value: Value, args: Rest<Value>| {
-            let separator = args
-                .first()
-                .and_then(|first| first.as_str().map(str::to_owned))
-                .unwrap_or_default();
-            check_join(&value, &separator)?;
-            let mut all = vec![value];
-            all.extend(args.0);
-            join.call(state, &all)
-        },
-    );
-    let indent = Value::from_function(filters::indent);
-    environment.add_filter(
-        "indent",
-        move |state: &mut State<'_, '_>, value: Value, args: Rest<Value>| {
-            let text = value.to_string();
-            let width = args.first().map_or(Some(4), |width| {
-                if width.is_kwargs() {
-                    width.get_attr("width").ok()?.as_usize()
-                } else {
-                    width.as_usize()
-                }
-            });
-            let lines = text.matches('\n').count() + 1;
-            check(lines.saturating_mul(width.unwrap_or(4)).saturating_add(text.len()))?;
-            let mut all = vec![Value::from(text)];
-            all.extend(args.0);
-            indent.call(state, &all)
-        },
-    );
-    // Widths and precisions of a stranger's choice; no published template needs it.
+    add(environment, "join", Value::from_function(filters::join), |args| {
+        let separator = match args.get(1) {
+            Some(named) if named.is_kwargs() => {
+                named.get_attr("d").map(|d| d.to_string()).unwrap_or_default()
+            }
+            Some(separator) => separator.to_string(),
+            None => String::new(),
+        };
+        args.first().map_or(Ok(()), |items| check_join(items, &separator))
+    });
+    add(environment, "indent", Value::from_function(filters::indent), |args| {
+        let width = args.iter().skip(1).find_map(|arg| {
+            if arg.is_kwargs() { arg.get_attr("width").ok()?.as_usize() } else { arg.as_usize() }
+        });
+        let lines =
+            args.first().and_then(Value::as_str).map_or(0, |text| text.matches('\n').count()) + 1;
+        check(lines.saturating_mul(width.unwrap_or(4)))
+    });
     environment.remove_filter("format");
+    environment.remove_global("debug");
+    environment.add_filter(FILTER, |value: Value| weigh(&value).map(|_| value));
+    environment.set_formatter(|out, state, value| {
+        let weight = weigh(value)?;
+        let mut meter = METER.get();
+        // Captured text is printed once into its variable and again from there.
+        meter.printed = meter.printed.saturating_add(weight);
+        METER.set(meter);
+        if meter.printed > meter.text.saturating_mul(4) {
+            return Err(too_large());
+        }
+        minijinja::escape_formatter(out, state, value)
+    });
 }
 
-/// The template with what each `set` assigns passed through the measuring filter.
-pub(super) fn guard(source: &str) -> String {
-    source.to_owned()
+fn add(
+    environment: &mut Environment<'_>,
+    name: &'static str,
+    filter: Value,
+    fits: impl Fn(&[Value]) -> Result<(), Error> + Send + Sync + 'static,
+) {
+    environment.add_filter(
+        name,
+        move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| -> Result<Value, Error> {
+            let args = args.into_values();
+            for arg in &args {
+                weigh(arg)?;
+            }
+            fits(&args)?;
+            let result = filter.call(state, &args)?;
+            weigh(&result)?;
+            Ok(result)
+        },
+    );
 }

@@ -13,6 +13,10 @@ pub(super) fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    bounds::weigh(value)?;
+    for arg in args {
+        bounds::weigh(arg)?;
+    }
     if value.kind() == ValueKind::String {
         let text = value.as_str().unwrap_or("");
         match method {

@@ -10,12 +10,13 @@
 mod bounds;
 mod json;
 mod methods;
+mod rewrite;
 mod time;
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 
-use minijinja::value::Value;
+use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
 use serde_json::Value as Json;
 
@@ -52,7 +53,7 @@ impl RenderOptions {
 }
 
 /// The most instructions that one rendering may take. The longest of the usual templates needs about 100 a message.
-const INSTRUCTIONS: u64 = 10_000_000;
+const INSTRUCTIONS: u64 = 4_000_000;
 /// Marks the end of a message that is to be continued; no text holds this.
 const CONTINUE: &str = "\u{f8ff}folio-continues-here\u{f8ff}";
 /// The name under which the one template of an environment is kept.
@@ -122,9 +123,8 @@ impl Template {
         let mut environment = environment();
         for (name, source) in [(NAME, Some(&source)), (NAME_WITH_TOOLS, tools.as_ref())] {
             let Some(source) = source else { continue };
-            let source = bounds::guard(&without_generation_tags(
-                &source.replace("\r\n", "\n").replace('\r', "\n"),
-            ));
+            let source = rewrite::prepare(source)
+                .map_err(|dense| Error::TemplateTooDense { line: dense.line })?;
             environment.add_template_owned(name, source).map_err(|source| {
                 Error::TemplateSyntax { line: source.line().unwrap_or(0), source: Box::new(source) }
             })?;
@@ -207,15 +207,17 @@ impl Template {
         context.insert("documents".into(), given(&options.documents));
         context.insert("add_generation_prompt".into(), open.into());
 
+        let size = context.values().map(text_size).sum();
         let name = if self.with_tools && options.tools.is_some() { NAME_WITH_TOOLS } else { NAME };
-        let mut out = bounds::Output::default();
+        let limit = bounds::Meter::begin(size);
+        let mut out = bounds::Output::new(limit);
         let outcome = self.environment.get_template(name).and_then(|template| {
             template.render_captured_to(Value::from(context), &mut out).map(drop)
         });
         match outcome {
             Ok(()) => Ok(out.into_string()),
-            Err(_) if out.overflowed() => Err(Error::TemplateTooLarge { bytes: bounds::TEXT }),
-            Err(error) => Err(failure(error)),
+            Err(_) if out.overflowed() => Err(Error::TemplateTooLarge { bytes: limit }),
+            Err(error) => Err(failure(error, limit)),
         }
     }
 
@@ -273,6 +275,18 @@ impl Template {
     }
 }
 
+/// The bytes of all text in a value that the caller made.
+fn text_size(value: &Value) -> usize {
+    if let Some(text) = value.as_str() {
+        return text.len();
+    }
+    let Ok(items) = value.try_iter() else { return 0 };
+    let held = |key: &Value| value.get_item(key).map_or(0, |item| text_size(&item));
+    items
+        .map(|item| text_size(&item) + if value.kind() == ValueKind::Map { held(&item) } else { 0 })
+        .sum()
+}
+
 fn parts(content: &[Part]) -> Value {
     content
         .iter()
@@ -307,14 +321,14 @@ fn environment() -> Environment<'static> {
 }
 
 /// The engine's error as ours.
-fn failure(error: minijinja::Error) -> Error {
+fn failure(error: minijinja::Error, limit: usize) -> Error {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(error) = cause {
         if let Some(refusal) = error.downcast_ref::<Refusal>() {
             return Error::TemplateRefused { message: refusal.0.clone() };
         }
         if error.is::<bounds::TooLarge>() {
-            return Error::TemplateTooLarge { bytes: bounds::TEXT };
+            return Error::TemplateTooLarge { bytes: limit };
         }
         if error
             .downcast_ref::<minijinja::Error>()
@@ -326,33 +340,3 @@ fn failure(error: minijinja::Error) -> Error {
     }
     Error::TemplateFailed { line: error.line().unwrap_or(0), source: Box::new(error) }
 }
-
-/// Makes `{% generation %}` blocks, which the engine does not know, into blocks that only open a scope.
-fn without_generation_tags(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at);
-        out.push_str(before);
-        let inside = &tag[2..];
-        let end = inside.find("%}").unwrap_or(inside.len());
-        let word = inside[..end].trim_matches(['-', '+']).trim();
-        let replacement = match word {
-            "generation" => "with",
-            "endgeneration" => "endwith",
-            _ => "",
-        };
-        if replacement.is_empty() {
-            out.push_str("{%");
-            rest = inside;
-        } else {
-            out.push_str("{%");
-            out.push_str(&inside[..end].replacen(word, replacement, 1));
-            rest = &inside[end..];
-        }
-    }
-    out + rest
-}
-
-#[cfg(test)]
-mod tests;
