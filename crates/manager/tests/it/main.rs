@@ -1,0 +1,7 @@
+//! The integration tests of `manager`: models on disk, and a hub that misbehaves.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod catalog;
+mod fetch;
+mod hub_server;
