@@ -92,6 +92,11 @@ impl Engine {
         self.scheduler.cancel(id)
     }
 
+    /// The network, for those who want to look at it.
+    pub fn decoder(&self) -> &dyn Decoder {
+        &*self.decoder
+    }
+
     /// Whether there is nothing left to do.
     pub fn is_idle(&self) -> bool {
         self.scheduler.is_idle()

@@ -6,6 +6,7 @@ mod error;
 pub mod fetch;
 pub mod machine;
 pub mod memory;
+pub mod runtime;
 
 pub use environment::Environment;
 pub use error::{AnswerFault, Error, Kind, NameFault, Result};

@@ -53,7 +53,7 @@ impl Files {
                 }
                 match fs::metadata(entry.path()) {
                     Ok(metadata) if metadata.is_file() => {
-                        drop(files.present.insert(name, metadata))
+                        files.present.insert(name, metadata);
                     }
                     Ok(_) => {}
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -167,9 +167,9 @@ impl Removal {
                 let entry = entry.map_err(Error::file("list", &folder))?;
                 let kind = entry.file_type().map_err(Error::file("look at", &entry.path()))?;
                 if kind.is_dir() {
-                    folders.push(entry.path())
+                    folders.push(entry.path());
                 } else {
-                    files.push((!kind.is_symlink(), entry.path()))
+                    files.push((!kind.is_symlink(), entry.path()));
                 }
             }
         }

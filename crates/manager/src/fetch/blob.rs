@@ -213,7 +213,7 @@ impl Job {
                 Ok(Ok(None)) => {
                     return again(Cause::Cut { received: done, expected: self.file.size });
                 }
-                Ok(Err(error)) => return Transfer::Broken(self.client.network(&self.url, error)),
+                Ok(Err(error)) => return Transfer::Broken(client::network(&self.url, error)),
                 Err(_) => return again(Cause::Stalled(idle)),
             };
             done = done.saturating_add(piece.len() as u64);

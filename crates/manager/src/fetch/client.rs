@@ -191,7 +191,7 @@ impl Client {
         let idle = self.patience.idle;
         let read = async {
             let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|e| self.network(url, e))? {
+            while let Some(chunk) = response.chunk().await.map_err(|e| network(url, e))? {
                 body.extend_from_slice(&chunk);
                 if body.len() as u64 > LARGEST_LISTING {
                     let fault = AnswerFault::TooLarge { limit: LARGEST_LISTING };
@@ -225,10 +225,6 @@ impl Client {
         self.send(name, Method::GET, url, (from > 0).then_some(from)).await
     }
 
-    pub(super) fn network(&self, url: &Url, error: reqwest::Error) -> Attempt {
-        Attempt::Again { url: url.to_string(), cause: Cause::Network(error), wait: None }
-    }
-
     /// One request, with the redirects it meets. The token goes to the hub itself and nowhere else.
     async fn send(
         &self,
@@ -250,7 +246,7 @@ impl Client {
             }
             let idle = self.patience.idle;
             let response = match tokio::time::timeout(idle, request.send()).await {
-                Ok(answer) => answer.map_err(|error| self.network(first, error))?,
+                Ok(answer) => answer.map_err(|error| network(first, error))?,
                 Err(_) => {
                     return Err(Attempt::Again {
                         url: first.to_string(),
@@ -322,6 +318,10 @@ impl Client {
             _ => Error::Status { url, status },
         })
     }
+}
+
+pub(super) fn network(url: &Url, error: reqwest::Error) -> Attempt {
+    Attempt::Again { url: url.to_string(), cause: Cause::Network(error), wait: None }
 }
 
 /// A web page where data should be: a captive portal, a proxy's notice.

@@ -208,7 +208,7 @@ impl Hub {
             match self.client.json(name, &url).await {
                 Ok(body) => return listing::parse(name, url.as_str(), &body),
                 Err(attempt) => {
-                    retries.pause(&self.client.patience, attempt, None, observer).await?
+                    retries.pause(&self.client.patience, attempt, None, observer).await?;
                 }
             }
         }
@@ -236,7 +236,7 @@ impl Hub {
                     Err(attempt) => {
                         retries
                             .pause(&self.client.patience, attempt, Some(&file.name), observer)
-                            .await?
+                            .await?;
                     }
                 }
             };

@@ -186,7 +186,10 @@ fn answer(out: &mut TcpStream, request: &Request, state: &Mutex<State>) -> std::
     let head = request.method == "HEAD";
     let fault = if head { None } else { state.faults.get_mut(&name).and_then(VecDeque::pop_front) };
     let file = state.files.get(&name).cloned();
-    let body = if list {
+    let body = if path.contains("/tree/") {
+        // What `huggingface_hub` asks for: this server was tried with it in both directions.
+        Some(tree(&state).into_bytes())
+    } else if list {
         Some(state.list.clone().unwrap_or_else(|| listing(&state, &commit)).into_bytes())
     } else {
         None
@@ -339,4 +342,16 @@ fn listing(state: &State, commit: &str) -> String {
         })
         .collect();
     serde_json::json!({ "id": "org/tiny", "modelId": "org/tiny", "private": false, "sha": commit, "siblings": files }).to_string()
+}
+
+fn tree(state: &State) -> String {
+    let file = |(name, file): (&String, &Remote)| {
+        let size = file.content.len();
+        let mut entry = serde_json::json!({ "type": "file", "path": name, "size": size, "oid": file.identity() });
+        if file.large {
+            entry["lfs"] = serde_json::json!({ "oid": file.identity(), "size": size, "pointerSize": 130 });
+        }
+        entry
+    };
+    serde_json::Value::Array(state.files.iter().map(file).collect()).to_string()
 }

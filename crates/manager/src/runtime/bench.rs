@@ -1,0 +1,108 @@
+//! How fast a model answers, measured through the same road that requests take.
+
+use std::time::Instant;
+
+use super::error::Error;
+use super::generate::{GenerateOptions, Piece, Prompt};
+use super::load::LoadedModel;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BenchOptions {
+    /// Tokens of each prompt.
+    pub prompt: usize,
+    /// Tokens that are added to each.
+    pub generate: usize,
+    /// Sequences that run at once.
+    pub batch: usize,
+    /// How often; the median counts.
+    pub repeat: usize,
+}
+
+/// Tokens over time: the median and the extremes of all repetitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rate {
+    /// The median.
+    pub tokens_per_second: f64,
+    /// The slowest.
+    pub least: f64,
+    /// The fastest.
+    pub most: f64,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BenchReport {
+    /// All prompts together, up to the first token of the last.
+    pub prefill: Rate,
+    /// All sequences together, from there to the end; absent if nothing more was generated.
+    pub decode: Option<Rate>,
+}
+
+impl LoadedModel {
+    /// Runs `options.batch` made-up prompts side by side, `options.repeat` times. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the prompts do not fit the model.
+    pub fn bench(&self, options: BenchOptions) -> Result<BenchReport, Error> {
+        let BenchOptions { prompt, generate, batch, repeat } = options;
+        let (mut prefill, mut decode) = (Vec::new(), Vec::new());
+        // The first round also commits memory and fills caches: it is not counted.
+        for round in 0..=repeat.max(1) {
+            let settings = GenerateOptions {
+                max_tokens: Some(generate.max(1)),
+                temperature: Some(0.0),
+                ignore_eos: true,
+                ..GenerateOptions::default()
+            };
+            let begun = Instant::now();
+            let prompts = (0..batch).map(|n| {
+                // Each its own, so that none finds its beginning in the cache.
+                let seed = (round * batch + n) as u64;
+                Prompt::Tokens(made_up(seed, prompt, self.facts.vocabulary))
+            });
+            let mut answers = prompts
+                .map(|prompt| self.generate(&prompt, &settings))
+                .collect::<Result<Vec<_>, _>>()?;
+            let mut first = begun;
+            let mut last = begun;
+            for answer in &mut answers {
+                while answer.next_piece()?.is_some_and(|piece| matches!(piece, Piece::Text(_))) {}
+                let timings = answer.timings();
+                let at = begun + timings.first_token.unwrap_or_default();
+                (first, last) = (first.max(at), last.max(at + timings.decode));
+            }
+            if round == 0 {
+                continue;
+            }
+            prefill.push((prompt * batch) as f64 / (first - begun).as_secs_f64());
+            if generate > 1 {
+                let seconds = (last - first).as_secs_f64();
+                decode.push(((generate - 1) * batch) as f64 / seconds);
+            }
+        }
+        let decode = (!decode.is_empty()).then(|| rate(decode));
+        Ok(BenchReport { prefill: rate(prefill), decode })
+    }
+}
+
+/// The same tokens for the same seed.
+fn made_up(seed: u64, n: usize, vocabulary: usize) -> Vec<u32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % vocabulary as u64) as u32
+    };
+    (0..n.max(1)).map(|_| next()).collect()
+}
+
+fn rate(mut samples: Vec<f64>) -> Rate {
+    samples.sort_by(f64::total_cmp);
+    let (Some(&least), Some(&most)) = (samples.first(), samples.last()) else {
+        return Rate::default();
+    };
+    Rate { tokens_per_second: samples[samples.len() / 2], least, most }
+}

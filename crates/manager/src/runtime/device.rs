@@ -1,0 +1,390 @@
+//! The one thread that owns the device. No lock guards a tensor: others send commands, and it
+//! answers between two steps, so an embedding slips in between two tokens of a conversation.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
+
+use checkpoint::Folder;
+use engine::{Engine, EngineOptions, Event, Finish, Id, Request};
+use kernels::{CpuOptions, DType, Device, Precision};
+use models::{Batch, Cache, Decoder, EmbeddingHead, Encoder, Model, Network};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::Error;
+use super::load::LoadOptions;
+
+/// Names a loaded model on its thread.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ModelId(u64);
+
+/// What a model can do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ModelKind {
+    /// Continue text.
+    Language,
+    /// Make vectors of text.
+    Embedding,
+}
+
+/// What is known of a loaded model.
+#[derive(Clone, Debug)]
+pub struct ModelFacts {
+    /// The architecture.
+    pub architecture: &'static str,
+    /// What it can do.
+    pub kind: ModelKind,
+    /// Positions it was trained for.
+    pub context: usize,
+    /// Tokens that its cache has room for, over all sequences.
+    pub cache_tokens: usize,
+    /// Bytes that one token takes in the cache.
+    pub cache_bytes_per_token: usize,
+    /// Rows of its token table.
+    pub vocabulary: usize,
+    /// The width of its hidden states.
+    pub hidden: usize,
+    /// The length of its embeddings, for an embedding model.
+    pub embedding: Option<usize>,
+}
+
+/// News of a request.
+#[derive(Debug)]
+pub(super) enum Update {
+    /// A token, and when it was sampled.
+    Token(u32, Instant),
+    Finished(Finish),
+}
+
+/// The embeddings of some passages, in order.
+pub type EncodeReply = Vec<Vec<f32>>;
+
+/// Logits `[tokens, vocabulary]` for each token, or hidden states `[tokens, hidden]` of an
+/// embedding model, and the activations on the way, by name, with their shapes.
+#[derive(Clone, Debug)]
+pub struct ForwardReply {
+    /// `logits` or `last_hidden_state`.
+    pub name: &'static str,
+    /// Its rows, one for each token.
+    pub rows: Vec<f32>,
+    /// The width of a row.
+    pub width: usize,
+    /// Everything that was recorded on the way.
+    pub taps: Vec<(String, Vec<usize>, Vec<f32>)>,
+}
+
+pub(super) enum Command {
+    Load {
+        folder: Box<Folder>,
+        options: LoadOptions,
+        reply: oneshot::Sender<Result<(ModelId, ModelFacts), Error>>,
+    },
+    Unload(ModelId),
+    Generate {
+        model: ModelId,
+        request: Request,
+        updates: mpsc::UnboundedSender<Update>,
+        reply: oneshot::Sender<Result<Id, Error>>,
+    },
+    Cancel(ModelId, Id),
+    Encode {
+        model: ModelId,
+        passages: Vec<Vec<u32>>,
+        reply: oneshot::Sender<Result<EncodeReply, Error>>,
+    },
+    Forward {
+        model: ModelId,
+        tokens: Vec<u32>,
+        taps: bool,
+        reply: oneshot::Sender<Result<ForwardReply, Error>>,
+    },
+}
+
+/// The device's thread. Models live as long as their handles; the thread as long as this.
+#[derive(Debug)]
+pub struct Runtime {
+    commands: Option<Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+    device: Device,
+}
+
+impl Runtime {
+    /// Opens the CPU device and starts its thread.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot be opened as `options` ask.
+    pub fn start(options: CpuOptions) -> Result<Self, Error> {
+        let device = Device::cpu(options)?;
+        let (commands, inbox) = channel();
+        let owner = Owner { device: device.clone(), inbox, slots: BTreeMap::new() };
+        let thread = Builder::new().name("device".to_owned()).spawn(move || owner.run());
+        let spawn = |_| kernels::Error::Spawn { started: 0, wanted: 1 };
+        let thread = thread.map_err(spawn)?;
+        Ok(Self { commands: Some(commands), thread: Some(thread), device })
+    }
+
+    /// The device, for its facts.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How numbers are computed.
+    pub fn precision(&self) -> Precision {
+        let Device::Cpu(cpu) = &self.device;
+        cpu.precision()
+    }
+
+    pub(super) fn send(&self, command: Command) -> Result<(), Error> {
+        let Some(commands) = &self.commands else { return Err(Error::Gone) };
+        commands.send(command).map_err(|_| Error::Gone)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there was already reported to whoever waited for an answer.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What lives on the thread.
+struct Owner {
+    device: Device,
+    inbox: Receiver<Command>,
+    slots: BTreeMap<ModelId, Slot>,
+}
+
+enum Slot {
+    Language(Box<Language>),
+    Embedding { encoder: Box<dyn Encoder>, head: EmbeddingHead },
+}
+
+struct Language {
+    engine: Engine,
+    updates: BTreeMap<Id, mpsc::UnboundedSender<Update>>,
+}
+
+/// Numbers of models and requests: unique in the process.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+fn number() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Owner {
+    fn run(mut self) {
+        loop {
+            let busy = self.slots.values().any(Slot::is_busy);
+            let command = if busy {
+                match self.inbox.try_recv() {
+                    Ok(command) => Some(command),
+                    Err(TryRecvError::Empty) => None,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            } else {
+                match self.inbox.recv() {
+                    Ok(command) => Some(command),
+                    Err(_) => return,
+                }
+            };
+            match command {
+                Some(command) => self.obey(command),
+                // One step of each busy model: the unit of fairness between them.
+                None => self.slots.values_mut().for_each(Slot::step),
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // A reply that nobody waits for any more is no failure of ours.
+        match command {
+            Command::Load { folder, options, reply } => {
+                let loaded = guarded(|| load(&folder, &self.device, options));
+                let loaded = loaded.map(|(slot, facts)| {
+                    let id = ModelId(number());
+                    self.slots.insert(id, slot);
+                    (id, facts)
+                });
+                let _ = reply.send(loaded);
+            }
+            Command::Unload(id) => {
+                self.slots.remove(&id);
+            }
+            Command::Generate { model, request, updates, reply } => {
+                let id = Id(number());
+                let added = match self.slots.get_mut(&model) {
+                    Some(Slot::Language(language)) => {
+                        language.engine.add(id, request).map_err(Error::from).map(|()| {
+                            language.updates.insert(id, updates);
+                            id
+                        })
+                    }
+                    Some(Slot::Embedding { .. }) | None => Err(Error::Gone),
+                };
+                let _ = reply.send(added);
+            }
+            Command::Cancel(model, id) => {
+                if let Some(Slot::Language(language)) = self.slots.get_mut(&model) {
+                    let event = language.engine.cancel(id);
+                    language.report(event.into_iter().collect());
+                }
+            }
+            Command::Encode { model, passages, reply } => {
+                let encoded = match self.slots.get(&model) {
+                    Some(Slot::Embedding { encoder, head }) => guarded(|| {
+                        let (hidden, batch) = engine::encode(&**encoder, &passages);
+                        Ok(head.apply(&hidden, &batch.spans))
+                    }),
+                    Some(Slot::Language(_)) | None => Err(Error::Gone),
+                };
+                let _ = reply.send(encoded);
+            }
+            Command::Forward { model, tokens, taps, reply } => {
+                let computed = match self.slots.get(&model) {
+                    Some(slot) => guarded(|| Ok(forward(slot, &self.device, &tokens, taps))),
+                    None => Err(Error::Gone),
+                };
+                let _ = reply.send(computed);
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn is_busy(&self) -> bool {
+        match self {
+            Self::Language(language) => !language.engine.is_idle(),
+            Self::Embedding { .. } => false,
+        }
+    }
+
+    fn step(&mut self) {
+        if let Self::Language(language) = self
+            && !language.engine.is_idle()
+        {
+            let events = language.engine.step();
+            language.report(events);
+        }
+    }
+}
+
+impl Language {
+    /// Passes events on, and cancels the requests that nobody listens to any more.
+    fn report(&mut self, events: Vec<Event>) {
+        let now = Instant::now();
+        for event in events {
+            match event {
+                Event::Token(id, token) => {
+                    let listener = self.updates.get(&id);
+                    let heard = listener.map(|updates| updates.send(Update::Token(token, now)));
+                    if heard.is_some_and(|sent| sent.is_err()) {
+                        self.updates.remove(&id);
+                        self.engine.cancel(id);
+                    }
+                }
+                Event::Finished(id, finish) => {
+                    if let Some(updates) = self.updates.remove(&id) {
+                        // Whoever has gone does not need to hear the end.
+                        let _ = updates.send(Update::Finished(finish));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs `work`, and makes a panic of it an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let what = what.or_else(|| panic.downcast_ref::<String>().cloned());
+        let what = what.unwrap_or_else(|| "a panic without a message".to_owned());
+        Err(engine::Failure::Panicked { what }.into())
+    })
+}
+
+fn load(
+    folder: &Folder,
+    device: &Device,
+    options: LoadOptions,
+) -> Result<(Slot, ModelFacts), Error> {
+    let model = models::load(folder, device)?;
+    let Model { architecture, vocabulary, context, hidden, network } = model;
+    let mut facts = ModelFacts {
+        architecture,
+        kind: ModelKind::Embedding,
+        context,
+        cache_tokens: 0,
+        cache_bytes_per_token: 0,
+        vocabulary,
+        hidden,
+        embedding: None,
+    };
+    let slot = match network {
+        Network::Decoder(decoder) => {
+            facts.kind = ModelKind::Language;
+            let options = engine_options(device, &*decoder, context, options);
+            facts.cache_tokens = options.cache_tokens;
+            facts.cache_bytes_per_token = options.cache_bytes_per_token(&decoder.layers());
+            let engine = Engine::new(device, decoder, (context, vocabulary), options);
+            Slot::Language(Box::new(Language { engine, updates: BTreeMap::new() }))
+        }
+        Network::Encoder(encoder) => {
+            let head = EmbeddingHead::load(folder, device, hidden)?;
+            facts.embedding = Some(head.width());
+            Slot::Embedding { encoder, head }
+        }
+    };
+    Ok((slot, facts))
+}
+
+/// Room for as many tokens as the budget allows, and no more than there can be. Memory is committed
+/// when it is first written, so a generous budget costs a short conversation nothing.
+fn engine_options(
+    device: &Device,
+    decoder: &dyn Decoder,
+    context: usize,
+    options: LoadOptions,
+) -> EngineOptions {
+    let LoadOptions { cache_bytes, sequences, step_tokens } = options;
+    let Device::Cpu(cpu) = device;
+    let cache_dtype = match cpu.precision() {
+        Precision::Exact => DType::F32,
+        Precision::Fast => DType::F16,
+    };
+    let base = EngineOptions { sequences, step_tokens, cache_dtype, ..EngineOptions::default() };
+    let per_token = base.cache_bytes_per_token(&decoder.layers()).max(1) as u64;
+    let affordable = usize::try_from(cache_bytes / per_token).unwrap_or(usize::MAX);
+    let most = context.saturating_mul(sequences);
+    // At least one page: a budget of nothing is refused with words when a request comes.
+    EngineOptions { cache_tokens: affordable.min(most).max(base.page_size), ..base }
+}
+
+/// One pass over `tokens` alone, with all that can be seen on the way.
+fn forward(slot: &Slot, device: &Device, tokens: &[u32], taps: bool) -> ForwardReply {
+    const PAGE: usize = 32;
+    let mut batch = Batch::default();
+    let pages = tokens.len().div_ceil(PAGE);
+    batch.push(tokens, 0, (0..pages as u32).collect());
+    if taps {
+        batch.record();
+    }
+    let (name, out) = match slot {
+        Slot::Language(language) => {
+            let decoder: &dyn Decoder = language.engine.decoder();
+            let mut cache = Cache::new(device, &decoder.layers(), PAGE, pages, DType::F32);
+            ("logits", decoder.unembed(&decoder.forward(&batch, &mut cache)))
+        }
+        Slot::Embedding { encoder, .. } => ("last_hidden_state", encoder.forward(&batch)),
+    };
+    let taps = batch.recorded().into_iter();
+    let taps = taps.map(|(name, tensor)| (name, tensor.shape().to_vec(), tensor.to_vec()));
+    ForwardReply { name, width: out.width(), rows: out.to_vec(), taps: taps.collect() }
+}

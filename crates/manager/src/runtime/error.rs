@@ -1,0 +1,161 @@
+//! What can go wrong between a model on disk and its answer.
+
+use std::path::PathBuf;
+
+use crate::Kind;
+
+/// A model that cannot be loaded, or a request that it cannot answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The files or the architecture.
+    #[error(transparent)]
+    Models(#[from] models::Error),
+    /// The device.
+    #[error("the device cannot be opened")]
+    Device(#[from] kernels::Error),
+    /// The tokenizer, the chat template, or a conversation that does not fit it.
+    #[error("{}", path.display())]
+    Text {
+        /// The model's folder.
+        path: PathBuf,
+        /// What is wrong.
+        source: text::Error,
+    },
+    /// There is nothing to make tokens with.
+    #[error("{}: there is no tokenizer.json and no vocab.txt", path.display())]
+    NoTokenizer {
+        /// The model's folder.
+        path: PathBuf,
+    },
+    /// A conversation was given to a model that was not made for any.
+    #[error("`{model}` has no chat template")]
+    NoTemplate {
+        /// The model.
+        model: String,
+    },
+    /// The model was asked for what only the other kind can do.
+    #[error("`{model}` is a {is}, and cannot {asked}")]
+    WrongKind {
+        /// The model.
+        model: String,
+        /// What it is.
+        is: &'static str,
+        /// What was asked for.
+        asked: &'static str,
+    },
+    /// The engine will not take the request on.
+    #[error("the request cannot be answered")]
+    Refused(#[from] engine::Refusal),
+    /// Sampling parameters that make no sense.
+    #[error("`{name}` is {value}, but must be {expected}")]
+    Parameter {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A text is longer than the network's context.
+    #[error("text {index} has {tokens} tokens, but the model takes at most {limit}")]
+    TextTooLong {
+        /// Which of the texts, counted from 0.
+        index: usize,
+        /// Its length.
+        tokens: usize,
+        /// The most there can be.
+        limit: usize,
+    },
+    /// An embedding holds a NaN or an infinity.
+    #[error("the embedding of text {index} is not a number")]
+    NotANumber {
+        /// Which of the texts, counted from 0.
+        index: usize,
+    },
+    /// The request broke while it was computed.
+    #[error(transparent)]
+    Failed(#[from] engine::Failure),
+    /// The device thread is gone.
+    #[error("the thread that computes has ended")]
+    Gone,
+    /// The model was unloaded while it was in use.
+    #[error("`{model}` was unloaded")]
+    Unloaded {
+        /// The model.
+        model: String,
+    },
+}
+
+impl From<checkpoint::Error> for Error {
+    fn from(error: checkpoint::Error) -> Self {
+        Self::Models(error.into())
+    }
+}
+
+impl Error {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Models(error) => match error.kind() {
+                models::Kind::Invalid => Kind::Invalid,
+                models::Kind::NotFound => Kind::NotFound,
+                models::Kind::Overloaded => Kind::Overloaded,
+                models::Kind::Unsupported => Kind::Unsupported,
+                models::Kind::Internal => Kind::Internal,
+            },
+            Self::Text { source, .. } => match source.kind() {
+                text::Kind::Invalid => Kind::Invalid,
+                text::Kind::NotFound => Kind::NotFound,
+                text::Kind::Overloaded => Kind::Overloaded,
+                text::Kind::Unsupported => Kind::Unsupported,
+                text::Kind::Internal => Kind::Internal,
+            },
+            Self::NoTokenizer { .. } => Kind::NotFound,
+            Self::WrongKind { .. }
+            | Self::NoTemplate { .. }
+            | Self::Refused(_)
+            | Self::Parameter { .. }
+            | Self::TextTooLong { .. } => Kind::Invalid,
+            Self::Device(_) => Kind::Unsupported,
+            Self::NotANumber { .. } | Self::Failed(_) | Self::Gone => Kind::Internal,
+            Self::Unloaded { .. } => Kind::Overloaded,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Models(error) => return Some(error.hint()),
+            Self::Device(error) => error.hint(),
+            Self::Text { source, .. } => return source.hint().map(str::to_owned),
+            Self::NoTokenizer { .. } => "fetch the model again, with all of its files",
+            Self::NoTemplate { .. } => {
+                "use an instruct or chat variant, or continue plain text with `--raw`"
+            }
+            Self::WrongKind { asked: "embed", .. } => {
+                "name an embedding model; `folio list` shows each model's architecture"
+            }
+            Self::WrongKind { .. } => {
+                "name a language model; `folio list` shows each model's architecture"
+            }
+            Self::Refused(engine::Refusal::TooLong { .. }) => {
+                "shorten the prompt, lower max_tokens, or raise the context"
+            }
+            Self::Refused(engine::Refusal::EmptyPrompt) => {
+                "write something for the model to answer"
+            }
+            Self::Refused(engine::Refusal::NoTokens) => "ask for at least one token",
+            Self::Refused(_) => "the prompt's tokens are not this model's: use its own tokenizer",
+            Self::Parameter { .. } => "see `folio run --help` for each parameter's range",
+            Self::TextTooLong { .. } => "split the text, or allow it to be cut with `--truncate`",
+            Self::NotANumber { .. } | Self::Failed(_) => {
+                "the weights may be damaged: fetch the model again; `--exact` tells whether the \
+                 fast kernels are at fault"
+            }
+            Self::Gone => "start again; if it happens twice, report it with the model's name",
+            Self::Unloaded { .. } => "ask again: the model is loaded when it is needed",
+        };
+        Some(hint.to_owned())
+    }
+}

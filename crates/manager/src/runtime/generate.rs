@@ -1,0 +1,381 @@
+//! An answer: a prompt made into tokens, and tokens made into text as they come.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use engine::{Finish, Id, Refusal, Request, Sampling};
+use text::{Detokenizer, LocalTime, Message, RenderOptions, Special, StopStrings};
+use tokio::sync::{mpsc, oneshot};
+
+use super::device::{Command, ModelKind, Update};
+use super::error::Error;
+use super::load::LoadedModel;
+
+/// What is to be continued.
+#[derive(Clone, Debug)]
+pub enum Prompt {
+    /// A conversation, rendered by the model's chat template.
+    Chat(Vec<Message>, Box<RenderOptions>),
+    /// Text as it is, with the model's own tokens around it.
+    Text(String),
+    /// Tokens as they are.
+    Tokens(Vec<u32>),
+}
+
+/// How to continue. What is absent comes from the checkpoint's `generation_config.json`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GenerateOptions {
+    /// Tokens to add at most; what is left of the context, if absent.
+    pub max_tokens: Option<usize>,
+    /// Divides the logits; 0 takes the likeliest token.
+    pub temperature: Option<f32>,
+    /// Keeps the likeliest tokens that together have this probability.
+    pub top_p: Option<f32>,
+    /// Keeps so many of the likeliest tokens; 0 keeps all.
+    pub top_k: Option<usize>,
+    /// Keeps tokens with at least this share of the likeliest token's probability.
+    pub min_p: Option<f32>,
+    /// Makes tokens that have occurred less likely; 1 does nothing.
+    pub repetition_penalty: Option<f32>,
+    /// Chance; a different one each time, if absent.
+    pub seed: Option<u64>,
+    /// Texts that end the answer, and are not part of it.
+    pub stop: Vec<String>,
+    /// Goes on where the model would end.
+    pub ignore_eos: bool,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FinishReason {
+    /// The model ended it.
+    Stop,
+    /// A text of `stop` occurred: this one.
+    StopString(String),
+    /// `max_tokens` was reached.
+    Length,
+    /// The caller gave up.
+    Cancelled,
+}
+
+/// A part of an answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Piece {
+    /// More text; never empty.
+    Text(String),
+    /// The end.
+    End(FinishReason),
+}
+
+/// What an answer took.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens that were added, the one that ended the answer included.
+    pub completion_tokens: usize,
+}
+
+/// When an answer came.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Timings {
+    /// From the request to its first token.
+    pub first_token: Option<Duration>,
+    /// From the first token to the last.
+    pub decode: Duration,
+}
+
+impl Timings {
+    /// Tokens after the first, over the time they took.
+    pub fn decode_rate(&self, usage: Usage) -> Option<f64> {
+        let (tokens, seconds) = (usage.completion_tokens, self.decode.as_secs_f64());
+        (tokens > 1 && seconds > 0.0).then(|| (tokens - 1) as f64 / seconds)
+    }
+
+    /// Tokens of the prompt, over the time to the first token.
+    pub fn prompt_rate(&self, usage: Usage) -> Option<f64> {
+        let seconds = self.first_token?.as_secs_f64();
+        (seconds > 0.0).then(|| usage.prompt_tokens as f64 / seconds)
+    }
+}
+
+/// An answer under way. Dropping it ends it.
+#[derive(Debug)]
+pub struct Generation<'a> {
+    model: &'a LoadedModel,
+    id: Id,
+    updates: mpsc::UnboundedReceiver<Update>,
+    detokenizer: Option<Detokenizer>,
+    stops: StopStrings,
+    ended: Option<FinishReason>,
+    done: bool,
+    usage: Usage,
+    timings: Timings,
+    begun: Instant,
+    first: Option<Instant>,
+    tokens: Vec<u32>,
+}
+
+impl LoadedModel {
+    /// Tokens of `prompt`, as the network will see them.
+    ///
+    /// # Errors
+    ///
+    /// If the chat template or the tokenizer does not take it. A model without a template is given
+    /// the last message as plain text only if it is the only one.
+    pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
+        let fail = |source| self.text_error(source);
+        match prompt {
+            Prompt::Tokens(tokens) => Ok(tokens.clone()),
+            Prompt::Text(text) => self.tokenizer.encode(text, Special::Add).map_err(fail),
+            Prompt::Chat(messages, options) => {
+                let Some(template) = &self.template else {
+                    return Err(Error::NoTemplate { model: self.name.clone() });
+                };
+                let mut options = (**options).clone();
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+                let now = LocalTime::from_unix(i64::try_from(now).unwrap_or(0), 0);
+                options.now.get_or_insert(now);
+                let text = template.render(messages, &options).map_err(fail)?;
+                self.tokenizer.encode(&text, Special::Omit).map_err(fail)
+            }
+        }
+    }
+
+    /// Begins to continue `prompt`. Blocks until the device thread has taken it on.
+    ///
+    /// # Errors
+    ///
+    /// If this is no language model, the prompt does not fit, or a parameter makes no sense.
+    pub fn generate(
+        &self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+    ) -> Result<Generation<'_>, Error> {
+        let (mut generation, answer) = self.begin(prompt, options)?;
+        generation.id = answer.blocking_recv().map_err(|_| Error::Gone)??;
+        Ok(generation)
+    }
+
+    /// The twin of [`generate`](Self::generate) for async callers.
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub async fn generate_async(
+        &self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+    ) -> Result<Generation<'_>, Error> {
+        let (mut generation, answer) = self.begin(prompt, options)?;
+        generation.id = answer.await.map_err(|_| Error::Gone)??;
+        Ok(generation)
+    }
+
+    fn begin(
+        &self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+    ) -> Result<(Generation<'_>, oneshot::Receiver<Result<Id, Error>>), Error> {
+        self.expect(ModelKind::Language, "generate text")?;
+        let sampling = self.sampling(options)?;
+        let prompt = self.encode_prompt(prompt)?;
+        let room = self.facts.context.min(self.facts.cache_tokens);
+        let max_tokens = match options.max_tokens {
+            Some(max_tokens) => max_tokens,
+            None if prompt.len() >= room => {
+                let refusal = Refusal::TooLong { prompt: prompt.len(), max_tokens: 1, limit: room };
+                return Err(refusal.into());
+            }
+            None => room - prompt.len(),
+        };
+        let stop = if options.ignore_eos { Vec::new() } else { self.stop.clone() };
+        let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: 0 };
+        let request = Request { prompt, max_tokens, stop, sampling };
+        let (sender, updates) = mpsc::unbounded_channel();
+        let (reply, answer) = oneshot::channel();
+        let begun = Instant::now();
+        let command = Command::Generate { model: self.id, request, updates: sender, reply };
+        self.runtime.send(command)?;
+        let generation = Generation {
+            model: self,
+            id: Id(u64::MAX),
+            updates,
+            detokenizer: Some(self.tokenizer.detokenizer()),
+            stops: StopStrings::new(options.stop.iter().cloned()),
+            ended: None,
+            done: false,
+            usage,
+            timings: Timings::default(),
+            begun,
+            first: None,
+            tokens: Vec::new(),
+        };
+        Ok((generation, answer))
+    }
+
+    /// `options` over the checkpoint's own, over the plainest.
+    fn sampling(&self, options: &GenerateOptions) -> Result<Sampling, Error> {
+        let own = &self.generation;
+        let warm = own.do_sample != Some(false);
+        let own_temperature = own.temperature.filter(|_| warm && own.do_sample.is_some());
+        let sampling = Sampling {
+            temperature: options.temperature.or(own_temperature).unwrap_or(0.0),
+            top_p: options.top_p.or(own.top_p.filter(|_| warm)).unwrap_or(1.0),
+            top_k: options.top_k.or(own.top_k.map(|k| k as usize).filter(|_| warm)).unwrap_or(0),
+            min_p: options.min_p.or(own.min_p.filter(|_| warm)).unwrap_or(0.0),
+            repetition_penalty: options
+                .repetition_penalty
+                .or(own.repetition_penalty)
+                .unwrap_or(1.0),
+            repetition_context: None,
+            seed: options.seed.unwrap_or_else(fresh_seed),
+        };
+        let check = |holds: bool, name, value: f32, expected| {
+            let wrong = || Error::Parameter { name, value: value.to_string(), expected };
+            if holds { Ok(()) } else { Err(wrong()) }
+        };
+        let Sampling { temperature, top_p, min_p, repetition_penalty, .. } = sampling;
+        let fits = temperature.is_finite() && temperature >= 0.0;
+        check(fits, "temperature", temperature, "at least 0")?;
+        check((0.0..=1.0).contains(&top_p), "top_p", top_p, "from 0 to 1")?;
+        check((0.0..=1.0).contains(&min_p), "min_p", min_p, "from 0 to 1")?;
+        let fits = repetition_penalty.is_finite() && repetition_penalty > 0.0;
+        check(fits, "repetition_penalty", repetition_penalty, "above 0")?;
+        Ok(sampling)
+    }
+}
+
+impl Generation<'_> {
+    /// The next piece, or `None` after the end. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the request broke while it was computed.
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, Error> {
+        loop {
+            if let Some(piece) = self.ready()? {
+                return Ok(piece);
+            }
+            let update = self.updates.blocking_recv();
+            if let Some(piece) = self.take(update)? {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// The twin of [`next_piece`](Self::next_piece) for async callers.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_piece`](Self::next_piece).
+    pub async fn next_piece_async(&mut self) -> Result<Option<Piece>, Error> {
+        loop {
+            if let Some(piece) = self.ready()? {
+                return Ok(piece);
+            }
+            let update = self.updates.recv().await;
+            if let Some(piece) = self.take(update)? {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// Ends the answer: the next piece is the end.
+    pub fn cancel(&mut self) {
+        if self.ended.is_none() && !self.done {
+            // If the thread is gone, the next piece says so.
+            let _ = self.model.runtime.send(Command::Cancel(self.model.id, self.id));
+        }
+    }
+
+    /// What it took so far.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// How fast it came so far.
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// All tokens that were added so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// What needs no further news: the end after the last text, and nothing after the end.
+    fn ready(&mut self) -> Result<Option<Option<Piece>>, Error> {
+        if self.done {
+            return Ok(Some(None));
+        }
+        let Some(reason) = self.ended.take() else { return Ok(None) };
+        self.done = true;
+        Ok(Some(Some(Piece::End(reason))))
+    }
+
+    fn take(&mut self, update: Option<Update>) -> Result<Option<Piece>, Error> {
+        match update {
+            None => {
+                self.done = true;
+                Err(Error::Gone)
+            }
+            Some(Update::Token(token, at)) => {
+                self.count(token, at);
+                let Some(detokenizer) = &mut self.detokenizer else { return Ok(None) };
+                let text = detokenizer.push(token).map_err(|e| self.model.text_error(e))?;
+                Ok(self.show(&text))
+            }
+            Some(Update::Finished(finish)) => {
+                let reason = match finish {
+                    Finish::Stop => FinishReason::Stop,
+                    Finish::Length => FinishReason::Length,
+                    Finish::Cancelled => FinishReason::Cancelled,
+                    Finish::Failed(failure) => {
+                        self.done = true;
+                        return Err(failure.into());
+                    }
+                };
+                let rest = self.detokenizer.take().map(Detokenizer::finish);
+                let rest = rest.transpose().map_err(|e| self.model.text_error(e))?;
+                let mut out = self.stops.push(&rest.unwrap_or_default());
+                if out.stopped.is_none() {
+                    let last = self.stops.finish();
+                    out.text.push_str(&last.text);
+                    out.stopped = last.stopped;
+                }
+                self.ended = Some(out.stopped.map_or(reason, FinishReason::StopString));
+                Ok((!out.text.is_empty()).then_some(Piece::Text(out.text)))
+            }
+        }
+    }
+
+    fn show(&mut self, text: &str) -> Option<Piece> {
+        let out = self.stops.push(text);
+        if let Some(stop) = out.stopped {
+            self.cancel();
+            self.ended = Some(FinishReason::StopString(stop));
+        }
+        (!out.text.is_empty()).then_some(Piece::Text(out.text))
+    }
+
+    fn count(&mut self, token: u32, at: Instant) {
+        let first = *self.first.get_or_insert(at);
+        self.timings.first_token = Some(first - self.begun);
+        self.timings.decode = at - first;
+        self.usage.completion_tokens += 1;
+        self.tokens.push(token);
+    }
+}
+
+impl Drop for Generation<'_> {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// Chance from the clock and the process: different each time, and of no use to a guesser that
+/// matters.
+fn fresh_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_nanos() as u64) ^ u64::from(std::process::id()).rotate_left(40)
+}

@@ -1,0 +1,149 @@
+//! From a folder to a model that answers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use checkpoint::{Folder, Generation, SentenceTransformers};
+use text::{Template, Tokenizer};
+use tokio::sync::oneshot;
+
+use super::device::{Command, ModelFacts, ModelId, ModelKind, Runtime};
+use super::error::Error;
+
+/// How a model is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Bytes that the cache of past tokens may take at most.
+    pub cache_bytes: u64,
+    /// Sequences that may run at once.
+    pub sequences: usize,
+    /// Tokens that one forward pass may hold.
+    pub step_tokens: usize,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 4 << 30, sequences: 64, step_tokens: 512 }
+    }
+}
+
+/// A model that answers, as long as this lives.
+#[derive(Debug)]
+pub struct LoadedModel {
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) id: ModelId,
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) facts: ModelFacts,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) template: Option<Template>,
+    pub(super) generation: Generation,
+    pub(super) sentence: Option<SentenceTransformers>,
+    /// All tokens that end an answer.
+    pub(super) stop: Vec<u32>,
+}
+
+impl LoadedModel {
+    /// Loads the model in the folder `path`. Blocks; weights are mapped, not read.
+    ///
+    /// # Errors
+    ///
+    /// If the folder does not hold a whole model of a known architecture.
+    pub fn load(runtime: &Arc<Runtime>, path: &Path, options: LoadOptions) -> Result<Self, Error> {
+        let folder = Folder::open(path)?;
+        let generation = folder.generation().clone();
+        let sentence = folder.sentence_transformers()?;
+        let words = Words::of(&folder);
+        let (reply, answer) = oneshot::channel();
+        runtime.send(Command::Load { folder: Box::new(folder), options, reply })?;
+        // Parsing a tokenizer takes longer than mapping weights: both happen at once.
+        let (tokenizer, template) = words?.parse(path)?;
+        let (id, facts) = answer.blocking_recv().map_err(|_| Error::Gone)??;
+        let mut stop = generation.eos.clone();
+        let named = generation.eos_token.as_deref().and_then(|token| tokenizer.id(token));
+        stop.extend(named.or_else(|| tokenizer.eos()));
+        stop.sort_unstable();
+        stop.dedup();
+        let name = path
+            .file_name()
+            .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        let runtime = Arc::clone(runtime);
+        let path = path.to_owned();
+        Ok(Self { runtime, id, name, path, facts, tokenizer, template, generation, sentence, stop })
+    }
+
+    /// The name of its folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is known of it.
+    pub fn facts(&self) -> &ModelFacts {
+        &self.facts
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Whether it was made for conversations.
+    pub fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// An error unless it is of `kind`.
+    pub(super) fn expect(&self, kind: ModelKind, asked: &'static str) -> Result<(), Error> {
+        if self.facts.kind == kind {
+            return Ok(());
+        }
+        let is = match self.facts.kind {
+            ModelKind::Language => "language model",
+            ModelKind::Embedding => "embedding model",
+        };
+        Err(Error::WrongKind { model: self.name.clone(), is, asked })
+    }
+
+    pub(super) fn text_error(&self, source: text::Error) -> Error {
+        Error::Text { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for LoadedModel {
+    fn drop(&mut self) {
+        // If the thread is gone, so is the model.
+        let _ = self.runtime.send(Command::Unload(self.id));
+    }
+}
+
+/// The files that words are made with.
+struct Words {
+    tokenizer_json: Option<Vec<u8>>,
+    vocab_txt: Option<Vec<u8>>,
+    tokenizer_config: Option<Vec<u8>>,
+    chat_template: Option<Vec<u8>>,
+}
+
+impl Words {
+    fn of(folder: &Folder) -> Result<Self, Error> {
+        Ok(Self {
+            tokenizer_json: folder.read("tokenizer.json")?,
+            vocab_txt: folder.read("vocab.txt")?,
+            tokenizer_config: folder.read("tokenizer_config.json")?,
+            chat_template: folder.read("chat_template.jinja")?,
+        })
+    }
+
+    fn parse(self, path: &Path) -> Result<(Tokenizer, Option<Template>), Error> {
+        let fail = |source| Error::Text { path: path.to_owned(), source };
+        let config = self.tokenizer_config.as_deref();
+        let tokenizer = match (&self.tokenizer_json, &self.vocab_txt) {
+            (Some(json), _) => Tokenizer::from_json(json, config).map_err(fail)?,
+            (None, Some(vocab)) => Tokenizer::from_vocab(vocab, config).map_err(fail)?,
+            (None, None) => return Err(Error::NoTokenizer { path: path.to_owned() }),
+        };
+        let jinja = self.chat_template.as_deref().map(String::from_utf8_lossy);
+        let template = Template::from_parts(jinja.as_deref(), config).map_err(fail)?;
+        Ok((tokenizer, template))
+    }
+}

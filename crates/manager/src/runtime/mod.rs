@@ -1,0 +1,19 @@
+//! Models in memory: the thread that owns the device, and the handles that others hold on it.
+//!
+//! Words become tokens on the caller's side of the border, tokens become numbers on the device
+//! thread's. Nothing here blocks an async caller; those who are not async have blocking twins.
+
+mod bench;
+mod device;
+mod embed;
+mod error;
+mod generate;
+mod inspect;
+mod load;
+
+pub use bench::{BenchOptions, BenchReport, Rate};
+pub use device::{EncodeReply, ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
+pub use embed::{EmbedOptions, Embedding};
+pub use error::Error;
+pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
+pub use load::{LoadOptions, LoadedModel};
