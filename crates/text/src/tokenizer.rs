@@ -265,8 +265,7 @@ impl Tokenizer {
     /// the turn or open another. It still looks the same.
     pub fn disarm<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
-        // Breaking one token leaves no new one behind: no token holds the character that is put in. (If one did, it
-        // would be found after this pass; the loop ends because each pass breaks a token that is longer than it.)
+        // What is put in makes no new token, unless one holds this very character; none does.
         for token in &self.inner.special_text {
             if text.contains(token.as_str()) {
                 let mut letters = token.chars();

@@ -18,7 +18,9 @@ use super::rewrite::FILTER;
 const TEXT: usize = 4 << 20;
 /// How much more than the conversation the rendered text may be.
 const GROWTH: usize = 8;
-/// How much may be weighed in one rendering: list items, and bytes in fours.
+/// The most items of one list.
+const ITEMS: usize = 1 << 16;
+/// How much may be weighed in one rendering: eight for each value, and its bytes in fours.
 const WORK: usize = 1 << 28;
 
 /// What the rendering on this thread may still use.
@@ -117,7 +119,7 @@ pub(super) fn weigh(value: &Value) -> Result<usize, Error> {
 /// What is left of `left` bytes after this value; none if there is too little.
 fn descend(value: &Value, meter: &mut Meter, left: usize, depth: usize) -> Option<usize> {
     let bytes = value.as_str().map_or(1, |text| text.len() + 1);
-    meter.work = meter.work.checked_sub(1 + bytes / 4)?;
+    meter.work = meter.work.checked_sub(8 + bytes / 4)?;
     let mut left = (left + 1).checked_sub(bytes)?;
     // Iterables without a length may be readable only once.
     let holds = matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
@@ -125,7 +127,7 @@ fn descend(value: &Value, meter: &mut Meter, left: usize, depth: usize) -> Optio
     if !holds {
         return Some(left);
     }
-    if depth > 150 {
+    if depth > 150 || value.len().is_some_and(|items| items > ITEMS) {
         return None;
     }
     for item in value.try_iter().ok()? {

@@ -103,8 +103,9 @@ fn write(out: &mut String, value: &Value, style: &Style, depth: usize) -> Result
             }
             container(out, ('{', '}'), entries.into_iter(), style, depth)?;
         }
-        other => {
-            let detail = format!("tojson: a value of type {other} is not JSON serializable");
+        ValueKind::Undefined | ValueKind::Bytes | ValueKind::Plain | ValueKind::Invalid | _ => {
+            let detail =
+                format!("tojson: a value of type {} is not JSON serializable", value.kind());
             return Err(Error::new(ErrorKind::BadSerialization, detail));
         }
     }
@@ -153,8 +154,15 @@ fn key_text(key: &Value) -> Result<String, Error> {
         ValueKind::Bool => key.is_true().to_string(),
         ValueKind::Number if key.is_integer() => key.to_string(),
         ValueKind::Number => float(f64::try_from(key.clone())?),
-        other => {
-            let detail = format!("tojson: keys must be strings, not {other}");
+        ValueKind::Undefined
+        | ValueKind::Bytes
+        | ValueKind::Seq
+        | ValueKind::Map
+        | ValueKind::Iterable
+        | ValueKind::Plain
+        | ValueKind::Invalid
+        | _ => {
+            let detail = format!("tojson: keys must be strings, not {}", key.kind());
             return Err(Error::new(ErrorKind::BadSerialization, detail));
         }
     })

@@ -309,9 +309,9 @@ fn environment() -> Environment<'static> {
     environment.add_filter("tojson", json::tojson);
     environment.add_function(
         "raise_exception",
-        |message: String| -> Result<Value, minijinja::Error> {
+        |message: Value| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, "raise_exception")
-                .with_source(Refusal(message)))
+                .with_source(Refusal(message.to_string())))
         },
     );
     // As Jinja's, for which whatever has a length and items is a sequence.

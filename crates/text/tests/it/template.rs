@@ -30,18 +30,16 @@ fn message(value: &Value) -> Message {
         other => panic!("role {other}"),
     };
     let mut message = Message::new(role, "");
-    message.content = match &value["content"] {
-        Value::String(text) => vec![Part::Text(text.clone())],
-        parts => parts
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|part| match part["text"].as_str() {
-                Some(text) => Part::Text(text.to_owned()),
-                None => Part::Image(Image::new(vec![0])),
-            })
-            .collect(),
-    };
+    if let Some(text) = value["content"].as_str() {
+        message.content = vec![Part::Text(text.to_owned())];
+    } else {
+        let parts = value["content"].as_array().unwrap().iter();
+        let part = |part: &Value| match part["text"].as_str() {
+            Some(text) => Part::Text(text.to_owned()),
+            None => Part::Image(Image::new(vec![0])),
+        };
+        message.content = parts.map(part).collect();
+    }
     message.reasoning = text("reasoning_content");
     message.tool_call_id = text("tool_call_id");
     message.name = text("name");

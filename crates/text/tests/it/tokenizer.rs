@@ -1,7 +1,9 @@
 //! Encoding and decoding, against Python's `tokenizers`.
 
 use serde_json::{Value, json};
-use text::{Error, Kind, Special, Tokenizer};
+use text::{
+    Detokenizer, Error, Kind, Message, RenderOptions, Special, StopStrings, Template, Tokenizer,
+};
 
 use crate::golden::{TOKENIZERS, file, ids, json, tokenizer};
 
@@ -118,6 +120,43 @@ fn nothing_is_truncated_or_padded() {
 }
 
 #[test]
+fn a_rendered_conversation_has_one_beginning() {
+    let config = file("tokenizers/sentencepiece/tokenizer_config.json").unwrap();
+    let template = Template::from_parts(None, Some(&config)).unwrap().unwrap();
+    let text = template.render(&[Message::user("the rent")], &RenderOptions::answer()).unwrap();
+    assert_eq!(text, "<s>[INST] the rent [/INST]");
+    let tokenizer = tokenizer("sentencepiece");
+    let count = |special| {
+        let ids = tokenizer.encode(&text, special).unwrap();
+        ids.into_iter().filter(|&id| Some(id) == tokenizer.bos()).count()
+    };
+    assert_eq!((count(Special::Omit), count(Special::Add)), (1, 2));
+}
+
+/// The splitting rule looks ahead; a regular expression engine may give up on long runs, and then splits wrongly.
+#[test]
+fn long_runs_are_split_as_short_ones() {
+    let tokenizer = tokenizer("byte_level");
+    let two = tokenizer.encode("  ", Special::Omit).unwrap();
+    assert_eq!(two.len(), 1);
+    assert_eq!(tokenizer.encode(&" ".repeat(200_000), Special::Omit).unwrap(), two.repeat(100_000));
+    let line = tokenizer.encode("\n", Special::Omit).unwrap();
+    assert_eq!(
+        tokenizer.encode(&"\n".repeat(100_000), Special::Omit).unwrap(),
+        line.repeat(100_000)
+    );
+    let text = "x!? ".repeat(20_000);
+    let ids = tokenizer.encode(&text, Special::Omit).unwrap();
+    assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
+}
+
+#[test]
+fn everything_crosses_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<(Tokenizer, Template, Detokenizer, StopStrings, Message, Error)>();
+}
+
+#[test]
 fn the_configuration_decides_what_stands_around_a_text() {
     let file = file("tokenizers/sentencepiece/tokenizer.json").unwrap();
     let around = |config: Value| {
@@ -224,10 +263,11 @@ fn damaged_files_are_errors() {
     ] {
         let mut file = good.clone();
         file[field] = lie.clone();
-        if let Ok(tokenizer) = Tokenizer::from_json(file.to_string().as_bytes(), None) {
-            if let Ok(ids) = tokenizer.encode("a b <|im_end|> é", Special::AddLiteral) {
-                let _ = tokenizer.decode(&ids, false);
-            }
+        let Ok(tokenizer) = Tokenizer::from_json(file.to_string().as_bytes(), None) else {
+            continue;
+        };
+        if let Ok(ids) = tokenizer.encode("a b <|im_end|> é", Special::AddLiteral) {
+            let _ = tokenizer.decode(&ids, false);
         }
     }
 }
