@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::catalog::ModelName;
+
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -388,12 +390,18 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::InvalidName { .. } => "a model is a folder, ORG/NAME or ORG/NAME@REVISION".to_owned(),
-            Self::ModelNotFound { name, .. } => format!("`folio list` shows what is here; `folio pull {name}` fetches it from the hub"),
+            Self::ModelNotFound { name, .. } if is_name(name) => {
+                format!("`folio list` shows what is here; `folio pull {name}` fetches it from the hub")
+            }
+            Self::ModelNotFound { .. } => "check the path; `folio list` shows what is here".to_owned(),
             Self::AmbiguousName { candidates, .. } => {
                 format!("give the whole name, for instance `{}`", candidates.first().map_or("", String::as_str))
             }
             Self::NotAModel { .. } => "give the folder that holds config.json and the safetensors files".to_owned(),
-            Self::IncompleteModel { name, .. } => format!("`folio pull {name}` fetches what is missing"),
+            Self::IncompleteModel { name, .. } if is_name(name) => {
+                format!("`folio pull {name}` fetches what is missing")
+            }
+            Self::IncompleteModel { .. } => "copy the missing files there, or take the model from the hub".to_owned(),
             Self::UnsupportedFormat { .. } => "take a version with safetensors weights, for instance from mlx-community".to_owned(),
             Self::NotOwned { .. } => "remove it with the program that put it there, or use --force".to_owned(),
             Self::OutsideFolder { .. } => "a link leads elsewhere; remove it by hand if that is what you want".to_owned(),
@@ -421,7 +429,8 @@ impl Error {
             Self::WrongSize { .. } | Self::WrongHash { .. } => {
                 "nothing damaged was kept; pull again, and if it happens again suspect the mirror or a proxy".to_owned()
             }
-            Self::Client { .. } | Self::Status { .. } | Self::TaskLost { .. } => return None,
+            Self::Status { .. } => "check HF_ENDPOINT and HTTPS_PROXY: this is no answer that the hub gives".to_owned(),
+            Self::Client { .. } | Self::TaskLost { .. } => return None,
         })
     }
 
@@ -429,6 +438,11 @@ impl Error {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
+}
+
+/// Whether the hub could know it, so that pulling it is good advice.
+fn is_name(text: &str) -> bool {
+    text.parse::<ModelName>().is_ok()
 }
 
 fn also(words: &str, names: &[String]) -> String {

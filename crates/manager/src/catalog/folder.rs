@@ -57,7 +57,7 @@ impl Files {
                     }
                     Ok(_) => {}
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        files.broken.push(name)
+                        files.broken.push(name);
                     }
                     Err(error) => files.unreadable.push((name, error.to_string())),
                 }

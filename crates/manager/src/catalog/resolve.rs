@@ -10,26 +10,28 @@ use crate::error::{Error, Result};
 const SUGGESTIONS: usize = 3;
 
 impl Catalog {
-    /// The model that `text` stands for: an existing folder, `org/name[@revision]`, or a short name that only one
-    /// model has. Several copies of one model are no ambiguity: a whole one of a supported format goes first, then the
-    /// order of [`Catalog::entries`]. Whether it is whole and supported is for [`Entry::usable`] to say.
+    /// The model that `text` stands for: an existing folder with a model, `org/name[@revision]`, or a short name that
+    /// only one model has. Several copies of one model are no ambiguity: a whole one of a supported format goes first,
+    /// then the order of [`Catalog::entries`]. Whether it is whole and supported is for [`Entry::usable`] to say.
+    /// Looks at the disk: not for the async executor.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::AmbiguousName`], [`Error::NotAModel`].
     pub fn find(&self, text: &str) -> Result<Entry> {
+        let path = Path::new(text);
+        if folder::looks_like_model(path) {
+            return Ok(from_path(path));
+        }
         if let Some(found) = self.full_name(text) {
             return Ok(found.clone());
-        }
-        let path = Path::new(text);
-        let spelt_as_path = path.is_absolute() || text.starts_with('.') || text.ends_with('/');
-        if path.is_dir() {
-            return from_path(path);
         }
         if let Some(found) = self.short_name(text)? {
             return Ok(found.clone());
         }
-        let suggestions = if spelt_as_path { Vec::new() } else { self.suggestions(text) };
-        Err(Error::ModelNotFound { name: text.to_owned(), suggestions })
+        if path.exists() {
+            return Err(Error::NotAModel { path: path.to_owned() });
+        }
+        Err(Error::ModelNotFound { name: text.to_owned(), suggestions: self.suggestions(text) })
     }
 
     fn full_name(&self, text: &str) -> Option<&Entry> {
@@ -94,12 +96,9 @@ impl Catalog {
 }
 
 /// The model of a folder that the user names by its path.
-fn from_path(path: &Path) -> Result<Entry> {
-    if !folder::looks_like_model(path) {
-        return Err(Error::NotAModel { path: path.to_owned() });
-    }
+fn from_path(path: &Path) -> Entry {
     let root = path.parent().unwrap_or(path);
-    Ok(folder::entry(path.display().to_string(), path.to_owned(), Source::Folder, root))
+    folder::entry(path.display().to_string(), path.to_owned(), Source::Folder, root)
 }
 
 fn repository_of(name: &str) -> &str {

@@ -58,7 +58,7 @@ pub(super) enum Cause {
 impl Cause {
     fn words(&self) -> String {
         match self {
-            Self::Network(error) => error.to_string(),
+            Self::Network(error) => innermost(error),
             Self::Stalled(idle) => format!("nothing came for {} seconds", idle.as_secs_f32()),
             Self::Cut { received, expected } => {
                 format!("the connection ended after {received} of {expected} bytes")
@@ -69,9 +69,7 @@ impl Cause {
 
     fn error(self, url: String, attempts: u32) -> Error {
         match self {
-            Self::Network(source) => {
-                Error::Unreachable { url, attempts, source: source.without_url() }
-            }
+            Self::Network(source) => Error::Unreachable { url, attempts, source },
             Self::Stalled(idle) => Error::Stalled { url, idle, attempts },
             Self::Cut { received, expected } => {
                 Error::CutShort { url, received, expected, attempts }
@@ -260,7 +258,15 @@ impl Client {
                 return Ok(response);
             }
             if !status.is_redirection() {
-                return Err(self.refusal(name, first, status, response.headers()));
+                // A storage host that refuses does not know of licences: its link has expired, and the hub gives another.
+                let expired = !home && status != StatusCode::RANGE_NOT_SATISFIABLE;
+                return Err(match self.refusal(name, first, status, response.headers()) {
+                    Attempt::Never(_) if expired => {
+                        let (url, cause) = (first.to_string(), Cause::Status(status.as_u16()));
+                        Attempt::Again { url, cause, wait: None }
+                    }
+                    attempt @ (Attempt::Again { .. } | Attempt::Never(_)) => attempt,
+                });
             }
             let lost = || {
                 Attempt::Never(Error::BadAnswer {
@@ -320,8 +326,18 @@ impl Client {
     }
 }
 
+/// A broken connection. The address inside the error goes: behind a redirect it is a signed one, a secret.
 pub(super) fn network(url: &Url, error: reqwest::Error) -> Attempt {
-    Attempt::Again { url: url.to_string(), cause: Cause::Network(error), wait: None }
+    Attempt::Again { url: url.to_string(), cause: Cause::Network(error.without_url()), wait: None }
+}
+
+/// The innermost reason: the outer ones only say that a request failed.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    inner.to_string()
 }
 
 /// A web page where data should be: a captive portal, a proxy's notice.

@@ -211,7 +211,7 @@ async fn the_token_goes_to_the_hub_alone() {
     setup.server.with(|s| s.storage = Some(storage.address.clone()));
     setup.environment = environment(&setup.server, setup.home.path(), &[]);
     fs::write(setup.home.path().join("token"), "hf_secret\n").unwrap();
-    storage.fail(FIRST, &[Fault::CutAfter(10_000)]);
+    storage.fail(FIRST, &[Fault::CutAfter(10_000), Fault::Status(403, "")]);
     setup.assert_whole(&setup.pull().await.unwrap());
     assert!(
         setup

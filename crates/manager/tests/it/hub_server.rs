@@ -349,7 +349,8 @@ fn tree(state: &State) -> String {
         let size = file.content.len();
         let mut entry = serde_json::json!({ "type": "file", "path": name, "size": size, "oid": file.identity() });
         if file.large {
-            entry["lfs"] = serde_json::json!({ "oid": file.identity(), "size": size, "pointerSize": 130 });
+            entry["lfs"] =
+                serde_json::json!({ "oid": file.identity(), "size": size, "pointerSize": 130 });
         }
         entry
     };
