@@ -75,8 +75,8 @@ enum Part {
 /// The regions of one direction of writing, and whether their arrangement was looked at.
 fn arrange(frame: &Frame, glyphs: &[Glyph], rules: &[Rule], links: &[Link]) -> (Vec<Region>, bool) {
     let mut pieces = words::words(glyphs);
-    for piece in &mut pieces {
-        link(piece, links);
+    if !links.is_empty() {
+        pieces = pieces.into_iter().flat_map(|piece| link(piece, links)).collect();
     }
     let mut blocks: Vec<Block<Part>> = Vec::new();
     for grid in grid::grids(rules) {
@@ -113,14 +113,29 @@ fn arrange(frame: &Frame, glyphs: &[Glyph], rules: &[Rule], links: &[Link]) -> (
     (regions, arranged)
 }
 
-/// Gives a word the link that covers its middle.
-fn link(piece: &mut Piece, links: &[Link]) {
-    let b = &piece.word.bbox;
+/// Gives a word the link that covers its middle; punctuation that sticks out of the link's box
+/// becomes a word of its own.
+fn link(mut piece: Piece, links: &[Link]) -> Vec<Piece> {
+    let b = piece.word.bbox;
     let (x, y) = (f32::midpoint(b.x0, b.x1), f32::midpoint(b.y0, b.y1));
     // The last link painted is the one on top.
-    if let Some(link) = links.iter().rev().find(|link| link.bbox.inflate(1.0).contains(x, y)) {
+    let Some(link) = links.iter().rev().find(|link| link.bbox.inflate(1.0).contains(x, y)) else {
+        return vec![piece];
+    };
+    let is_tail = |c: char| matches!(c, '.' | ',' | ';' | ':' | ')' | ']' | '!' | '?');
+    let body = piece.word.text.trim_end_matches(is_tail).len();
+    let sticks_out = b.x1 > link.bbox.x1 + 0.1 * piece.size();
+    if !sticks_out || body == 0 || body == piece.word.text.len() {
         piece.word.link = Some(link.target.clone());
+        return vec![piece];
     }
+    let mut tail = piece.clone();
+    tail.word.text = piece.word.text.split_off(body);
+    tail.word.spaced = false;
+    tail.word.bbox.x0 = link.bbox.x1.clamp(b.x0, b.x1);
+    piece.word.bbox.x1 = tail.word.bbox.x0;
+    piece.word.link = Some(link.target.clone());
+    vec![piece, tail]
 }
 
 /// Takes the words inside a grid into its cells; `None`, and no words, when it holds too few to

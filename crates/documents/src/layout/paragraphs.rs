@@ -133,7 +133,15 @@ fn verdict(
         let text = open.lines[0].words.get(1).map_or(start(open.lines[0]), |w| w.bbox.x0);
         let hangs = (start(line) - text).abs() < 1.2 * em;
         let flush = start(line) >= start(open.lines[0]) - 0.5 * em && start(line) < text;
-        if !hangs && !flush {
+        // Only the first line is indented, marker and all.
+        let outdented = open.lines.len() == 1
+            && start(line) < start(open.lines[0])
+            && start(line) > start(open.lines[0]) - 4.0 * em
+            && end(previous) > column.right - 2.0 * em;
+        let goes_on = open.lines.len() > 1
+            && start(open.lines[1]) < start(open.lines[0])
+            && (start(line) - start(open.lines[1])).abs() < 0.5 * em;
+        if !hangs && !flush && !outdented && !goes_on {
             return Verdict::Break;
         }
         if hangs {

@@ -1,10 +1,18 @@
 //! Words to rows: everything on one baseline, across all columns, cut where columns part.
 
+use std::collections::BTreeMap;
+
 use super::model::Style;
 use super::words::Piece;
 
 /// Baselines closer than this, in ems, are one.
 const SAME_BASELINE: f32 = 0.35;
+/// Words further apart than this, in ems, are not chained to one line.
+const REACH: f32 = 2.5;
+/// Lines are looked up by bands of this many points.
+const BAND: f32 = 4.0;
+/// Lines kept open in a band.
+const OPEN: usize = 24;
 /// A gap this wide, in ems, parts columns when the rows around have it too.
 const GUTTER: f32 = 0.9;
 /// A gap this wide, in ems, parts columns when one more row has it.
@@ -84,74 +92,134 @@ fn dominant(pieces: &[Piece]) -> (f32, f32) {
 }
 
 /// Groups words into rows from top to bottom.
-pub(super) fn rows(mut pieces: Vec<Piece>) -> Vec<Row> {
-    pieces.sort_by(|a, b| a.baseline.total_cmp(&b.baseline));
-    let mut groups: Vec<Vec<Piece>> = Vec::new();
-    let mut reference = (0.0f32, 0.0f32);
+///
+/// Words are first chained to lines by what stands next to them, so that columns whose baselines
+/// nearly agree do not disturb each other; lines of one height are then one row.
+pub(super) fn rows(pieces: Vec<Piece>) -> Vec<Row> {
+    let mut lines: Vec<Row> = chain(pieces);
+    for line in &mut lines {
+        finish(line);
+    }
+    lines.sort_by(|a, b| a.baseline.total_cmp(&b.baseline));
+    let mut out: Vec<Row> = Vec::new();
+    for line in lines {
+        let joins = out.last().is_some_and(|row| {
+            line.baseline - row.baseline <= SAME_BASELINE * line.size.min(row.size)
+                && !overlaps(row, &line)
+        });
+        match out.last_mut() {
+            Some(row) if joins => row.pieces.extend(line.pieces),
+            _ => out.push(line),
+        }
+    }
+    for row in &mut out {
+        row.pieces.sort_by(|a, b| a.x0().total_cmp(&b.x0()));
+        (row.baseline, row.size) = dominant(&row.pieces);
+    }
+    out
+}
+
+/// Whether two lines cover some of the same width.
+fn overlaps(a: &Row, b: &Row) -> bool {
+    let extent = |row: &Row| {
+        let x0 = row.pieces.iter().map(Piece::x0).fold(f32::INFINITY, f32::min);
+        (x0, row.pieces.iter().map(Piece::x1).fold(f32::NEG_INFINITY, f32::max))
+    };
+    // Only the parts beside each other matter; a line between two others overlaps neither.
+    let (x0, x1) = extent(b);
+    let inside = |piece: &Piece| piece.x1().min(x1) - piece.x0().max(x0) > 0.1 * piece.size();
+    a.pieces.iter().rev().take(256).any(inside)
+}
+
+/// A line that is being collected from left to right.
+struct Chain {
+    pieces: Vec<Piece>,
+    baseline: f32,
+    size: f32,
+    x1: f32,
+}
+
+impl Chain {
+    /// How well a piece continues the chain; smaller is better, `None` not at all.
+    fn fit(&self, piece: &Piece) -> Option<f32> {
+        let (small, large) = (self.size.min(piece.size()), self.size.max(piece.size()));
+        let shift = (piece.baseline - self.baseline).abs();
+        let gap = (piece.x0() - self.x1) / large;
+        if gap > REACH {
+            return None;
+        }
+        let level = shift <= SAME_BASELINE * small;
+        let script = small <= 0.85 * large && shift <= 0.6 * large && gap <= 0.6;
+        (level || script).then(|| shift / large + 0.1 * gap.abs())
+    }
+
+    fn push(&mut self, piece: Piece) {
+        let gap = piece.x0() - self.x1;
+        let shift = (piece.baseline - self.baseline).abs();
+        let larger = piece.size() > 1.15 * self.size;
+        // The line's own text sets the height, not a mark raised above it; after a gap it may be
+        // another column's.
+        let text = piece.size() >= 0.85 * self.size && shift <= 0.12 * self.size;
+        if larger || text || (gap > 0.8 * self.size && piece.size() >= 0.85 * self.size) {
+            (self.baseline, self.size) = (piece.baseline, piece.size());
+        }
+        self.x1 = self.x1.max(piece.x1());
+        self.pieces.push(piece);
+    }
+}
+
+/// Chains words to lines.
+fn chain(mut pieces: Vec<Piece>) -> Vec<Row> {
+    pieces.sort_by(|a, b| a.x0().total_cmp(&b.x0()).then(a.baseline.total_cmp(&b.baseline)));
+    let mut chains: Vec<Chain> = Vec::new();
+    // The last chains of each band of heights.
+    let mut bands: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+    let band = |y: f32| (y / BAND).floor() as i32;
     for piece in pieces {
-        let near = SAME_BASELINE * piece.size().min(reference.1);
-        match groups.last_mut() {
-            Some(group) if piece.baseline - reference.0 <= near => {
-                // The line's own text sets the reference, not a mark raised above it.
-                if piece.size() > 1.15 * reference.1 {
-                    reference = (piece.baseline, piece.size());
-                }
-                group.push(piece);
+        let reach = (0.6 * piece.size()).max(2.0 * BAND).min(100.0 * BAND);
+        let near = bands.range(band(piece.baseline - reach)..=band(piece.baseline + reach));
+        let mut best: Option<(f32, usize)> = None;
+        for &index in near.flat_map(|(_, list)| list) {
+            if let Some(fit) = chains[index].fit(&piece)
+                && best.is_none_or(|(least, _)| fit < least)
+            {
+                best = Some((fit, index));
             }
-            _ => {
-                reference = (piece.baseline, piece.size());
-                groups.push(vec![piece]);
+        }
+        let index = match best {
+            Some((_, index)) => index,
+            None => {
+                chains.push(Chain {
+                    pieces: Vec::new(),
+                    baseline: piece.baseline,
+                    size: piece.size(),
+                    x1: piece.x0(),
+                });
+                chains.len() - 1
+            }
+        };
+        let before = (best.is_some()).then(|| band(chains[index].baseline));
+        chains[index].push(piece);
+        let after = band(chains[index].baseline);
+        if before != Some(after) {
+            if let Some(list) = before.and_then(|before| bands.get_mut(&before)) {
+                list.retain(|&other| other != index);
+            }
+            let list = bands.entry(after).or_default();
+            list.push(index);
+            // Far more than a page has beside each other; keeps the search short on any input.
+            if list.len() > OPEN {
+                list.remove(0);
             }
         }
     }
-    let mut rows: Vec<Row> = groups.into_iter().map(row).collect();
-    attach_scripts(&mut rows);
-    for row in &mut rows {
-        finish(row);
-    }
-    rows
-}
-
-fn row(mut pieces: Vec<Piece>) -> Row {
-    pieces.sort_by(|a, b| a.x0().total_cmp(&b.x0()));
-    let (baseline, size) = dominant(&pieces);
-    Row { pieces, baseline, size }
-}
-
-/// Moves raised and lowered small words into the row of the word that they touch.
-fn attach_scripts(rows: &mut Vec<Row>) {
-    for at in 0..rows.len() {
-        for neighbour in [at + 1, at.wrapping_sub(1)] {
-            if neighbour >= rows.len() {
-                continue;
-            }
-            let (size, baseline) = (rows[neighbour].size, rows[neighbour].baseline);
-            if rows[at].size > 0.85 * size || (rows[at].baseline - baseline).abs() > 0.6 * size {
-                continue;
-            }
-            let pieces = std::mem::take(&mut rows[at].pieces);
-            let target = &rows[neighbour];
-            // Thousands of words on one baseline are no text; do not compare each with each.
-            let sane = pieces.len() * target.pieces.len() < 1 << 20;
-            let touches = |piece: &Piece| {
-                sane && target.pieces.iter().any(|p| {
-                    let after = piece.x0() - p.x1();
-                    p.size() > piece.size() && after > -0.2 * size && after < 0.3 * size
-                })
-            };
-            let (moved, kept): (Vec<_>, Vec<_>) = pieces.into_iter().partition(touches);
-            rows[at].pieces = kept;
-            if !moved.is_empty() {
-                let pieces = &mut rows[neighbour].pieces;
-                pieces.extend(moved);
-                pieces.sort_by(|a, b| a.x0().total_cmp(&b.x0()));
-            }
-            if rows[at].pieces.is_empty() {
-                break;
-            }
-        }
-    }
-    rows.retain(|row| !row.pieces.is_empty());
+    chains
+        .into_iter()
+        .map(|chain| {
+            let (baseline, size) = dominant(&chain.pieces);
+            Row { pieces: chain.pieces, baseline, size }
+        })
+        .collect()
 }
 
 /// Spaces, overprints, spaced-out letters and raised marks of a row whose words are all there.

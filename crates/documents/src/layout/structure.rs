@@ -211,7 +211,7 @@ fn is_heading(
     if ends_like_text || letters * 3 < chars {
         return false;
     }
-    if size >= larger * body && (bold || size >= 1.18 * body || chars <= 80) {
+    if size >= larger * body && (bold || size >= 1.17 * body) {
         return true;
     }
     if size < 0.95 * body || hidden {
