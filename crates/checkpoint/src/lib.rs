@@ -29,6 +29,7 @@ pub mod safetensors;
 mod sentence_transformers;
 mod shards;
 mod weights;
+mod writer;
 
 pub use config::Config;
 pub use dtype::Dtype;
@@ -42,3 +43,4 @@ pub use sentence_transformers::{
     Activation, Dense, Module, Pooling, PoolingMode, SentenceTransformers,
 };
 pub use weights::{Path, RawTensor, Weights};
+pub use writer::{NewTensor, write};

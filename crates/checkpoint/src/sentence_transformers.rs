@@ -89,7 +89,6 @@ pub struct Dense {
 
 /// The function after a [`Dense`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Activation {
     /// Nothing.
     Identity,

@@ -6,7 +6,15 @@ mod error;
 pub mod fetch;
 pub mod machine;
 pub mod memory;
+mod peak;
 pub mod runtime;
 
 pub use environment::Environment;
 pub use error::{AnswerFault, Error, Kind, NameFault, Result};
+pub use peak::peak_rss;
+
+// What those who hold a model need from below: they depend on this crate alone.
+pub use checkpoint::{Config, Folder, Index};
+pub use kernels::{CpuOptions, Device, Isa, Precision};
+pub use models::architectures;
+pub use text::{Message, RenderOptions, Role, Special, Template, Tokenizer};

@@ -1,5 +1,8 @@
 //! Numbers for whoever compares us with a reference.
 
+use std::path::Path;
+
+use checkpoint::{Dtype, NewTensor};
 use tokio::sync::oneshot;
 
 use super::device::{Command, ForwardReply};
@@ -29,5 +32,29 @@ impl LoadedModel {
         let tokens = tokens.to_vec();
         self.runtime.send(Command::Forward { model: self.id, tokens, taps, reply })?;
         answer.blocking_recv().map_err(|_| Error::Gone)?
+    }
+}
+
+impl ForwardReply {
+    /// Writes everything to a safetensors file, as `F32` under its own names.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let bytes =
+            |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
+        let shape = vec![self.rows.len() / self.width.max(1), self.width];
+        let mut owned = vec![(self.name, shape, bytes(&self.rows))];
+        owned.extend(
+            self.taps
+                .iter()
+                .map(|(name, shape, values)| (name.as_str(), shape.clone(), bytes(values))),
+        );
+        let tensors: Vec<_> = owned
+            .iter()
+            .map(|(name, shape, bytes)| NewTensor { name, dtype: Dtype::F32, shape, bytes })
+            .collect();
+        Ok(checkpoint::write(path, &tensors, &Default::default())?)
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{Folder, Generation, SentenceTransformers};
+use kernels::Device;
 use text::{Template, Tokenizer};
 use tokio::sync::oneshot;
 
@@ -82,6 +83,11 @@ impl LoadedModel {
         &self.facts
     }
 
+    /// The device it is on.
+    pub fn device(&self) -> &Device {
+        self.runtime.device()
+    }
+
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
@@ -114,6 +120,15 @@ impl Drop for LoadedModel {
         // If the thread is gone, so is the model.
         let _ = self.runtime.send(Command::Unload(self.id));
     }
+}
+
+/// The tokenizer of the model in the folder `path`, without its weights.
+///
+/// # Errors
+///
+/// If the folder does not hold one.
+pub fn tokenizer(path: &Path) -> Result<Tokenizer, Error> {
+    Ok(Words::of(&Folder::open(path)?)?.parse(path)?.0)
 }
 
 /// The files that words are made with.

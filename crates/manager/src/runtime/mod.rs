@@ -16,4 +16,4 @@ pub use device::{EncodeReply, ForwardReply, ModelFacts, ModelId, ModelKind, Runt
 pub use embed::{EmbedOptions, Embedding};
 pub use error::Error;
 pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
-pub use load::{LoadOptions, LoadedModel};
+pub use load::{LoadOptions, LoadedModel, tokenizer};

@@ -1,0 +1,261 @@
+//! `folio run`: one answer, or a conversation.
+
+use std::io::{self, IsTerminal as _, Read as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use manager::runtime::{
+    FinishReason, GenerateOptions, Generation, LoadedModel, Piece, Prompt, Timings, Usage,
+};
+use manager::{Message, RenderOptions};
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
+use serde_json::json;
+
+use crate::args::Compute;
+use crate::report::{Problem, Result};
+use crate::{models, output};
+
+/// Ask a model, or talk with it.
+///
+/// Without a prompt, on a terminal, this is a conversation. What is piped in is the prompt, or
+/// follows the prompt that is given.
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// A folder, or the name of a model on this machine (see `folio list`)
+    model: String,
+    /// What to say to the model
+    prompt: Vec<String>,
+    /// Tokens to answer with at most [default: what is left of the model's context]
+    #[arg(long, value_name = "N", visible_alias = "max_tokens")]
+    max_tokens: Option<usize>,
+    /// 0 takes the likeliest token; higher is more varied [default: the model's own, or 0]
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+    /// Keep the likeliest tokens that together have this probability
+    #[arg(long, value_name = "P", visible_alias = "top_p")]
+    top_p: Option<f32>,
+    /// Keep so many of the likeliest tokens; 0 keeps all
+    #[arg(long, value_name = "K", visible_alias = "top_k")]
+    top_k: Option<usize>,
+    /// Keep tokens with at least this share of the likeliest one's probability
+    #[arg(long, value_name = "P", visible_alias = "min_p")]
+    min_p: Option<f32>,
+    /// Make tokens that have occurred less likely; 1 does nothing
+    #[arg(long, value_name = "F", visible_alias = "repetition_penalty")]
+    repetition_penalty: Option<f32>,
+    /// Choose the same tokens each time
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// End the answer before this text (may be given several times)
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Standing instructions for the model
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Continue the prompt as plain text, without the model's chat template
+    #[arg(long)]
+    raw: bool,
+    /// Answer with one JSON object: text, why it ended, tokens, timings
+    #[arg(long)]
+    json: bool,
+    /// Tell how fast it was, on standard error
+    #[arg(long, short)]
+    verbose: bool,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl Run {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let prompt = self.prompt()?;
+        let model = models::load(&self.model, self.compute)?;
+        // Waits for tokens and for Ctrl-C at once.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
+        match prompt {
+            Some(prompt) => runtime.block_on(self.once(&model, prompt)),
+            None => self.talk(&model, &runtime),
+        }
+    }
+
+    /// What was given as arguments and on standard input; `None` asks for a conversation.
+    fn prompt(&self) -> Result<Option<String>> {
+        let words = self.prompt.join(" ");
+        if io::stdin().is_terminal() {
+            return Ok((!words.is_empty()).then_some(words));
+        }
+        let mut piped = String::new();
+        let read = io::stdin().read_to_string(&mut piped);
+        read.map_err(|error| Problem::io("read", "standard input".as_ref(), error))?;
+        let piped = piped.trim_end_matches('\n');
+        match (words.is_empty(), piped.is_empty()) {
+            (true, true) => {
+                Err(Problem::Nothing { hint: "write a prompt after the model's name" }.into())
+            }
+            (false, true) => Ok(Some(words)),
+            (true, false) => Ok(Some(piped.to_owned())),
+            (false, false) => Ok(Some(format!("{words}\n\n{piped}"))),
+        }
+    }
+
+    fn options(&self) -> GenerateOptions {
+        GenerateOptions {
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+            stop: self.stop.clone(),
+            ignore_eos: false,
+        }
+    }
+
+    async fn once(&self, model: &LoadedModel, prompt: String) -> Result<ExitCode> {
+        let prompt = if self.raw || !model.has_template() {
+            if !self.raw {
+                eprintln!("note: the model has no chat template; it continues the plain text");
+            }
+            Prompt::Text(
+                self.system.iter().cloned().chain([prompt]).collect::<Vec<_>>().join("\n\n"),
+            )
+        } else {
+            let mut messages: Vec<_> = self.system.iter().map(Message::system).collect();
+            messages.push(Message::user(prompt));
+            Prompt::Chat(messages, Box::new(RenderOptions::answer()))
+        };
+        let mut answer = model.generate_async(&prompt, &self.options()).await?;
+        let (text, reason) = stream(&mut answer, !self.json).await?;
+        let (usage, timings) = (answer.usage(), answer.timings());
+        if self.json {
+            output::line(&object(&text, &reason, usage, timings).to_string())?;
+        } else if !text.ends_with('\n') {
+            output::write("\n")?;
+        }
+        self.finish(&reason, usage, timings);
+        Ok(if reason == FinishReason::Cancelled { ExitCode::from(130) } else { ExitCode::SUCCESS })
+    }
+
+    fn talk(&self, model: &LoadedModel, runtime: &tokio::runtime::Runtime) -> Result<ExitCode> {
+        if !model.has_template() {
+            let hint = "this model has no chat template: write a prompt after its name";
+            return Err(Problem::Nothing { hint }.into());
+        }
+        let failed = |error: ReadlineError| {
+            Problem::io("read from", "the terminal".as_ref(), io::Error::other(error))
+        };
+        let mut editor = DefaultEditor::new().map_err(failed)?;
+        eprintln!("{}: /clear forgets the conversation, /exit or Ctrl-D ends it.", model.name());
+        let opening: Vec<_> = self.system.iter().map(Message::system).collect();
+        let mut messages = opening.clone();
+        loop {
+            let line = match editor.readline(">>> ") {
+                Ok(line) => line,
+                Err(ReadlineError::Interrupted) => continue,
+                Err(ReadlineError::Eof) => return Ok(ExitCode::SUCCESS),
+                Err(error) => return Err(failed(error)),
+            };
+            match line.trim() {
+                "" => continue,
+                "/exit" | "/bye" | "/quit" => return Ok(ExitCode::SUCCESS),
+                "/clear" => {
+                    messages.clone_from(&opening);
+                    eprintln!("forgotten");
+                    continue;
+                }
+                _ => {}
+            }
+            // What cannot be remembered can still be said.
+            let _ = editor.add_history_entry(&line);
+            messages.push(Message::user(line));
+            let prompt = Prompt::Chat(messages.clone(), Box::new(RenderOptions::answer()));
+            let answered = runtime.block_on(async {
+                let mut answer = model.generate_async(&prompt, &self.options()).await?;
+                let (text, reason) = stream(&mut answer, true).await?;
+                Ok((text, reason, answer.usage(), answer.timings()))
+            });
+            match answered {
+                Ok((text, reason, usage, timings)) => {
+                    output::write("\n")?;
+                    self.finish(&reason, usage, timings);
+                    messages.push(Message::assistant(text));
+                }
+                Err(failure) => {
+                    // The conversation goes on without what could not be answered.
+                    crate::report::print(failure);
+                    messages.pop();
+                }
+            }
+        }
+    }
+
+    /// Tells what must not be overlooked, and what was asked for.
+    fn finish(&self, reason: &FinishReason, usage: Usage, timings: Timings) {
+        if *reason == FinishReason::Length {
+            let n = usage.completion_tokens;
+            eprintln!("note: the answer was cut after {n} tokens (`--max-tokens`, or the context)");
+        }
+        if self.verbose {
+            let milliseconds = timings.first_token.unwrap_or_default().as_secs_f64() * 1e3;
+            let rate = |rate: Option<f64>| rate.map_or_else(|| "-".into(), |r| format!("{r:.1}"));
+            eprintln!(
+                "prompt: {} tokens, {} tokens/s; first token after {milliseconds:.0} ms; \
+                 answer: {} tokens, {} tokens/s",
+                usage.prompt_tokens,
+                rate(timings.prompt_rate(usage)),
+                usage.completion_tokens,
+                rate(timings.decode_rate(usage)),
+            );
+        }
+    }
+}
+
+/// Follows an answer to its end; Ctrl-C ends it early.
+async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, FinishReason)> {
+    let mut text = String::new();
+    loop {
+        let piece = tokio::select! {
+            piece = answer.next_piece_async() => piece?,
+            _ = tokio::signal::ctrl_c() => {
+                answer.cancel();
+                continue;
+            }
+        };
+        match piece {
+            Some(Piece::Text(piece)) => {
+                if show {
+                    output::write(&piece)?;
+                }
+                text.push_str(&piece);
+            }
+            Some(Piece::End(reason)) => return Ok((text, reason)),
+            None => return Ok((text, FinishReason::Cancelled)),
+        }
+    }
+}
+
+fn object(text: &str, reason: &FinishReason, usage: Usage, timings: Timings) -> serde_json::Value {
+    let (reason, stopped) = match reason {
+        FinishReason::Stop => ("stop", None),
+        FinishReason::StopString(stop) => ("stop", Some(stop)),
+        FinishReason::Length => ("length", None),
+        FinishReason::Cancelled => ("cancelled", None),
+    };
+    json!({
+        "text": text,
+        "finish_reason": reason,
+        "stop_string": stopped,
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+        },
+        "timings": {
+            "first_token_seconds": timings.first_token.map(|d| d.as_secs_f64()),
+            "prompt_tokens_per_second": timings.prompt_rate(usage),
+            "completion_tokens_per_second": timings.decode_rate(usage),
+        },
+    })
+}
