@@ -4,6 +4,7 @@
 
 mod configuration;
 mod disk;
+mod fixtures;
 mod headers;
 mod matrices;
 mod shards;
