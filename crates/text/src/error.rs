@@ -113,6 +113,12 @@ pub enum Error {
         /// The template's own words.
         message: String,
     },
+    /// Pictures in a conversation with a model whose template knows words alone.
+    #[error("the model's chat template does not take images, and the conversation has {images}")]
+    TemplateWithoutImages {
+        /// How many there are.
+        images: usize,
+    },
     /// The template failed on this conversation.
     #[error("the chat template failed in line {line}")]
     TemplateFailed {
@@ -148,7 +154,7 @@ impl Error {
     /// The error's nature.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::UnsupportedPart { .. } => Kind::Unsupported,
+            Self::UnsupportedPart { .. } | Self::TemplateWithoutImages { .. } => Kind::Unsupported,
             Self::Library { .. } => Kind::Internal,
             Self::Tokenizer { .. }
             | Self::Config { .. }
@@ -196,6 +202,7 @@ impl Error {
             Self::TemplateTooLong { .. } | Self::TemplateTooLarge { .. } => {
                 "send a shorter conversation; if it is short, do not trust this model's chat template"
             }
+            Self::TemplateWithoutImages { .. } => "use a vision model, or leave the images out",
             Self::NotContinuable => "end the conversation with an assistant message of plain text",
             Self::ReservedVariable { .. } => {
                 "give it through the message, tools or options instead"

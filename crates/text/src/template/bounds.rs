@@ -41,7 +41,7 @@ impl Meter {
         let text = TEXT.saturating_add(conversation.saturating_mul(GROWTH));
         METER.set(Self {
             text,
-            work: WORK.saturating_add(conversation.saturating_mul(64)),
+            work: WORK.saturating_add(conversation.saturating_mul(256)),
             printed: 0,
         });
         text
@@ -154,28 +154,25 @@ pub(super) fn check_join(items: &Value, separator: &str) -> Result<(), Error> {
     check(weigh(items)?.saturating_add(count.saturating_mul(separator.len())))
 }
 
-/// Filters that the engine has and that need no more than the weighing of what goes in and comes out.
+/// The engine's filters that make text or many values, which are weighed going in and coming out. Those that only look
+/// or choose (`length`, `selectattr`, ...) stay as they are, for they stand in loops over long conversations.
 ///
-/// Not here, and so not available: `format`, whose widths are of the template's choice.
-fn plain_filters() -> Vec<(&'static str, Value)> {
+/// Not available at all: `format`, whose widths are of the template's choice.
+fn making_filters() -> Vec<(&'static str, Value)> {
     macro_rules! list {
         ($($name:ident),*) => { vec![$((stringify!($name), Value::from_function(filters::$name))),*] };
     }
     let mut list = list![
-        lower, upper, title, capitalize, reverse, trim, split, lines, round, abs, int, float, attr,
-        first, last, min, max, sort, list, string, bool, batch, slice, sum, select, reject,
-        selectattr, rejectattr, map, groupby, unique, chain, zip, pprint, items, dictsort, length,
-        default, escape
+        lower, upper, title, capitalize, reverse, lines, split, sum, list, string, map, zip,
+        pprint, escape
     ];
-    list.push(("count", Value::from_function(filters::length)));
-    list.push(("d", Value::from_function(filters::default)));
     list.push(("e", Value::from_function(filters::escape)));
     list
 }
 
 /// Puts the weighing filters and the weighing printer in place of the engine's own.
 pub(super) fn install(environment: &mut Environment<'_>) {
-    for (name, filter) in plain_filters() {
+    for (name, filter) in making_filters() {
         add(environment, name, filter, |_| Ok(()));
     }
     add(environment, "replace", Value::from_function(filters::replace), |args| {

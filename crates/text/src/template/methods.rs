@@ -13,12 +13,9 @@ pub(super) fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
-    bounds::weigh(value)?;
-    for arg in args {
-        bounds::weigh(arg)?;
-    }
     if value.kind() == ValueKind::String {
         let text = value.as_str().unwrap_or("");
+        bounds::weigh(value)?;
         match method {
             "removeprefix" => {
                 let (affix,): (&str,) = from_args(args)?;

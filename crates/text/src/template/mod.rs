@@ -56,6 +56,8 @@ impl RenderOptions {
 const INSTRUCTIONS: u64 = 4_000_000;
 /// Marks the end of a message that is to be continued; no text holds this.
 const CONTINUE: &str = "\u{f8ff}folio-continues-here\u{f8ff}";
+/// What the template is asked to print when it is loaded.
+const PROBE: &str = "folio-probe";
 /// The name under which the one template of an environment is kept.
 const NAME: &str = "chat_template";
 const NAME_WITH_TOOLS: &str = "chat_template (tool_use)";
@@ -69,6 +71,8 @@ pub struct Template {
     with_tools: bool,
     /// The template takes content as a list of parts alone.
     parts_only: bool,
+    /// The template knows content as a list of parts at all, and so may know pictures.
+    takes_parts: bool,
     source: String,
     /// `bos_token` and its like, by name.
     tokens: BTreeMap<String, Value>,
@@ -129,9 +133,16 @@ impl Template {
                 Error::TemplateSyntax { line: source.line().unwrap_or(0), source: Box::new(source) }
             })?;
         }
-        let mut template =
-            Self { environment, with_tools: tools.is_some(), parts_only: false, source, tokens };
-        template.parts_only = template.wants_parts();
+        let mut template = Self {
+            environment,
+            with_tools: tools.is_some(),
+            parts_only: false,
+            takes_parts: false,
+            source,
+            tokens,
+        };
+        template.takes_parts = template.prints(parts(&[Part::Text(PROBE.into())]));
+        template.parts_only = template.takes_parts && !template.prints(PROBE.into());
         Ok(Some(template))
     }
 
@@ -145,11 +156,15 @@ impl Template {
     ///
     /// # Errors
     /// [`Error::TemplateRefused`] with the template's words if it does not take such a conversation (two user turns in a
-    /// row, a system message); other variants if it fails, runs too long, or does not let the last message be continued.
+    /// row, a system message); other variants if it knows no pictures and is given some, fails, runs too long, or does not let the last message be continued.
     pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String> {
         if let Some(name) = options.variables.keys().find(|name| RESERVED.contains(&name.as_str()))
         {
             return Err(Error::ReservedVariable { name: name.clone() });
+        }
+        let images: usize = messages.iter().map(|message| message.images().count()).sum();
+        if images > 0 && !self.takes_parts {
+            return Err(Error::TemplateWithoutImages { images });
         }
         if !options.continue_final_message {
             return self.run(messages, options, options.add_generation_prompt);
@@ -262,16 +277,13 @@ impl Template {
         Value::from_pairs(entries)
     }
 
-    /// Whether a plain string as content is lost or refused where a list of parts is not: asked of the template itself.
-    fn wants_parts(&self) -> bool {
-        let probe = "folio-probe";
-        let prints = |content: Value| {
-            let message =
-                Value::from_pairs([("role", Value::from(Role::User.name())), ("content", content)]);
-            self.run_values(vec![message], &RenderOptions::answer(), true)
-                .is_ok_and(|text| text.contains(probe))
-        };
-        !prints(probe.into()) && prints(parts(&[Part::Text(probe.into())]))
+    /// Whether the template prints what it is given as a user's content, asked of the template itself. A list that is
+    /// printed as a list was not understood.
+    fn prints(&self, content: Value) -> bool {
+        let message =
+            Value::from_pairs([("role", Value::from(Role::User.name())), ("content", content)]);
+        let rendered = self.run_values(vec![message], &RenderOptions::answer(), true);
+        rendered.is_ok_and(|text| text.contains(PROBE) && !text.contains("[{"))
     }
 }
 
@@ -316,6 +328,8 @@ fn environment() -> Environment<'static> {
     );
     // As Jinja's, for which whatever has a length and items is a sequence.
     environment.add_test("sequence", |value: &Value| value.len().is_some() || value.is_undefined());
+    // And for which None cannot be walked over.
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
     bounds::install(&mut environment);
     environment
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use text::{Error, Image, LocalTime, Message, Part, RenderOptions, Role, Template, ToolCall};
+use text::{Error, Image, Kind, LocalTime, Message, Part, RenderOptions, Role, Template, ToolCall};
 
 use crate::golden::{file, json};
 
@@ -124,6 +124,21 @@ fn the_file_wins_over_the_configuration() {
 }
 
 #[test]
+fn pictures_are_for_templates_that_know_them() {
+    let mut message = Message::user("What is this?");
+    message.content.insert(0, Part::Image(Image::new(vec![1, 2, 3])));
+    for name in ["chatml", "qwen2.5", "qwen3", "llama3"] {
+        let error = load(name)
+            .render(std::slice::from_ref(&message), &RenderOptions::answer())
+            .unwrap_err();
+        assert!(matches!(error, Error::TemplateWithoutImages { images: 1 }), "{name}: {error}");
+        assert_eq!(error.kind(), Kind::Unsupported);
+    }
+    let text = load("qwen2-vl").render(&[message], &RenderOptions::answer()).unwrap();
+    assert!(text.contains("<|vision_start|><|image_pad|><|vision_end|>What is this?"), "{text}");
+}
+
+#[test]
 fn the_clock_is_the_callers() {
     let template = inline(
         "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}none{% endif %}",
@@ -196,5 +211,30 @@ fn hostile_templates_are_stopped() {
     ] {
         let outcome = inline(source).render(&messages, &RenderOptions::default());
         assert!(outcome.is_err(), "{source} gave {} bytes", outcome.unwrap().len());
+    }
+}
+
+#[test]
+fn long_conversations_are_not_hostile() {
+    let mut messages =
+        vec![Message::system("Answer."), Message::user("The tenant shall pay. ".repeat(200_000))];
+    for turn in 0..2_000 {
+        messages.push(Message::assistant(format!("<think>\nturn {turn}\n</think>\n\nYes.")));
+        messages.push(Message::user("And then?"));
+    }
+    for name in [
+        "chatml",
+        "zephyr",
+        "mistral-tools",
+        "llama3",
+        "qwen2.5",
+        "qwen3",
+        "qwen2-vl",
+        "generation",
+    ] {
+        let start = std::time::Instant::now();
+        let text = load(name).render(&messages, &RenderOptions::answer()).unwrap();
+        println!("{name} {:?}", start.elapsed());
+        assert!(text.len() > 4_400_000, "{name}");
     }
 }
