@@ -1,10 +1,10 @@
 //! What keeps a stranger's template from filling the memory.
 //!
 //! The engine counts instructions, but one instruction may double a string, so forty of them make a terabyte. Therefore
-//! whatever a template can keep or enlarge is weighed: what is assigned, what macros are called with ([`guard`] rewrites
-//! the template so that it passes through a filter), what goes into a filter or method and comes out, what is printed.
+//! whatever a template can keep or enlarge is weighed: what is assigned, what macros are called with (`rewrite` sends both
+//! through a filter), what goes into a filter or method and comes out, what is printed.
 //! One text may reach [`Meter::text`] bytes, and all weighing together is limited too. What is left is a single
-//! expression, whose operators `guard` counts.
+//! expression, whose operators the rewriting counts.
 
 use std::cell::Cell;
 use std::io;
@@ -223,12 +223,16 @@ fn add(
         name,
         move |state: &mut State<'_, '_>, args: Rest<ValueOrKwargs>| -> Result<Value, Error> {
             let args = args.into_values();
-            for arg in &args {
+            // These two only copy references, unless they take a string apart.
+            let shallow = matches!(name, "list" | "reverse");
+            for arg in args.iter().filter(|arg| !shallow || arg.as_str().is_some()) {
                 weigh(arg)?;
             }
             fits(&args)?;
             let result = filter.call(state, &args)?;
-            weigh(&result)?;
+            if !shallow || result.as_str().is_some() {
+                weigh(&result)?;
+            }
             Ok(result)
         },
     );

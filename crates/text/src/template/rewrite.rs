@@ -223,15 +223,17 @@ fn split(text: &str) -> Vec<Range<usize>> {
     pieces
 }
 
-/// How many operators join values, and how many of them multiply.
+/// How many operators join values, and how many of them multiply; too many to take if a product is joined as text, for
+/// a list of a million references to one text is small until then.
 fn operators(text: &str) -> (usize, usize) {
-    let (mut all, mut products) = (0, 0);
+    let (mut all, mut products, mut joins) = (0, 0, 0);
     let mut scan = Scan { text, at: 0 };
     while let Some((_, letter)) = scan.next_code() {
         all += usize::from(matches!(letter, b'~' | b'+' | b'*' | b'|'));
         products += usize::from(letter == b'*');
+        joins += usize::from(letter == b'~');
     }
-    (all, products)
+    (if products > 0 && joins > 0 { usize::MAX } else { all }, products)
 }
 
 /// Walks over the bytes of an expression that stand outside of strings.

@@ -185,6 +185,17 @@ fn a_template_that_fails_says_where() {
 }
 
 #[test]
+fn dense_templates_are_refused() {
+    for source in [
+        "\n{{ (['a'] * 60000) ~ '' }}".to_owned(),
+        format!("\n{{{{ 'a'{} }}}}", " ~ 'a'".repeat(300)),
+    ] {
+        let error = Template::from_parts(Some(&source), None).unwrap_err();
+        assert!(matches!(error, Error::TemplateTooDense { line: 2 }), "{error}");
+    }
+}
+
+#[test]
 fn hostile_templates_are_stopped() {
     let messages = [Message::user("a".repeat(1000))];
     for source in [
@@ -208,6 +219,9 @@ fn hostile_templates_are_stopped() {
         "{% set ns = namespace(x='ab') %}{% for a in range(60) %}{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}{% endfor %}",
         "{% macro f(x) %}{{ f(x ~ x) }}{% endmacro %}{{ f('ab') }}",
         "{{ 'a\\n' | indent(99999999999) }}",
+        "{{ ([messages[0].content * 3000] * 60000) | map('upper') | list | length }}",
+        "{{ ([messages[0].content * 3000] * 60000) | sum(start='') | length }}",
+        "{% macro f(x, n) %}{% with y = x ~ x %}{{ f(y, n + 1) }}{% endwith %}{% endmacro %}{{ f('ab', 0) }}",
     ] {
         let outcome = inline(source).render(&messages, &RenderOptions::default());
         assert!(outcome.is_err(), "{source} gave {} bytes", outcome.unwrap().len());
