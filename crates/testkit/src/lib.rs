@@ -1,4 +1,5 @@
 //! Tiny models, scripted worlds and tolerances, for tests only.
 
+pub mod pdf;
 pub mod quantize;
 pub mod safetensors;

@@ -138,7 +138,7 @@ mod tests {
     fn words_are_put_into_reading_order() {
         assert_eq!(ordered(&["one", "two"]), "one two");
         assert_eq!(ordered(&["גגג", "בבב", "אאא"]), "אאא בבב גגג");
-        assert_eq!(ordered(&["גגג", "New", "York", "אאא"]), "אאא New York גגג");
+        assert_eq!(ordered(&["גגגגג", "New", "York", "אאאאא"]), "אאאאא New York גגגגג");
         assert_eq!(ordered(&["see", "the", "בבב", "אאא", "title"]), "see the אאא בבב title");
     }
 

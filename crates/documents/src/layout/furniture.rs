@@ -74,10 +74,20 @@ fn edge_lines(p: usize, page: &PageLayout) -> Vec<(Place, &Line)> {
         if let Region::Flow(flow) = region
             && flow.turned == 0
         {
-            for (l, line) in flow.lines.iter().enumerate() {
-                if line.bbox.y1 <= top || line.bbox.y0 >= bottom {
-                    out.push(((p, r, l), line));
+            let outside = |line: &Line| line.bbox.y1 <= top || line.bbox.y0 >= bottom;
+            // Lines that are set as one text with lines further inside belong to the text.
+            let together = |a: &Line, b: &Line| b.baseline - a.baseline < 1.45 * a.size;
+            let mut start = 0;
+            while start < flow.lines.len() {
+                let mut end = start + 1;
+                while end < flow.lines.len() && together(&flow.lines[end - 1], &flow.lines[end]) {
+                    end += 1;
                 }
+                let run = &flow.lines[start..end];
+                if run.iter().all(outside) {
+                    out.extend(run.iter().enumerate().map(|(i, l)| ((p, r, start + i), l)));
+                }
+                start = end;
             }
         }
     }
@@ -137,7 +147,8 @@ fn pattern(text: &str) -> String {
 fn is_page_number(text: &str) -> bool {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower
-        .split(|c: char| c.is_whitespace() || "-–—|[]().,/:".contains(c))
+        .split(|c: char| c.is_whitespace() || "-–—|[]()/:".contains(c))
+        .map(|word| word.trim_matches(['.', ',']))
         .filter(|word| !word.is_empty())
         .collect();
     const NAMES: [&str; 14] = [

@@ -93,9 +93,10 @@ fn section(word: &str) -> Option<MarkerKind> {
     match parts.len() {
         1 if dotted => Some(MarkerKind::Number),
         1 => None,
-        // Two figures with two decimals are rather an amount.
+        // These are rather amounts.
         2 if !dotted && parts[1].len() > 2 => None,
         2 if !dotted && parts[1].starts_with('0') => None,
+        2 if !dotted && parts[1].parse().is_ok_and(|n: u32| n >= 40) => None,
         depth => Some(MarkerKind::Section(u8::try_from(depth).unwrap_or(6))),
     }
 }

@@ -119,6 +119,7 @@ fn flow_blocks(
             && plain(&block.inlines).starts_with(char::is_lowercase);
         if let Some(before) = open.take()
             && goes_on
+            && in_next_column(&out[before], &block)
             && (out[before].lines[0].size - block.lines[0].size).abs() < 0.5
         {
             let mut lines = std::mem::take(&mut out[before].lines);
@@ -137,6 +138,17 @@ fn flow_blocks(
         open = may_go_on.then(|| out.len() - 1);
     }
     open
+}
+
+/// Whether a block stands where a text that reached the end of its column goes on: beside it or
+/// higher up, not below it.
+fn in_next_column(before: &Block, after: &Block) -> bool {
+    match (before.lines.last(), after.lines.first()) {
+        (Some(last), Some(first)) => {
+            last.bbox.horizontal_overlap(&first.bbox) <= 0.0 || first.bbox.y1 <= last.bbox.y0
+        }
+        _ => false,
+    }
 }
 
 /// Joins the lines of a paragraph or of a list item without its marker.

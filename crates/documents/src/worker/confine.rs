@@ -1,12 +1,12 @@
 //! What a worker process may take from the machine.
 
 /// Lowers this process's own limits before it sees a stranger's byte: address space, no core
-/// dumps, no file may be written. On Linux the process also ends when its parent does.
+/// dumps, no file may be written.
 ///
 /// macOS accepts an address-space limit and does not enforce it; there the parent watches the
 /// resident memory instead (see `process`).
 #[cfg(unix)]
-pub(crate) fn confine(memory_bytes: u64) {
+pub fn confine(memory_bytes: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let lower = |resource: Resource, wanted: u64| {
         let now = getrlimit(resource);
@@ -18,13 +18,8 @@ pub(crate) fn confine(memory_bytes: u64) {
     lower(Resource::As, memory_bytes);
     lower(Resource::Core, 0);
     lower(Resource::Fsize, 0);
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{Signal, set_parent_process_death_signal};
-        let _refused = set_parent_process_death_signal(Some(Signal::KILL));
-    }
 }
 
 /// No limits of our own here: the parent keeps the time limit.
 #[cfg(not(unix))]
-pub(crate) fn confine(_: u64) {}
+pub fn confine(_: u64) {}

@@ -20,6 +20,7 @@ mod process;
 mod serve;
 mod wire;
 
+pub use confine::confine;
 pub use message::{Request, Response, VERSION};
 pub use pool::{Lease, Pool};
 pub use process::Worker;

@@ -71,6 +71,11 @@ impl Worker {
         Self { start, limits, running: None, file: None }
     }
 
+    /// The number of the running process, if there is one.
+    pub fn process_id(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.child.id())
+    }
+
     /// The process, started if there is none.
     fn running(&mut self) -> Result<&mut Running, Error> {
         let running = match self.running.take() {

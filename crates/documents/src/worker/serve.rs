@@ -1,6 +1,7 @@
 //! The worker's side.
 
 use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -26,22 +27,35 @@ pub fn main() -> ExitCode {
 }
 
 /// Answers requests until `input` ends; `start` makes the parser once the limits are known. When
-/// the input ends during a request, this returns at once and leaves the thread that works on it
-/// to the end of the process.
+/// the input ends during a request, or the parser panics, this returns at once and leaves the
+/// threads to the end of the process.
 ///
 /// # Errors
-/// When a pipe breaks or the parent does not keep to the protocol.
+/// When a pipe breaks, the parent does not keep to the protocol, or the parser panics.
 pub fn serve<P: Parse>(
-    mut input: impl Read,
+    input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
     start: impl FnOnce(Limits) -> P + Send + 'static,
 ) -> Result<(), Error> {
     let (requests, inbox) = mpsc::channel();
-    let (done, outcome) = mpsc::channel();
+    let (ends, ended) = mpsc::channel();
+    let reader_ends = ends.clone();
+    // Whoever ends first sends; nobody may be left to hear the other.
     thread::spawn(move || {
-        // The receiver is gone when the input ended first: then nobody wants to know.
-        let _ended = done.send(work(output, start, &inbox));
+        let _late = reader_ends.send(forward(input, &requests));
+        // Keep the parser's inbox open: its answer to the last request is not wanted any more, and
+        // its end must not be taken for ours.
+        thread::park();
     });
+    thread::spawn(move || {
+        let worked = catch_unwind(AssertUnwindSafe(|| work(output, start, &inbox)));
+        let _late = ends.send(worked.unwrap_or_else(|_| Err(broken(ProtocolFault::Ended))));
+    });
+    ended.recv().unwrap_or(Ok(()))
+}
+
+/// Passes requests on until the input ends.
+fn forward(mut input: impl Read, requests: &mpsc::Sender<Request>) -> Result<(), Error> {
     loop {
         let request = match read_frame(&mut input) {
             Ok(None) => return Ok(()),
@@ -50,7 +64,7 @@ pub fn serve<P: Parse>(
             Err(FrameError::Fault(fault)) => return Err(broken(fault)),
         };
         if requests.send(request).is_err() {
-            return outcome.recv().unwrap_or(Ok(()));
+            return Ok(());
         }
     }
 }

@@ -1,1 +1,33 @@
-//! integration
+//! The crate as its callers see it: files in, documents out.
+
+mod hostile;
+mod lease;
+mod pages;
+mod pipeline;
+mod worker;
+
+use documents::pipeline::{ReadOptions, read};
+use documents::{Document, Error, Limits, NoModel, Source, pdf};
+
+/// Reads bytes in this process.
+fn try_read(bytes: Vec<u8>, passwords: &[&str]) -> Result<Document, Error> {
+    let source = Source { name: "test.pdf".to_owned(), bytes };
+    let options = ReadOptions {
+        passwords: passwords.iter().map(|p| (*p).to_owned()).collect(),
+        ..ReadOptions::default()
+    };
+    read(source, &options, &mut pdf::Reader::new(Limits::default()), &mut NoModel)
+}
+
+fn document(bytes: Vec<u8>) -> Document {
+    try_read(bytes, &[]).expect("the file opens")
+}
+
+/// Kinds and texts of a page's blocks.
+fn blocks(document: &Document, page: usize) -> Vec<(&'static str, String)> {
+    document.pages[page].blocks.iter().map(|b| (b.kind.name(), b.text())).collect()
+}
+
+fn markdown(document: &Document) -> String {
+    documents::markdown::write(document, Default::default())
+}
