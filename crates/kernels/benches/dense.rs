@@ -9,7 +9,7 @@ use std::hint::black_box;
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use kernels::{CpuOptions, DType, Device, Tensor, ops};
+use kernels::{CpuOptions, DType, Device, Isa, Tensor, ops};
 
 fn main() {
     divan::main();
@@ -30,8 +30,17 @@ fn operands(device: &Device, m: usize, (n, k): (usize, usize), dtype: DType) -> 
 }
 
 fn bench(bencher: Bencher<'_, '_>, threads: usize, m: usize, shape: (usize, usize), dtype: DType) {
-    let device = device(threads);
-    let [x, w] = operands(&device, m, shape, dtype);
+    bench_on(bencher, &device(threads), m, shape, dtype);
+}
+
+fn bench_on(
+    bencher: Bencher<'_, '_>,
+    device: &Device,
+    m: usize,
+    shape: (usize, usize),
+    dtype: DType,
+) {
+    let [x, w] = operands(device, m, shape, dtype);
     let weights = shape.0 * shape.1;
     bencher
         .counter(ItemsCount::new(2 * m * weights))
@@ -76,6 +85,14 @@ mod rows {
     #[divan::bench(args = [1, 8, 512])]
     fn bf16_1536x8960_1_thread(bencher: Bencher<'_, '_>, m: usize) {
         bench(bencher, 1, m, SHAPES[2], DType::BF16);
+    }
+
+    #[divan::bench(args = [1, 8, 512])]
+    fn bf16_4864x896_1_thread_avx2(bencher: Bencher<'_, '_>, m: usize) {
+        let options = CpuOptions { threads: Some(1), isa: Some(Isa::Avx2), ..Default::default() };
+        if let Ok(device) = Device::cpu(options) {
+            bench_on(bencher, &device, m, SHAPES[1], DType::BF16);
+        }
     }
 
     #[divan::bench(args = [8, 512])]

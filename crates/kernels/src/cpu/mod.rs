@@ -1,5 +1,7 @@
 //! The portable backend: our own kernels on the machine's cores.
 
+pub(crate) mod attention;
+mod bandwidth;
 mod buffer;
 mod isa;
 mod pages;

@@ -4,6 +4,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
+use super::simd::attention::{Numbers, Run};
 use crate::{DType, KvLayer, Span, Tensor};
 
 /// How many pages are allocated together.
@@ -30,23 +31,6 @@ struct Layer {
 enum Slabs {
     F32(Vec<Option<Vec<f32>>>),
     F16(Vec<Option<Vec<f16>>>),
-}
-
-/// The part of a page that one head of one layer reads, `[page_size, dim]`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Block<'a> {
-    F32(&'a [f32]),
-    F16(&'a [f16]),
-}
-
-impl Block<'_> {
-    /// Widens the elements into `out`, which takes as many as it is long.
-    pub(crate) fn widen_into(self, out: &mut [f32]) {
-        match self {
-            Self::F32(data) => out.copy_from_slice(&data[..out.len()]),
-            Self::F16(data) => data[..out.len()].convert_to_f32_slice(out),
-        }
-    }
 }
 
 impl Pages {
@@ -114,37 +98,41 @@ impl Pages {
         }
     }
 
-    /// The keys that `head` of `layer` has in `page`.
+    /// The keys that `head` of `layer` has in `page`, from `slot` on.
     #[track_caller]
-    pub(crate) fn keys(&self, layer: usize, page: u32, head: usize) -> Block<'_> {
+    pub(crate) fn keys(&self, layer: usize, page: u32, head: usize, slot: usize) -> Run<'_> {
         let Layer { shape, keys, .. } = self.layers[layer];
-        self.block(page, keys, head, shape.key_dim)
+        self.run(page, keys, head, slot, shape.key_dim)
     }
 
-    /// The values that `head` of `layer` has in `page`.
+    /// The values that `head` of `layer` has in `page`, from `slot` on.
     #[track_caller]
-    pub(crate) fn values(&self, layer: usize, page: u32, head: usize) -> Block<'_> {
+    pub(crate) fn values(&self, layer: usize, page: u32, head: usize, slot: usize) -> Run<'_> {
         let Layer { shape, values, .. } = self.layers[layer];
-        self.block(page, values, head, shape.value_dim)
+        self.run(page, values, head, slot, shape.value_dim)
     }
 
     #[track_caller]
-    fn block(&self, page: u32, at: usize, head: usize, dim: usize) -> Block<'_> {
+    fn run(&self, page: u32, at: usize, head: usize, slot: usize, dim: usize) -> Run<'_> {
         let page = page as usize;
-        let len = self.page_size * dim;
-        let from = (page % SLAB) * self.page_elements + at + head * len;
-        let range = from..from + len;
-        match &self.slabs {
-            Slabs::F32(slabs) => slabs[page / SLAB].as_ref().map(|slab| Block::F32(&slab[range])),
-            Slabs::F16(slabs) => slabs[page / SLAB].as_ref().map(|slab| Block::F16(&slab[range])),
-        }
-        .unwrap_or_else(|| panic!("page {page} was never written"))
+        let rows = self.page_size - slot;
+        let from = (page % SLAB) * self.page_elements + at + (head * self.page_size + slot) * dim;
+        let range = from..from + rows * dim;
+        let numbers = match &self.slabs {
+            Slabs::F32(slabs) => {
+                slabs.get(page / SLAB).and_then(Option::as_ref).map(|s| Numbers::F32(&s[range]))
+            }
+            Slabs::F16(slabs) => {
+                slabs.get(page / SLAB).and_then(Option::as_ref).map(|s| Numbers::F16(&s[range]))
+            }
+        };
+        let numbers = numbers.unwrap_or_else(|| panic!("page {page} was never written"));
+        Run { numbers, rows, stride: dim }
     }
 
     pub(crate) fn read(&self, layer: usize, pages: &[u32], end: usize) -> (Vec<f32>, Vec<f32>) {
         let KvLayer { kv_heads, key_dim, value_dim } = self.layer(layer);
         let mut out = (vec![0.0; end * kv_heads * key_dim], vec![0.0; end * kv_heads * value_dim]);
-        let mut scratch = vec![0.0; self.page_size * key_dim.max(value_dim)];
         for position in 0..end {
             let page = pages[position / self.page_size];
             if page == Span::GONE {
@@ -152,14 +140,15 @@ impl Pages {
             }
             let slot = position % self.page_size;
             for head in 0..kv_heads {
-                for (out, block, dim) in [
-                    (&mut out.0, self.keys(layer, page, head), key_dim),
-                    (&mut out.1, self.values(layer, page, head), value_dim),
+                for (out, run, dim) in [
+                    (&mut out.0, self.keys(layer, page, head, slot), key_dim),
+                    (&mut out.1, self.values(layer, page, head, slot), value_dim),
                 ] {
-                    let scratch = &mut scratch[..self.page_size * dim];
-                    block.widen_into(scratch);
-                    out[(position * kv_heads + head) * dim..][..dim]
-                        .copy_from_slice(&scratch[slot * dim..][..dim]);
+                    let out = &mut out[(position * kv_heads + head) * dim..][..dim];
+                    match run.numbers {
+                        Numbers::F32(from) => out.copy_from_slice(&from[..dim]),
+                        Numbers::F16(from) => from[..dim].convert_to_f32_slice(out),
+                    }
                 }
             }
         }

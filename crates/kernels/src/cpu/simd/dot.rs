@@ -23,7 +23,7 @@ const WIDE: usize = 6;
 const STREAMS: usize = 8;
 
 /// How many rows of activations make it worth to widen a panel of the weight first.
-pub(crate) const WORTH_WIDENING: usize = 2 * WIDE + 1;
+pub(crate) const WORTH_WIDENING: usize = 64;
 
 /// Products of some rows of a weight with some rows of activations.
 pub(crate) struct Dots<'a, 'b> {

@@ -7,6 +7,7 @@
 //! take closures.
 #![expect(unsafe_code, reason = "vector instructions and unaligned loads")]
 
+pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

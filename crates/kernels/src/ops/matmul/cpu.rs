@@ -28,7 +28,7 @@ pub(super) fn matmul(x: &Tensor, w: &Tensor) -> Tensor {
     let (data, weight, dtype) = (x.data(), w.bytes(), w.dtype());
     let row_bytes = k * dtype.size();
     let widened = m >= WORTH_WIDENING;
-    let (rows, columns) = if widened {
+    let (rows, columns) = if m > 12 {
         (ROWS, PANEL)
     } else {
         (m.max(1), (STREAM / row_bytes).next_multiple_of(8).max(8))
