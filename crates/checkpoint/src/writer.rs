@@ -28,6 +28,10 @@ pub struct NewTensor<'a> {
 /// # Errors
 ///
 /// If a file cannot be written. The name of the file is in the error.
+///
+/// # Panics
+///
+/// If two tensors have one name, or one has not as many bytes as its shape says.
 pub fn write(
     path: &Path,
     tensors: &[NewTensor<'_>],
@@ -35,6 +39,13 @@ pub fn write(
 ) -> Result<()> {
     let mut sorted: Vec<_> = tensors.iter().collect();
     sorted.sort_by_key(|tensor| tensor.name);
+    for pair in sorted.windows(2) {
+        assert_ne!(pair[0].name, pair[1].name, "two tensors have one name");
+    }
+    for NewTensor { name, dtype, shape, bytes } in &sorted {
+        let bits = shape.iter().product::<usize>() * dtype.bits();
+        assert_eq!(bits, bytes.len() * 8, "bytes of `{name}`, {shape:?} {dtype}");
+    }
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".to_owned(), json!(metadata));

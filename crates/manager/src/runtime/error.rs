@@ -35,7 +35,7 @@ pub enum Error {
         model: String,
     },
     /// The model was asked for what only the other kind can do.
-    #[error("`{model}` is a {is}, and cannot {asked}")]
+    #[error("`{model}` is {is}, and cannot {asked}")]
     WrongKind {
         /// The model.
         model: String,

@@ -104,8 +104,8 @@ impl LoadedModel {
             return Ok(());
         }
         let is = match self.facts.kind {
-            ModelKind::Language => "language model",
-            ModelKind::Embedding => "embedding model",
+            ModelKind::Language => "a language model",
+            ModelKind::Embedding => "an embedding model",
         };
         Err(Error::WrongKind { model: self.name.clone(), is, asked })
     }

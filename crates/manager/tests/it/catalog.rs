@@ -239,6 +239,21 @@ fn removing_follows_no_link_out_of_the_cache() {
     let linked = disk.find("org/pair");
     assert!(matches!(Removal::of_repository(&linked, true), Err(Error::OutsideFolder { .. })));
     assert!(disk.path("elsewhere/blobs/w").exists());
+
+    // A link to another model of the cache stays inside it, and is another model's all the same.
+    fs::remove_file(disk.path("hub/models--org--pair")).unwrap();
+    fs::rename(disk.path("elsewhere"), disk.path("hub/models--org--real")).unwrap();
+    symlink("models--org--real", disk.path("hub/models--org--alias")).unwrap();
+    let alias = disk.find("org/alias");
+    assert!(matches!(Removal::of_repository(&alias, true), Err(Error::OutsideFolder { .. })));
+
+    // Blobs on another disk: one revision's cannot be told from what else lies there.
+    let blobs = disk.path("hub/models--org--real/blobs");
+    fs::rename(&blobs, disk.path("blobs")).unwrap();
+    symlink(disk.path("blobs"), &blobs).unwrap();
+    let old = disk.find("org/real@v1");
+    assert!(matches!(Removal::of(&old, true), Err(Error::OutsideFolder { .. })));
+    assert!(disk.path("blobs/c-old").exists());
 }
 
 #[test]

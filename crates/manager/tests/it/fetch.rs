@@ -290,6 +290,10 @@ async fn hostile_answers_end_in_errors() {
     );
     setup.server.fail("", &[Fault::HeaderBomb, Fault::HeaderBomb, Fault::HeaderBomb]);
     assert!(matches!(setup.pull().await, Err(Error::Unreachable { attempts: 3, .. })));
+    setup.server.fail(FIRST, &[Fault::CutAfter(100_000), Fault::WrongRange]);
+    let error = setup.pull().await.unwrap_err();
+    assert!(matches!(error, Error::BadAnswer { fault: AnswerFault::WrongRange, .. }), "{error:?}");
+    fs::remove_dir_all(setup.blobs()).unwrap();
     setup.server.fail("config.json", &[Fault::TooLong]);
     assert!(matches!(setup.pull().await, Err(Error::WrongSize { found: 26, expected: 22, .. })));
     assert!(!setup.home.path().join("evil.json").exists());

@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     CutAfter(usize),
     /// The range asked for is ignored: status 200 and everything.
     NoRange,
+    /// Another range comes than was asked for.
+    WrongRange,
     /// Every byte is another.
     Damaged,
     /// A web page.

@@ -1,0 +1,247 @@
+//! Models in memory, from words to words, on the tiny fixtures.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use manager::runtime::{
+    BenchOptions, EmbedOptions, Error, FinishReason, GenerateOptions, LoadOptions, LoadedModel,
+    Piece, Prompt, Runtime,
+};
+use manager::{CpuOptions, Kind, Message, Precision, RenderOptions};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name)
+}
+
+fn runtime() -> Arc<Runtime> {
+    let options = CpuOptions { threads: Some(1), isa: None, precision: Precision::Exact };
+    Arc::new(Runtime::start(options).unwrap())
+}
+
+fn load(name: &str) -> LoadedModel {
+    LoadedModel::load(&runtime(), &fixture(name), LoadOptions::default()).unwrap()
+}
+
+fn tokens(n: u32) -> Prompt {
+    Prompt::Tokens((1..=n).collect())
+}
+
+/// The whole text, and why it ended.
+fn all(model: &LoadedModel, prompt: &Prompt, options: &GenerateOptions) -> (String, FinishReason) {
+    let mut answer = model.generate(prompt, options).unwrap();
+    let mut text = String::new();
+    loop {
+        match answer.next_piece().unwrap().unwrap() {
+            Piece::Text(piece) => {
+                assert!(!piece.is_empty());
+                text.push_str(&piece);
+            }
+            Piece::End(reason) => {
+                assert_eq!(answer.next_piece().unwrap(), None, "nothing comes after the end");
+                return (text, reason);
+            }
+        }
+    }
+}
+
+fn limited(max_tokens: usize) -> GenerateOptions {
+    let (max_tokens, temperature) = (Some(max_tokens), Some(0.0));
+    GenerateOptions { max_tokens, temperature, ignore_eos: true, ..Default::default() }
+}
+
+#[test]
+fn streamed_text_is_the_text_of_all_tokens() {
+    for name in ["llama", "llama2", "qwen3", "mistral"] {
+        let model = load(name);
+        let mut answer = model.generate(&tokens(5), &limited(40)).unwrap();
+        let mut text = String::new();
+        while let Some(piece) = answer.next_piece().unwrap() {
+            if let Piece::Text(piece) = piece {
+                text.push_str(&piece);
+            }
+        }
+        assert_eq!(answer.usage().completion_tokens, 40, "{name}");
+        assert_eq!(answer.usage().prompt_tokens, 5, "{name}");
+        assert_eq!(text, model.tokenizer().decode(answer.tokens(), true).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn answers_side_by_side_are_the_answers_alone() {
+    let model = load("llama");
+    let alone: Vec<_> = (1..=6).map(|n| all(&model, &tokens(n), &limited(20))).collect();
+    let together: Vec<_> = std::thread::scope(|scope| {
+        let model = &model;
+        let threads: Vec<_> =
+            (1..=6).map(|n| scope.spawn(move || all(model, &tokens(n), &limited(20)))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(alone, together);
+}
+
+#[test]
+fn a_stop_text_ends_the_answer_and_is_not_part_of_it() {
+    let model = load("llama");
+    let (text, _) = all(&model, &tokens(5), &limited(40));
+    let letters: Vec<_> = text.char_indices().map(|(at, _)| at).collect();
+    let (from, to) = (letters[letters.len() / 2], letters[letters.len() / 2 + 3]);
+    let stop = text[from..to].to_owned();
+    let options = GenerateOptions { stop: vec![stop.clone()], ..limited(40) };
+    let (cut, reason) = all(&model, &tokens(5), &options);
+    assert_eq!(reason, FinishReason::StopString(stop.clone()));
+    assert_eq!(cut, text[..text.find(&stop).unwrap()]);
+}
+
+#[test]
+fn the_seed_decides_and_zero_temperature_is_greedy() {
+    let model = load("llama");
+    let warm = |seed| GenerateOptions { temperature: Some(1.5), seed: Some(seed), ..limited(20) };
+    assert_eq!(all(&model, &tokens(3), &warm(1)), all(&model, &tokens(3), &warm(1)));
+    assert_ne!(all(&model, &tokens(3), &warm(1)), all(&model, &tokens(3), &warm(2)));
+    let fresh = GenerateOptions { temperature: Some(1.5), ..limited(20) };
+    assert_ne!(all(&model, &tokens(3), &fresh), all(&model, &tokens(3), &fresh));
+}
+
+#[test]
+fn a_conversation_goes_through_the_template() {
+    let model = load("llama");
+    let messages = vec![Message::system("Be brief."), Message::user("Hello")];
+    let prompt = Prompt::Chat(messages, Box::new(RenderOptions::answer()));
+    let ids = model.encode_prompt(&prompt).unwrap();
+    let text = model.tokenizer().decode(&ids, false).unwrap();
+    assert!(text.contains("<|im_start|>user\nHello<|im_end|>"), "{text}");
+    assert!(text.ends_with("<|im_start|>assistant\n"), "{text}");
+    let (_, reason) = all(&model, &prompt, &limited(4));
+    assert_eq!(reason, FinishReason::Length);
+}
+
+#[test]
+fn a_dropped_answer_makes_room() {
+    let model = load("llama");
+    for _ in 0..200 {
+        let mut answer = model.generate(&tokens(5), &limited(200)).unwrap();
+        answer.next_piece().unwrap();
+    }
+    let mut answer = model.generate(&tokens(5), &limited(200)).unwrap();
+    answer.cancel();
+    let mut last = None;
+    while let Some(piece) = answer.next_piece().unwrap() {
+        last = Some(piece);
+    }
+    assert!(matches!(last, Some(Piece::End(FinishReason::Cancelled | FinishReason::Length))));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_name() {
+    let model = load("llama");
+    let refuse = |options: GenerateOptions, says: &str| {
+        let error = model.generate(&tokens(5), &options).unwrap_err();
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        assert!(text.contains(says), "{text}");
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.hint().is_some());
+    };
+    let temperature = |t| GenerateOptions { temperature: Some(t), ..Default::default() };
+    refuse(temperature(-1.0), "temperature");
+    refuse(temperature(f32::NAN), "temperature");
+    refuse(GenerateOptions { top_p: Some(1.5), ..Default::default() }, "top_p");
+    refuse(GenerateOptions { min_p: Some(-0.1), ..Default::default() }, "min_p");
+    let penalty = GenerateOptions { repetition_penalty: Some(0.0), ..Default::default() };
+    refuse(penalty, "repetition_penalty");
+    refuse(limited(0), "max_tokens is 0");
+    refuse(limited(1 << 40), "at most");
+    let error = model.generate(&Prompt::Tokens(vec![]), &limited(1)).unwrap_err();
+    assert!(matches!(error, Error::Refused(_)));
+    let error = model.generate(&Prompt::Tokens(vec![9999]), &limited(1)).unwrap_err();
+    assert!(matches!(error, Error::Refused(_)));
+}
+
+#[test]
+fn each_kind_of_model_does_its_own_work() {
+    let (language, embedding) = (load("llama"), load("bert"));
+    let error = embedding.generate(&tokens(1), &limited(1)).unwrap_err();
+    assert_eq!(error.to_string(), "`bert` is an embedding model, and cannot generate text");
+    let error = language.embed(&["a".to_owned()], &EmbedOptions::default()).unwrap_err();
+    assert_eq!(error.to_string(), "`llama` is a language model, and cannot embed");
+}
+
+#[test]
+fn embeddings_do_not_depend_on_their_neighbours() {
+    let model = load("bert");
+    let texts: Vec<_> =
+        ["the lease", "", "rent is due on the first day", "x"].map(str::to_owned).into();
+    let together = model.embed(&texts, &EmbedOptions::default()).unwrap();
+    for (text, embedding) in texts.iter().zip(&together) {
+        let alone = model.embed(std::slice::from_ref(text), &EmbedOptions::default()).unwrap();
+        let length: f32 = embedding.vector.iter().map(|x| x * x).sum();
+        assert!((length - 1.0).abs() < 1e-5, "{text}");
+        for (a, b) in alone[0].vector.iter().zip(&embedding.vector) {
+            assert!((a - b).abs() < 1e-5, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_long_text_is_refused_or_cut_on_request() {
+    let model = load("bert");
+    let limit = model.longest_text();
+    let texts = vec!["short".to_owned(), "word ".repeat(limit * 2)];
+    let error = model.embed(&texts, &EmbedOptions::default()).unwrap_err();
+    let found = matches!(error, Error::TextTooLong { index: 1, limit: most, .. } if most == limit);
+    assert!(found, "{error}");
+    let cut = EmbedOptions { truncate: true, ..EmbedOptions::default() };
+    let embeddings = model.embed(&texts, &cut).unwrap();
+    assert_eq!((embeddings[0].truncated, embeddings[1].truncated), (false, true));
+    assert_eq!(embeddings[1].tokens, limit);
+}
+
+#[test]
+fn a_pass_shows_logits_and_activations() {
+    let model = load("llama");
+    let reply = model.forward(&[1, 2, 3], true).unwrap();
+    assert_eq!((reply.name, reply.rows.len(), reply.width), ("logits", 3 * 512, 512));
+    let taps: BTreeMap<_, _> =
+        reply.taps.iter().map(|(name, shape, _)| (name.as_str(), shape)).collect();
+    assert_eq!(taps["model.layers.1.mlp"], &[3, 64]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.safetensors");
+    reply.save(&path).unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() > 3 * 512 * 4);
+    assert!(model.forward(&[], false).is_err());
+    assert!(model.forward(&[512], false).is_err());
+}
+
+#[test]
+fn a_bench_measures_something() {
+    let options = BenchOptions { prompt: 8, generate: 4, batch: 2, repeat: 2 };
+    let report = load("llama").bench(options).unwrap();
+    let decode = report.decode.unwrap();
+    for rate in [report.prefill, decode] {
+        assert!(rate.least > 0.0 && rate.least <= rate.tokens_per_second);
+        assert!(rate.tokens_per_second <= rate.most && rate.most.is_finite());
+    }
+}
+
+#[test]
+fn async_callers_get_the_same() {
+    let model = load("llama");
+    let (text, _) = all(&model, &tokens(5), &limited(20));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let streamed = runtime.block_on(async {
+        let mut answer = model.generate_async(&tokens(5), &limited(20)).await.unwrap();
+        let mut text = String::new();
+        while let Some(piece) = answer.next_piece_async().await.unwrap() {
+            if let Piece::Text(piece) = piece {
+                text.push_str(&piece);
+            }
+        }
+        text
+    });
+    assert_eq!(text, streamed);
+}
