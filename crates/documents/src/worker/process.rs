@@ -344,8 +344,11 @@ fn cause_of_death(status: Option<ExitStatus>, words: &str, memory: u64) -> PageF
         return PageFailure::StackOverflow;
     }
     let last = words.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
-    if words.contains("panicked at") {
-        return PageFailure::Panic { message: last.to_owned() };
+    // The message stands in the line below the place.
+    let mut after = words.lines().skip_while(|line| !line.contains("panicked at"));
+    if let Some(place) = after.next() {
+        let message = after.next().unwrap_or(place).trim().to_owned();
+        return PageFailure::Panic { message };
     }
     let mut said = status.map_or_else(|| "no exit status".to_owned(), |s| s.to_string());
     if !last.is_empty() {
@@ -385,7 +388,7 @@ mod tests {
             PageFailure::StackOverflow
         );
         assert_eq!(
-            cause("thread 'page' panicked at src/x.rs:1:2:\nindex out of bounds\n"),
+            cause("thread 'page' panicked at src/x.rs:1:2:\nindex out of bounds\nnote: more\n"),
             PageFailure::Panic { message: "index out of bounds".into() }
         );
         assert!(matches!(cause("bye"), PageFailure::Died { .. }));

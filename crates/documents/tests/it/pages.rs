@@ -46,7 +46,8 @@ fn columns_are_read_one_after_the_other() {
     let left = ["one two three four five six", "seven eight nine ten eleven", "twelve thirteen x"];
     let right = ["alpha beta gamma delta eps", "zeta eta theta iota kappa la", "lambda mu nu xi"];
     // Painted line by line across both columns, as some producers do.
-    let mut content = text("F1", 10.0, 72.0, 714.0, &"A sentence across both of the columns ".repeat(3));
+    let mut content =
+        text("F1", 10.0, 72.0, 714.0, &"A sentence across both of the columns ".repeat(3));
     for row in 0..3 {
         let y = 690.0 - f64::from(row) * 12.0;
         content += &text("F1", 10.0, 72.0, y, left[row as usize]);
@@ -259,5 +260,9 @@ fn text_in_forms_and_form_fields_is_read() {
     let document = document(pdf.finish());
     assert_eq!(markdown(&document), "In a form\n\nFilled in\n");
     let field = &document.pages[0].blocks[1];
-    assert!((field.bbox.x0 - 74.0).abs() < 0.5 && field.bbox.y0 > 792.0 - 520.0, "{:?}", field.bbox);
+    assert!(
+        (field.bbox.x0 - 74.0).abs() < 0.5 && field.bbox.y0 > 792.0 - 520.0,
+        "{:?}",
+        field.bbox
+    );
 }

@@ -19,11 +19,7 @@ fn command(arguments: &'static [&'static str]) -> impl Fn() -> Command + Send + 
 }
 
 fn limits() -> Limits {
-    Limits {
-        page_time: Duration::from_millis(1500),
-        memory_bytes: 1 << 30,
-        ..Limits::default()
-    }
+    Limits { page_time: Duration::from_millis(1500), memory_bytes: 1 << 30, ..Limits::default() }
 }
 
 /// A file with one page for each text.
@@ -67,8 +63,10 @@ fn a_worker_reads_what_this_process_reads() {
 #[test]
 fn every_fault_is_the_fault_of_its_page() {
     let mut worker = Worker::new(command(&["faulty"]), limits());
-    let pages =
-        ["fine 1", "PANIC", "fine 3", "HANG", "fine 5", "EXIT", "ABORT", "MEMORY", "STACK", "fine 10"];
+    let pages = [
+        "fine 1", "PANIC", "fine 3", "HANG", "fine 5", "EXIT", "ABORT", "MEMORY", "STACK",
+        "fine 10",
+    ];
     let document = read_with(&mut worker, file(&pages));
     for page in [0, 2, 4, 9] {
         assert_eq!(document.pages[page].blocks[0].text(), pages[page]);
@@ -102,10 +100,9 @@ fn a_file_that_keeps_killing_is_given_up() {
 
 #[test]
 fn a_wrong_program_is_noticed() {
-    for (arguments, fault) in [
-        (&["garbage"][..], None),
-        (&["silent"][..], Some(ProtocolFault::Ended)),
-    ] {
+    for (arguments, fault) in
+        [(&["garbage"][..], None), (&["silent"][..], Some(ProtocolFault::Ended))]
+    {
         let arguments: &'static [&'static str] = Box::leak(arguments.to_vec().into_boxed_slice());
         let start = Instant::now();
         let error = Worker::new(command(arguments), limits()).open(file(&["x"]), &[]).unwrap_err();
