@@ -18,6 +18,7 @@ mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+pub(crate) mod quantized;
 
 pub(crate) use math::{exp, normal_cdf};
 

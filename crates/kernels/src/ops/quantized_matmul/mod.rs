@@ -15,6 +15,8 @@ pub(super) mod reference;
 #[cfg(test)]
 mod tests;
 
+pub(super) use cpu::decode_rows;
+
 use crate::{QuantizedTensor, Tensor};
 
 /// Multiplies the rows of `x` with the transpose of `w`.

@@ -1,0 +1,250 @@
+//! AVX-512 with VNNI: sixteen lanes, 32 registers, masked loads, dot products of bytes.
+#![expect(unsafe_code, reason = "vector instructions and unaligned loads")]
+
+use std::arch::x86_64::*;
+
+use super::{CodeKernel, CodeSimd, WIDEST, avx2};
+
+/// The proof that the machine has AVX-512 F, BW, VL, DQ and VNNI, and AVX2 and FMA; and VBMI if
+/// the parameter says so.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512<const VBMI: bool>(());
+
+/// Runs a kernel that is inlined here.
+///
+/// # Safety
+///
+/// The machine has [`Isa::Avx512`](crate::Isa::Avx512).
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+pub(super) unsafe fn run<K: CodeKernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<false>(()))
+}
+
+/// Runs a kernel that is inlined here.
+///
+/// # Safety
+///
+/// The machine has [`Isa::Avx512`](crate::Isa::Avx512) and VBMI.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi,avx2,fma,f16c")]
+pub(super) unsafe fn run_vbmi<K: CodeKernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
+}
+
+/// An instruction of a set that the machine has.
+macro_rules! have {
+    ($instruction:expr) => {{
+        // SAFETY: an `Avx512` exists only where the machine has the instructions.
+        unsafe { $instruction }
+    }};
+}
+
+/// The first `count` of 64 bytes.
+#[inline(always)]
+fn low(count: usize) -> __mmask64 {
+    if count >= 64 { !0 } else { (1 << count) - 1 }
+}
+
+/// How 64 codes of `bits` bits become bytes: the bytes that go to each 64-bit lane, and the bit at
+/// which each code begins there.
+struct Spread {
+    bytes: [u8; 64],
+    shifts: [u8; 64],
+}
+
+impl Spread {
+    const fn new(bits: usize) -> Self {
+        let (mut bytes, mut shifts) = ([0; 64], [0; 64]);
+        let mut i = 0;
+        while i < 64 {
+            let at = i / 8 * bits + i % 8;
+            bytes[i] = if at < 64 { at as u8 } else { 63 };
+            shifts[i] = (i % 8 * bits) as u8;
+            i += 1;
+        }
+        Self { bytes, shifts }
+    }
+}
+
+impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
+    type Bytes = __m512i;
+    type Ints = __m512i;
+    type Floats = __m512;
+
+    const LANES: usize = 16;
+    const MANY_REGISTERS: bool = true;
+    const TILE: usize = 12;
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const u8) -> __m512i {
+        // SAFETY: the caller promises that 64 bytes can be read.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const u8, count: usize) -> __m512i {
+        // SAFETY: bytes beyond `count` are not read; the caller promises the others.
+        unsafe { _mm512_maskz_loadu_epi8(low(count), from.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        have!(_mm_prefetch::<_MM_HINT_T0>(address.cast()));
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut u8, bytes: __m512i) {
+        // SAFETY: the caller promises that 64 bytes can be written.
+        unsafe { _mm512_storeu_si512(to.cast(), bytes) }
+    }
+
+    #[inline(always)]
+    unsafe fn repeat(self, from: *const u8) -> __m512i {
+        // SAFETY: the caller promises that four bytes can be read.
+        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    fn field(self, bytes: __m512i, shift: u32, mask: u8) -> __m512i {
+        have!({
+            let shifted = _mm512_srl_epi16(bytes, _mm_cvtsi32_si128(shift as i32));
+            _mm512_and_si512(shifted, _mm512_set1_epi8(mask as i8))
+        })
+    }
+
+    #[inline(always)]
+    fn lookup(self, indices: __m512i, table: &[u8; 16]) -> __m512i {
+        have!({
+            let table = _mm_loadu_si128(table.as_ptr().cast());
+            _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), indices)
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn unpack<const BITS: usize>(self, from: *const u8, readable: usize) -> __m512i {
+        // SAFETY: bytes beyond `readable` are not read; the caller promises the others.
+        let packed = unsafe { self.load_part(from, readable.min(8 * BITS)) };
+        if BITS == 8 {
+            packed
+        } else if VBMI {
+            let spread = const { &Spread::new(BITS) };
+            have!({
+                let bytes = _mm512_loadu_si512(spread.bytes.as_ptr().cast());
+                let shifts = _mm512_loadu_si512(spread.shifts.as_ptr().cast());
+                let lanes = _mm512_permutexvar_epi8(bytes, packed);
+                let codes = _mm512_multishift_epi64_epi8(shifts, lanes);
+                _mm512_and_si512(codes, _mm512_set1_epi8((0xff_u8 >> (8 - BITS)) as i8))
+            })
+        } else {
+            let mut bytes = [0; WIDEST + 16];
+            // SAFETY: the array has room for a vector, and for what is read beyond the codes.
+            unsafe {
+                self.store(bytes.as_mut_ptr(), packed);
+                let low = avx2::unpack::<BITS>(bytes.as_ptr());
+                let high = avx2::unpack::<BITS>(bytes.as_ptr().add(4 * BITS));
+                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn transpose(self, rows: &mut [__m512i; 16]) {
+        have!({
+            let mut pairs = *rows;
+            for i in 0..8 {
+                let (a, b) = (rows[2 * i], rows[2 * i + 1]);
+                pairs[2 * i] = _mm512_unpacklo_epi32(a, b);
+                pairs[2 * i + 1] = _mm512_unpackhi_epi32(a, b);
+            }
+            let mut fours = pairs;
+            for i in 0..4 {
+                for j in 0..2 {
+                    let (a, b) = (pairs[4 * i + j], pairs[4 * i + 2 + j]);
+                    fours[4 * i + 2 * j] = _mm512_unpacklo_epi64(a, b);
+                    fours[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(a, b);
+                }
+            }
+            for j in 0..4 {
+                let (a, b, c, d) = (fours[j], fours[4 + j], fours[8 + j], fours[12 + j]);
+                let even = _mm512_shuffle_i32x4::<0x88>(a, b);
+                let odd = _mm512_shuffle_i32x4::<0xdd>(a, b);
+                let even_high = _mm512_shuffle_i32x4::<0x88>(c, d);
+                let odd_high = _mm512_shuffle_i32x4::<0xdd>(c, d);
+                rows[j] = _mm512_shuffle_i32x4::<0x88>(even, even_high);
+                rows[4 + j] = _mm512_shuffle_i32x4::<0x88>(odd, odd_high);
+                rows[8 + j] = _mm512_shuffle_i32x4::<0xdd>(even, even_high);
+                rows[12 + j] = _mm512_shuffle_i32x4::<0xdd>(odd, odd_high);
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn zero(self) -> __m512i {
+        have!(_mm512_setzero_si512())
+    }
+
+    #[inline(always)]
+    fn dot<const WIDE: bool>(self, sums: __m512i, codes: __m512i, x: __m512i) -> __m512i {
+        have!(_mm512_dpbusd_epi32(sums, codes, x))
+    }
+
+    #[inline(always)]
+    fn to_floats(self, ints: __m512i) -> __m512 {
+        have!(_mm512_cvtepi32_ps(ints))
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        have!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load_floats(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller promises that the numbers can be read.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_floats(self, to: *mut f32, floats: __m512) {
+        // SAFETY: the caller promises that the numbers can be written.
+        unsafe { _mm512_storeu_ps(to, floats) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        have!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        have!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        have!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn sum(self, floats: __m512) -> f32 {
+        have!({
+            let high = _mm512_extractf32x8_ps::<1>(floats);
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(floats), high);
+            let high = _mm256_extractf128_ps::<1>(eight);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), high);
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn pick(self, floats: __m512, lanes: *const i32) -> __m512 {
+        // SAFETY: the caller promises that the numbers can be read.
+        unsafe { _mm512_permutexvar_ps(_mm512_loadu_si512(lanes.cast()), floats) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(self, from: *const u8) -> __m512 {
+        // SAFETY: the caller promises that 16 bytes can be read.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+}

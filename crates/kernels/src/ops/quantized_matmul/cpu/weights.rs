@@ -1,0 +1,132 @@
+//! A quantized matrix as kernels read it: in place, byte by byte, checked once.
+
+use super::scales::Scale;
+use crate::{QuantizationMode, QuantizedTensor};
+
+/// What codes are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Codes {
+    /// Unsigned integers of so many bits.
+    Affine(usize),
+    /// 4-bit floats.
+    E2m1,
+    /// 8-bit floats.
+    E4m3,
+}
+
+/// A view of a [`QuantizedTensor`].
+///
+/// The lengths of the slices are what the other fields say; kernels rely on that, so only
+/// [`new`](Self::new) makes one.
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a> {
+    rows: usize,
+    columns: usize,
+    group: usize,
+    format: Codes,
+    scale: Scale,
+    factor: f32,
+    codes: &'a [u8],
+    scales: &'a [u8],
+    biases: &'a [u8],
+}
+
+impl<'a> Weights<'a> {
+    /// Panics unless the parts fit together: a mistake of ours, since loading has checked them.
+    #[track_caller]
+    pub(super) fn new(w: &'a QuantizedTensor) -> Self {
+        w.validate();
+        let (rows, columns, group) = (w.rows, w.columns, w.group_size);
+        assert!(matches!(group, 16 | 32 | 64 | 128), "groups of {group}");
+        assert!((columns * w.bits).is_multiple_of(32), "{columns} columns of {} bits", w.bits);
+        let (format, scale) = match w.mode {
+            QuantizationMode::Affine => (Codes::Affine(w.bits), Scale::of(w.scales.dtype())),
+            QuantizationMode::Mxfp4 => (Codes::E2m1, Scale::E8m0),
+            QuantizationMode::Mxfp8 => (Codes::E4m3, Scale::E8m0),
+            QuantizationMode::Nvfp4 => (Codes::E2m1, Scale::E4m3),
+        };
+        // Codes of two bits are taken 16 at a time, and a group must hold whole ones.
+        assert!(w.mode == QuantizationMode::Nvfp4 || group >= 32, "groups of {group}");
+        let factor = match (w.mode, w.global_scale) {
+            (QuantizationMode::Nvfp4, Some(scale)) => scale / 2688.0,
+            _ => 1.0,
+        };
+        let biases = w.biases.as_ref().map_or(&[][..], |biases| biases.bytes());
+        let (codes, scales) = (w.weight.bytes(), w.scales.bytes());
+        assert_eq!(codes.len(), rows * (columns * w.bits / 8), "bytes of the codes");
+        assert_eq!(scales.len(), rows * (columns / group) * scale.size(), "bytes of the scales");
+        assert!(biases.len() == scales.len() || !matches!(format, Codes::Affine(_)), "biases");
+        Self { rows, columns, group, format, scale, factor, codes, scales, biases }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Elements that share a scale.
+    pub(super) fn group(&self) -> usize {
+        self.group
+    }
+
+    /// Groups of a row.
+    pub(super) fn groups(&self) -> usize {
+        self.columns / self.group
+    }
+
+    pub(super) fn format(&self) -> Codes {
+        self.format
+    }
+
+    pub(super) fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// What scales are multiplied with.
+    pub(super) fn factor(&self) -> f32 {
+        self.factor
+    }
+
+    fn bits(&self) -> usize {
+        match self.format {
+            Codes::Affine(bits) => bits,
+            Codes::E2m1 => 4,
+            Codes::E4m3 => 8,
+        }
+    }
+
+    /// The codes of a row, `columns * bits / 8` bytes.
+    #[inline(always)]
+    pub(super) fn row(&self, row: usize) -> &'a [u8] {
+        let bytes = self.columns * self.bits() / 8;
+        &self.codes[row * bytes..][..bytes]
+    }
+
+    /// The scales of a row.
+    #[inline(always)]
+    pub(super) fn row_scales(&self, row: usize) -> &'a [u8] {
+        let bytes = self.groups() * self.scale.size();
+        &self.scales[row * bytes..][..bytes]
+    }
+
+    /// The biases of a row; empty unless the format is affine.
+    #[inline(always)]
+    pub(super) fn row_biases(&self, row: usize) -> &'a [u8] {
+        match self.format {
+            Codes::Affine(_) => {
+                let bytes = self.groups() * self.scale.size();
+                &self.biases[row * bytes..][..bytes]
+            }
+            Codes::E2m1 | Codes::E4m3 => &[],
+        }
+    }
+
+    /// All that is read of a row, in bytes.
+    pub(super) fn row_bytes(&self) -> usize {
+        let sets = if matches!(self.format, Codes::Affine(_)) { 2 } else { 1 };
+        self.columns * self.bits() / 8 + sets * self.groups() * self.scale.size()
+    }
+}
