@@ -86,10 +86,10 @@ impl Tokenizer {
             .map(|inner| Self { inner: Arc::new(inner) })
     }
 
-    /// The WordPiece tokenizer of a BERT checkpoint that has only a `vocab.txt`, one token a line.
+    /// The WordPiece tokenizer of a WordPiece checkpoint that has only a `vocab.txt`, one token a line.
     ///
     /// `do_lower_case`, `strip_accents`, `tokenize_chinese_chars` and the names of the special tokens come from
-    /// `tokenizer_config.json`, with BERT's own defaults (lower case, accents as the case, Chinese characters apart).
+    /// `tokenizer_config.json`, with the usual defaults (lower case, accents as the case, Chinese characters apart).
     ///
     /// # Errors
     /// If the vocabulary is not UTF-8 or lacks a special token.

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["models", "kernels"]),
     ("manager", &["engine", "models", "kernels", "checkpoint", "text", "documents", "index"]),
     ("server", &["manager", "text", "documents", "index"]),
-    ("cli", &["server", "manager", "forge"]),
+    ("cli", &["server", "manager", "forge", "documents"]),
     ("testkit", &["kernels", "checkpoint", "text", "documents", "models"]),
     ("xtask", &[]),
 ];

@@ -189,7 +189,7 @@ pub(super) fn select(
     if selection == Selection::Everything && !files.is_empty() {
         return Ok(files);
     }
-    // Mistral's repositories hold the weights twice: `consolidated` is the form of its own programs.
+    // Some repositories hold the weights twice: `consolidated` is the form of its own programs.
     let usual = files
         .iter()
         .any(|file| file.name.starts_with("model") && file.name.ends_with(".safetensors"));

@@ -2,7 +2,7 @@
 //!
 //! Sources: the `rope_scaling` conventions of Hugging Face checkpoints; "linear" is Chen et al.,
 //! "Extending Context Window of Large Language Models via Positional Interpolation" (2023);
-//! "yarn" is Peng et al., "YaRN" (2023); "llama3" is what Meta published with Llama 3.1.
+//! "yarn" is Peng et al., "YaRN" (2023); "llama3" is what Meta published with its version 3.1.
 
 use std::f64::consts::PI;
 
@@ -131,7 +131,7 @@ impl RopeConfig {
     }
 }
 
-/// Llama 3's: long waves are slowed by `factor`, short ones are left, those between are blended.
+/// Meta's: long waves are slowed by `factor`, short ones are left, those between are blended.
 struct Stretch {
     factor: f64,
     low: f64,
