@@ -76,6 +76,10 @@ impl Removal {
         stays_inside(&entry.home, &entry.root)?;
         let path = repository.snapshot(commit);
         stays_inside(&path, &entry.home)?;
+        let blobs = repository.blobs();
+        if fs::symlink_metadata(&blobs).is_ok() {
+            stays_inside(&blobs, &entry.home)?;
+        }
         let mine = linked_blobs(&path)?;
         let mut others = BTreeSet::new();
         for other in repository.commits().iter().filter(|other| *other != commit) {
@@ -85,9 +89,10 @@ impl Removal {
         let mut removal = Self::nothing(entry, Some(repository.clone()));
         removal.add_tree(&path)?;
         for (reference, _) in references.iter().filter(|(_, named)| *named == commit) {
-            removal.add_file(&repository.reference(reference))?;
+            let reference = repository.reference(reference);
+            stays_inside(&reference, &entry.home)?;
+            removal.add_file(&reference)?;
         }
-        let blobs = repository.blobs();
         for blob in mine.difference(&others) {
             let path = blobs.join(blob);
             if fs::symlink_metadata(&path).is_ok() {

@@ -299,9 +299,10 @@ fn send(
     }
     let length = body.len();
     if from > 0 {
+        let told = if fault == Some(Fault::WrongRange) { from - 1 } else { from };
         write!(
             out,
-            "HTTP/1.1 206 Partial\r\n{marks}content-range: bytes {from}-{}/{size}\r\n",
+            "HTTP/1.1 206 Partial\r\n{marks}content-range: bytes {told}-{}/{size}\r\n",
             size - 1
         )?;
     } else {
