@@ -10,7 +10,7 @@ use std::time::Instant;
 use documents::json::JsonOptions;
 use documents::markdown::MarkdownOptions;
 use documents::pipeline::{ReadOptions, read};
-use documents::{Block, Document, Limits, NoModel, Source, json, markdown, pdf};
+use documents::{Block, BlockKind, Document, Limits, NoModel, Source, json, markdown, pdf};
 
 fn main() -> ExitCode {
     let mut mode = String::new();
@@ -53,9 +53,12 @@ fn main() -> ExitCode {
 
 fn plain(document: &Document) -> String {
     let blocks = document.pages.iter().flat_map(|page| &page.blocks);
-    let marked = |block: &Block| match &block.kind {
-        documents::BlockKind::ListItem { marker, .. } => format!("{marker} {}", block.text()),
-        _ => block.text(),
+    let marked = |block: &Block| {
+        if let BlockKind::ListItem { marker, .. } = &block.kind {
+            format!("{marker} {}", block.text())
+        } else {
+            block.text()
+        }
     };
     blocks.map(marked).collect::<Vec<_>>().join("\n\n")
 }

@@ -189,9 +189,10 @@ impl Block {
     /// Whether any of the text is hidden, as under a scan.
     pub fn is_hidden(&self) -> bool {
         let hidden = |inlines: &[Inline]| inlines.iter().any(|i| i.style.contains(Style::HIDDEN));
-        match &self.kind {
-            BlockKind::Table(table) => table.rows.iter().flatten().any(|c| hidden(&c.inlines)),
-            _ => hidden(&self.inlines),
+        if let BlockKind::Table(table) = &self.kind {
+            table.rows.iter().flatten().any(|c| hidden(&c.inlines))
+        } else {
+            hidden(&self.inlines)
         }
     }
 }

@@ -24,9 +24,12 @@ impl Source {
     /// [`Error::TooLarge`], [`Error::Read`], and [`OpenFailure::NotPdf`] for another kind of file.
     pub fn read(path: &Path, limit: u64) -> Result<Self, Error> {
         let owned = || path.to_path_buf();
-        let read_error = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => Error::Missing { path: owned() },
-            _ => Error::Read { path: owned(), source },
+        let read_error = |source: io::Error| {
+            if source.kind() == io::ErrorKind::NotFound {
+                Error::Missing { path: owned() }
+            } else {
+                Error::Read { path: owned(), source }
+            }
         };
         let metadata = fs::metadata(path).map_err(read_error)?;
         check_type(path, &metadata)?;
@@ -44,10 +47,21 @@ impl Source {
             return Err(Error::Empty { path: owned() });
         }
         let name = path.display().to_string();
-        match FileKind::of(&bytes) {
-            FileKind::Pdf => Ok(Self { name, bytes }),
-            found => Err(Error::Open { file: name, failure: OpenFailure::NotPdf { found } }),
+        let found = FileKind::of(&bytes);
+        if found != FileKind::Pdf {
+            return Err(Error::Open { file: name, failure: OpenFailure::NotPdf { found } });
         }
+        Ok(Self { name, bytes })
+    }
+}
+
+/// The bytes of a file, as several threads share them.
+#[derive(Debug)]
+pub(crate) struct FileBytes(pub(crate) Vec<u8>);
+
+impl AsRef<[u8]> for FileBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -1,6 +1,6 @@
 //! The worker process of the integration tests: the real one, and one that misbehaves on demand.
 
-#![expect(clippy::exit, clippy::print_stderr, reason = "misbehaving is what this is for")]
+#![expect(clippy::print_stderr, reason = "misbehaving is what this is for")]
 
 use std::io::Write as _;
 use std::process::ExitCode;

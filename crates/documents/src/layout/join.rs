@@ -37,7 +37,8 @@ impl Vocabulary {
             for (index, word) in line.words.iter().enumerate() {
                 let last = index + 1 == line.words.len();
                 let hyphen = last && ends_with_hyphen(&word.text);
-                if !(broken && index == 0) && !hyphen {
+                let rest = broken && index == 0;
+                if !rest && !hyphen {
                     let word = bare(&word.text);
                     if word.len() >= 2 {
                         // A compound speaks for its parts as well.

@@ -176,7 +176,7 @@ fn chain(mut pieces: Vec<Piece>) -> Vec<Row> {
     let mut bands: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     let band = |y: f32| (y / BAND).floor() as i32;
     for piece in pieces {
-        let reach = (0.6 * piece.size()).max(2.0 * BAND).min(100.0 * BAND);
+        let reach = (0.6 * piece.size()).clamp(2.0 * BAND, 100.0 * BAND);
         let near = bands.range(band(piece.baseline - reach)..=band(piece.baseline + reach));
         let mut best: Option<(f32, usize)> = None;
         for &index in near.flat_map(|(_, list)| list) {

@@ -308,19 +308,18 @@ fn depths(blocks: &mut [Block]) {
     for block in blocks {
         let left = block.lines.first().map_or(block.bbox.x0, |line| line.bbox.x0);
         let size = block.lines.first().map_or(10.0, |line| line.size);
-        match &mut block.kind {
-            BlockKind::ListItem { depth, .. } => {
-                while lefts.last().is_some_and(|&last| left < last - 0.6 * size) {
-                    lefts.pop();
-                }
-                if lefts.last().is_none_or(|&last| left > last + 0.6 * size) {
-                    lefts.push(left);
-                }
-                *depth = u8::try_from(lefts.len().saturating_sub(1)).unwrap_or(u8::MAX).min(8);
+        let kind = &mut block.kind;
+        if let BlockKind::ListItem { depth, .. } = kind {
+            while lefts.last().is_some_and(|&last| left < last - 0.6 * size) {
+                lefts.pop();
             }
-            kind if kind.is_furniture() => {}
+            if lefts.last().is_none_or(|&last| left > last + 0.6 * size) {
+                lefts.push(left);
+            }
+            *depth = u8::try_from(lefts.len().saturating_sub(1)).unwrap_or(u8::MAX).min(8);
+        } else if !kind.is_furniture() {
             // A paragraph under an item belongs to it when it is indented; else the list is over.
-            _ => lefts.retain(|&last| left > last + 0.6 * size),
+            lefts.retain(|&last| left > last + 0.6 * size);
         }
     }
 }

@@ -46,7 +46,7 @@ fn page(page: &Page, options: MarkdownOptions, parts: &mut Vec<String>) {
             parts.push(comment(&format!("page {} could not be read: {failure}", page.number)));
         }
         Origin::NoText { images, cover } => {
-            parts.push(comment(&no_text(page.number, *images, *cover)))
+            parts.push(comment(&no_text(page.number, *images, *cover)));
         }
         Origin::TextLayer | Origin::HiddenText | Origin::Blank => {
             let blocks = page.blocks.iter().filter(|b| options.furniture || !b.kind.is_furniture());
@@ -111,10 +111,7 @@ fn write_blocks<'a>(blocks: impl Iterator<Item = &'a Block>, parts: &mut Vec<Str
 
 /// Whether Markdown itself has the marker of an item.
 fn is_syntax(block: &Block) -> bool {
-    match &block.kind {
-        BlockKind::ListItem { marker, .. } => syntax(marker).is_some(),
-        _ => false,
-    }
+    matches!(&block.kind, BlockKind::ListItem { marker, .. } if syntax(marker).is_some())
 }
 
 /// The marker in Markdown; `None` for `(a)` and `1.1`, which are written as they stand.

@@ -15,6 +15,7 @@ use super::layers::Layers;
 use super::text_string;
 use crate::layout::Content;
 use crate::pipeline::Outline;
+use crate::source::FileBytes;
 use crate::{Limits, OpenFailure};
 
 /// Faces that all pages share, by where their dictionary stands in the file.
@@ -59,7 +60,7 @@ impl<'a> Shared<'a> {
 
 /// Opens a file with the empty password or one of those given.
 pub(super) fn open(
-    bytes: &Arc<Vec<u8>>,
+    bytes: &Arc<FileBytes>,
     passwords: &[String],
 ) -> Result<(Pdf, Outline), OpenFailure> {
     let attempts = std::iter::once("").chain(passwords.iter().map(String::as_str));
@@ -68,7 +69,7 @@ pub(super) fn open(
             Ok(pdf) => {
                 let outline = outline(&pdf);
                 return if outline.pages == 0 {
-                    Err(OpenFailure::Damaged { bytes: bytes.len() as u64 })
+                    Err(OpenFailure::Damaged { bytes: bytes.0.len() as u64 })
                 } else {
                     Ok((pdf, outline))
                 };
@@ -81,7 +82,7 @@ pub(super) fn open(
                 DecryptionError::MissingIDEntry | DecryptionError::InvalidEncryption,
             )) => return Err(OpenFailure::Encryption { broken: true }),
             Err(LoadPdfError::Invalid) => {
-                return Err(OpenFailure::Damaged { bytes: bytes.len() as u64 });
+                return Err(OpenFailure::Damaged { bytes: bytes.0.len() as u64 });
             }
         }
     }

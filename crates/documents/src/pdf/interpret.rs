@@ -286,18 +286,16 @@ impl<'s, 'a> Interpreter<'s, 'a> {
 
     fn show(&mut self, i: &Instruction<'_, '_>) {
         for operand in i.operands() {
-            match operand {
-                Object::String(text) => self.string(text.as_bytes()),
-                Object::Array(items) => {
-                    for item in items.iter::<Object<'_>>() {
-                        match item {
-                            Object::String(text) => self.string(text.as_bytes()),
-                            Object::Number(by) => self.adjust(by.as_f64()),
-                            _ => {}
-                        }
+            if let Object::String(text) = operand {
+                self.string(text.as_bytes());
+            } else if let Object::Array(items) = operand {
+                for item in items.iter::<Object<'_>>() {
+                    if let Object::String(text) = item {
+                        self.string(text.as_bytes());
+                    } else if let Object::Number(by) = item {
+                        self.adjust(by.as_f64());
                     }
                 }
-                _ => {}
             }
         }
     }
@@ -553,9 +551,8 @@ impl Numbers {
 
 /// The first name among the operands.
 fn name<'a>(instruction: &Instruction<'_, 'a>) -> Option<Name<'a>> {
-    instruction.operands().find_map(|operand| match operand {
-        Object::Name(name) => Some(name.clone()),
-        _ => None,
+    instruction.operands().find_map(|operand| {
+        if let Object::Name(name) = operand { Some(name.clone()) } else { None }
     })
 }
 
@@ -567,14 +564,12 @@ fn actual_text(properties: &Dict<'_>) -> Option<String> {
 
 /// The stream that draws an annotation.
 fn appearance<'a>(annotation: &Dict<'a>) -> Option<Stream<'a>> {
-    match annotation.get::<Dict<'a>>("AP")?.get::<Object<'a>>("N")? {
-        Object::Stream(stream) => Some(stream),
-        Object::Dict(states) => {
-            let state = annotation.get::<Name<'_>>("AS")?;
-            states.get::<Stream<'a>>(state.as_ref())
-        }
-        _ => None,
+    let normal = annotation.get::<Dict<'a>>("AP")?.get::<Object<'a>>("N")?;
+    if let Object::Stream(stream) = normal {
+        return Some(stream);
     }
+    let state = annotation.get::<Name<'_>>("AS")?;
+    normal.into_dict()?.get::<Stream<'a>>(state.as_ref())
 }
 
 /// The map that puts a form's box, turned by its matrix, over an annotation's rectangle.

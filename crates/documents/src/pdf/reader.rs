@@ -9,6 +9,7 @@ use std::thread;
 use super::document::{Session, open};
 use crate::layout::{PageLayout, analyse};
 use crate::pipeline::{Outline, Parse};
+use crate::source::FileBytes;
 use crate::{Error, FileKind, Limits, OpenFailure, PageFailure, Source};
 
 /// Stack of the parsing thread, in bytes. Address space, not memory, until it is used.
@@ -23,7 +24,7 @@ pub struct Reader {
 }
 
 struct File {
-    bytes: Arc<Vec<u8>>,
+    bytes: Arc<FileBytes>,
     passwords: Vec<String>,
     /// `None` after a panic: the next page starts anew, since nobody knows what the panic left.
     thread: Option<Parser>,
@@ -51,16 +52,16 @@ impl Parse for Reader {
     fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, Error> {
         self.file = None;
         let Source { name, bytes } = source;
-        let kind = FileKind::of(&bytes);
-        let bytes = Arc::new(bytes);
+        let found = FileKind::of(&bytes);
+        if found != FileKind::Pdf {
+            return Err(Error::Open { file: name, failure: OpenFailure::NotPdf { found } });
+        }
+        let bytes = Arc::new(FileBytes(bytes));
         match Parser::start(&bytes, passwords, self.limits) {
             Ok((thread, outline)) => {
                 let passwords = passwords.to_vec();
                 self.file = Some(File { bytes, passwords, thread: Some(thread) });
                 Ok(outline)
-            }
-            Err(OpenFailure::Damaged { .. }) if kind != FileKind::Pdf => {
-                Err(Error::Open { file: name, failure: OpenFailure::NotPdf { found: kind } })
             }
             Err(failure) => Err(Error::Open { file: name, failure }),
         }
@@ -94,7 +95,7 @@ impl Parse for Reader {
 
 impl Parser {
     fn start(
-        bytes: &Arc<Vec<u8>>,
+        bytes: &Arc<FileBytes>,
         passwords: &[String],
         limits: Limits,
     ) -> Result<(Self, Outline), OpenFailure> {
@@ -114,7 +115,7 @@ impl Parser {
 
 /// The thread's life. Who asked may be gone at any time; then there is nothing left to do.
 fn parse(
-    bytes: &Arc<Vec<u8>>,
+    bytes: &Arc<FileBytes>,
     passwords: &[String],
     limits: Limits,
     questions: &Receiver<u32>,

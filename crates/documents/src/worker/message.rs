@@ -248,9 +248,13 @@ fn page_failure(out: &mut Encoder, failure: &PageFailure) {
             out.u8(1);
             out.str(message);
         }
-        other => {
+        PageFailure::Memory { .. }
+        | PageFailure::Timeout { .. }
+        | PageFailure::Died { .. }
+        | PageFailure::GivenUp { .. }
+        | PageFailure::Transcription { .. } => {
             out.u8(1);
-            out.str(&other.to_string());
+            out.str(&failure.to_string());
         }
     }
 }

@@ -12,6 +12,7 @@ use super::message::{Request, Response, VERSION};
 use super::wire::{FrameError, read_frame, write_frame};
 use crate::layout::PageLayout;
 use crate::pipeline::{Outline, Parse};
+use crate::source::FileBytes;
 use crate::{Error, FileKind, Limits, OpenFailure, PageFailure, ProtocolFault, Source};
 
 /// How long a new process may take to greet.
@@ -37,7 +38,7 @@ pub struct Worker {
 
 /// The file that is open.
 struct Open {
-    bytes: Arc<Vec<u8>>,
+    bytes: Arc<FileBytes>,
     passwords: Vec<String>,
     /// Whether the running process has it open too.
     loaded: bool,
@@ -111,7 +112,7 @@ impl Worker {
             return Ok(Err(OpenFailure::Process(PageFailure::NoSuchPage)));
         };
         let (bytes, passwords) = (Arc::clone(&file.bytes), file.passwords.clone());
-        let size = bytes.len() as u64;
+        let size = bytes.0.len() as u64;
         let running = self.running()?;
         let answer = running
             .send_file(bytes, passwords)
@@ -123,10 +124,10 @@ impl Worker {
                 }
                 Ok(outline)
             }
-            Ok(Response::OpenFailed(failure)) => Err(match failure {
-                OpenFailure::Damaged { .. } => OpenFailure::Damaged { bytes: size },
-                other => other,
-            }),
+            Ok(Response::OpenFailed(OpenFailure::Damaged { .. })) => {
+                Err(OpenFailure::Damaged { bytes: size })
+            }
+            Ok(Response::OpenFailed(failure)) => Err(failure),
             Ok(_) => {
                 Err(OpenFailure::Process(self.end(Silence::Protocol(ProtocolFault::Unexpected))))
             }
@@ -143,7 +144,7 @@ impl Parse for Worker {
             return Err(Error::Open { file: name, failure: OpenFailure::NotPdf { found: kind } });
         }
         self.file = Some(Open {
-            bytes: Arc::new(bytes),
+            bytes: Arc::new(FileBytes(bytes)),
             passwords: passwords.to_vec(),
             loaded: false,
             deaths: 0,
@@ -243,16 +244,16 @@ impl Running {
 
     /// Writes a file from another thread, so that a process that does not read cannot stop us:
     /// the time limit of the answer kills it, and the thread with it.
-    fn send_file(&mut self, bytes: Arc<Vec<u8>>, passwords: Vec<String>) -> Result<(), Silence> {
-        let size = bytes.len() as u64;
+    fn send_file(&mut self, bytes: Arc<FileBytes>, passwords: Vec<String>) -> Result<(), Silence> {
+        let size = bytes.0.len() as u64;
         self.send(&Request::Open { bytes: size, passwords })?;
-        if bytes.len() <= PART {
-            return self.send(&Request::Data(bytes.to_vec()));
+        if bytes.0.len() <= PART {
+            return self.send(&Request::Data(bytes.0.clone()));
         }
         let mut input = self.input.take().ok_or(Silence::Ended)?;
         let (give, back) = mpsc::channel();
         thread::spawn(move || {
-            let sent = bytes.chunks(PART).try_for_each(|part| {
+            let sent = bytes.0.chunks(PART).try_for_each(|part| {
                 let (tag, payload) = Request::Data(part.to_vec()).encode();
                 write_frame(&mut input, tag, &payload)
             });

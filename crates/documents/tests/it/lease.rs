@@ -6,7 +6,7 @@ use documents::markdown::{self, MarkdownOptions};
 
 fn lease() -> documents::Document {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/lease.pdf");
-    super::document(Source::read(&path, 1 << 20).unwrap().bytes)
+    super::document(Source::read(&path, 1 << 20).expect("the lease is there").bytes)
 }
 
 #[test]

@@ -17,7 +17,7 @@ struct Scripted {
 
 impl Parse for Scripted {
     fn open(&mut self, _: Source, _: &[String]) -> Result<Outline, Error> {
-        let pages = u32::try_from(self.pages.len()).unwrap();
+        let pages = u32::try_from(self.pages.len()).expect("few pages");
         Ok(Outline { pages, title: None, encrypted: false })
     }
 

@@ -32,14 +32,14 @@ fn file(texts: &[&str]) -> Source {
 }
 
 fn read_with(worker: &mut Worker, source: Source) -> Document {
-    read(source, &ReadOptions::default(), worker, &mut NoModel).unwrap()
+    read(source, &ReadOptions::default(), worker, &mut NoModel).expect("the file opens")
 }
 
 fn failure(document: &Document, page: usize) -> &PageFailure {
-    match &document.pages[page].origin {
-        Origin::Failed(failure) => failure,
-        other => panic!("page {page}: {other:?}"),
-    }
+    let Origin::Failed(failure) = &document.pages[page].origin else {
+        panic!("page {page}: {:?}", document.pages[page].origin)
+    };
+    failure
 }
 
 #[test]
