@@ -1,20 +1,314 @@
-//! Every format, one row and several.
+//! Every format on every level of instructions, alone and with more threads; the integers exactly,
+//! and what is not a number.
 
-use super::{quantized_matmul, reference};
-use crate::Precision;
-use crate::ops::conformance::{activations, assert_close, devices, quantizations, quantized};
+use bytes::Bytes;
+use half::bf16;
+
+use super::cpu::multiply;
+use super::reference;
+use crate::cpu::simd::quantized::Level;
+use crate::ops::conformance::{
+    Quantization, activations, assert_close, numbers, quantizations, quantized,
+};
+use crate::{CpuOptions, DType, Device, Precision, QuantizationMode, QuantizedTensor, Tensor};
+
+/// Rows of activations, groups of a row, rows of the weight: around the edges of tiles, panels and
+/// vectors.
+const SIZES: [(usize, usize, usize); 15] = [
+    (1, 1, 1),
+    (1, 3, 17),
+    (1, 17, 5),
+    (1, 33, 4),
+    (2, 2, 9),
+    (2, 5, 3),
+    (3, 4, 15),
+    (3, 9, 16),
+    (4, 1, 16),
+    (5, 4, 8),
+    (5, 7, 31),
+    (16, 1, 17),
+    (17, 3, 32),
+    (19, 2, 33),
+    (33, 5, 4),
+];
+
+fn device(precision: Precision, threads: usize) -> Device {
+    Device::cpu(CpuOptions { threads: Some(threads), precision, isa: None }).unwrap()
+}
+
+/// Calls `check` with every level and a device of one thread and of three.
+fn everywhere(precision: Precision, check: impl Fn(Level, &Device)) {
+    for threads in [1, 3] {
+        let device = device(precision, threads);
+        for level in Level::all() {
+            check(level, &device);
+        }
+    }
+}
+
+/// `x` on another device.
+fn moved(x: &Tensor, device: &Device) -> Tensor {
+    device.tensor(x.shape(), x.to_vec())
+}
 
 #[test]
-fn agrees_with_the_reference() {
-    for device in devices(Precision::Exact) {
-        for quantization in quantizations() {
-            for (m, groups, n) in [(1, 1, 1), (1, 3, 17), (2, 2, 9), (5, 4, 8), (19, 2, 33)] {
-                let k = groups * quantization.group_size.max(32);
-                let w = quantized(&device, 2, n, k, quantization);
-                let x = activations(&device, 1, &[m, k]);
-                let truth = reference::quantized_matmul(&x, &w);
-                assert_close(&quantized_matmul(&x, &w), &truth, 5e-5);
+fn exact_products_agree_with_the_reference() {
+    let home = device(Precision::Exact, 1);
+    for quantization in quantizations() {
+        for (m, groups, n) in SIZES {
+            let k = groups * quantization.group_size;
+            let (w, x) = (quantized(&home, 2, n, k, quantization), activations(&home, 1, &[m, k]));
+            let truth = reference::quantized_matmul(&x, &w);
+            everywhere(Precision::Exact, |level, device| {
+                assert_close(&multiply(level, &moved(&x, device), &w), &truth, 5e-5);
+            });
+        }
+    }
+}
+
+#[test]
+fn long_rows_are_summed_in_pieces() {
+    let home = device(Precision::Exact, 1);
+    for quantization in quantizations() {
+        let k = 2048 + quantization.group_size;
+        let (w, x) = (quantized(&home, 2, 5, k, quantization), activations(&home, 1, &[3, k]));
+        let truth = reference::quantized_matmul(&x, &w);
+        for level in Level::all() {
+            assert_close(&multiply(level, &x, &w), &truth, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn exact_products_do_not_depend_on_their_company() {
+    let device = device(Precision::Exact, 1);
+    for quantization in quantizations() {
+        let k = 1024 + 2 * quantization.group_size;
+        let (w, x) = (quantized(&device, 2, 7, k, quantization), activations(&device, 1, &[7, k]));
+        let rows = x.to_vec();
+        for level in Level::all() {
+            let together = multiply(level, &x, &w).to_vec();
+            let alone = rows.chunks(k).flat_map(|row| {
+                multiply(level, &device.tensor(&[1, k], row.to_vec()), &w).to_vec()
+            });
+            assert_eq!(together, alone.collect::<Vec<_>>(), "{level:?} {quantization:?}");
+        }
+    }
+}
+
+/// What rounding activations to 8 bits may cost: half a step for each of them.
+fn bounds(x: &Tensor, w: &QuantizedTensor) -> Vec<f64> {
+    let mut out = vec![0.0; x.rows() * w.rows];
+    let mut row = vec![0.0; w.columns];
+    for j in 0..w.rows {
+        reference::decode_row(w, j, &mut row);
+        for (i, x) in x.to_vec().chunks(w.columns).enumerate() {
+            for (x, row) in x.chunks(w.group_size).zip(row.chunks(w.group_size)) {
+                let largest = x.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+                let weights = row.iter().map(|w| f64::from(w.abs())).sum::<f64>();
+                out[i * w.rows + j] += f64::from(largest) / 254.0 * weights;
             }
+        }
+    }
+    out
+}
+
+#[test]
+fn fast_products_err_no_more_than_rounding_explains() {
+    let home = device(Precision::Fast, 1);
+    for quantization in quantizations() {
+        for (m, groups, n) in SIZES {
+            let k = groups * quantization.group_size;
+            let (w, x) = (quantized(&home, 2, n, k, quantization), activations(&home, 1, &[m, k]));
+            let truth = reference::quantized_matmul(&x, &w).to_vec();
+            let bounds = bounds(&x, &w);
+            everywhere(Precision::Fast, |level, device| {
+                let y = multiply(level, &moved(&x, device), &w).to_vec();
+                for ((y, truth), bound) in y.iter().zip(&truth).zip(&bounds) {
+                    let error = f64::from(y - truth).abs();
+                    assert!(error <= bound * 1.01 + 1e-5, "{y}, not {truth}: {level:?}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn fast_products_point_where_exact_ones_do() {
+    let device = device(Precision::Fast, 1);
+    for quantization in quantizations() {
+        let k = 1024;
+        let w = quantized(&device, 2, 48, k, quantization);
+        for m in [1, 3, 8] {
+            let x = activations(&device, 1, &[m, k]);
+            let truth = reference::quantized_matmul(&x, &w).to_vec();
+            for level in Level::all() {
+                let y = multiply(level, &x, &w).to_vec();
+                let dot = |a: &[f32], b: &[f32]| {
+                    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>()
+                };
+                let cosine = dot(&y, &truth) / (dot(&y, &y) * dot(&truth, &truth)).sqrt();
+                assert!(cosine >= 0.9995, "{cosine} with {quantization:?} on {level:?}");
+            }
+        }
+    }
+}
+
+/// A weight whose elements are its codes, made of the bytes that `code` answers.
+fn plain(
+    device: &Device,
+    (rows, columns): (usize, usize),
+    (mode, bits, group_size): (QuantizationMode, usize, usize),
+    codes: impl Fn(usize) -> u8,
+) -> QuantizedTensor {
+    let affine = mode == QuantizationMode::Affine;
+    let groups = [rows, columns / group_size];
+    let fill = |one: &[u8]| Bytes::from(one.repeat(groups[0] * groups[1]));
+    let one = bf16::ONE.to_le_bytes();
+    let (scale, dtype) = if affine { (&one[..], DType::BF16) } else { (&[127][..], DType::U8) };
+    let codes = (0..rows * columns * bits / 8).map(codes);
+    QuantizedTensor {
+        rows,
+        columns,
+        mode,
+        bits,
+        group_size,
+        weight: device.wrap(&[rows, columns * bits / 32], DType::U32, codes.collect()),
+        scales: device.wrap(&groups, dtype, fill(scale)),
+        biases: affine.then(|| device.wrap(&groups, dtype, fill(&[0, 0]))),
+        global_scale: None,
+    }
+}
+
+/// With whole activations up to 127 in each group and scales of one, nothing is rounded: products
+/// are integers (or halves) that an `f32` holds.
+#[test]
+fn integers_are_exact_on_every_level() {
+    use QuantizationMode::{Affine, Mxfp4};
+    let device = device(Precision::Fast, 1);
+    let (n, k) = (19, 384);
+    let noise = numbers(3, n * k).into_iter().map(|x| (x * 1e6) as i32 as u8).collect::<Vec<_>>();
+    let whole = |x: f32| (x * 127.0).round();
+    let patterns: [fn(f32, usize) -> f32; 4] =
+        [|x, _| x, |_, _| 1.0, |_, _| -1.0, |_, i| if i % 2 == 0 { 1.0 } else { -1.0 }];
+    let formats = [2, 3, 4, 5, 6, 8].into_iter().flat_map(|b| [(b, 32), (b, 64), (b, 128)]);
+    let formats = formats.map(|(b, g)| (Affine, b, g)).chain([(Mxfp4, 4, 32)]);
+    for format in formats {
+        let codes: [&dyn Fn(usize) -> u8; 3] = [&|_| 0, &|_| 255, &|i| noise[i]];
+        for codes in codes {
+            let w = plain(&device, (n, k), format, codes);
+            for m in [1, 2, 3, 4, 13] {
+                for pattern in patterns {
+                    let mut x = numbers(5, m * k);
+                    for (i, x) in x.iter_mut().enumerate() {
+                        *x = if i % 32 == 31 { 127.0 } else { whole(pattern(*x, i)) };
+                    }
+                    let x = device.tensor(&[m, k], x);
+                    let truth = reference::quantized_matmul(&x, &w).to_vec();
+                    for level in Level::all() {
+                        let y = multiply(level, &x, &w).to_vec();
+                        assert_eq!(y, truth, "{format:?} on {level:?}, {m} rows");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_shows_in_its_row_and_nowhere_else() {
+    for precision in [Precision::Exact, Precision::Fast] {
+        for quantization in quantizations() {
+            let device = device(precision, 1);
+            let (n, k) = (18, 3 * quantization.group_size);
+            let w = quantized(&device, 2, n, k, quantization);
+            for (m, bad_row) in [(1, 0), (2, 1), (5, 2), (14, 13)] {
+                for (bad, at) in [(f32::NAN, 0), (f32::INFINITY, k - 1), (f32::NEG_INFINITY, k / 2)]
+                {
+                    let good = numbers(1, m * k);
+                    let mut spoiled = good.clone();
+                    spoiled[bad_row * k + at] = bad;
+                    for level in Level::all() {
+                        let good = multiply(level, &device.tensor(&[m, k], good.clone()), &w);
+                        let y = multiply(level, &device.tensor(&[m, k], spoiled.clone()), &w);
+                        let rows = y.to_vec();
+                        for (i, row) in rows.chunks(n).enumerate() {
+                            if i == bad_row {
+                                assert!(row.iter().all(|y| !y.is_finite()), "{level:?} {row:?}");
+                            } else {
+                                assert_eq!(row, &good.to_vec()[i * n..][..n], "{level:?}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scale_that_is_no_number_spoils_its_row_of_the_weight_and_no_other() {
+    let quantization = Quantization {
+        mode: QuantizationMode::Affine,
+        bits: 4,
+        group_size: 32,
+        scales: DType::BF16,
+    };
+    for precision in [Precision::Exact, Precision::Fast] {
+        let device = device(precision, 1);
+        // Of 18 groups the last two are alone in their vector of scales.
+        let (n, k, bad_row) = (18, 18 * 32, 7);
+        let mut w = quantized(&device, 2, n, k, quantization);
+        let mut scales = w.scales.bytes().to_vec();
+        scales[bad_row * 18 * 2..][..2].copy_from_slice(&bf16::NAN.to_le_bytes());
+        w.scales = device.wrap(&[n, 18], DType::BF16, scales.into());
+        for m in [1, 3, 4, 13] {
+            let x = activations(&device, 1, &[m, k]);
+            for level in Level::all() {
+                for row in multiply(level, &x, &w).to_vec().chunks(n) {
+                    for (j, y) in row.iter().enumerate() {
+                        assert_eq!(y.is_nan(), j == bad_row, "{level:?} {m} rows, column {j}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_times_anything_is_nothing() {
+    for precision in [Precision::Exact, Precision::Fast] {
+        let device = device(precision, 1);
+        for quantization in quantizations() {
+            let (n, k) = (5, 2 * quantization.group_size);
+            let w = quantized(&device, 2, n, k, quantization);
+            for level in Level::all() {
+                for m in [1, 4] {
+                    let y = multiply(level, &device.tensor(&[m, k], vec![0.0; m * k]), &w);
+                    assert_eq!(y.to_vec(), vec![0.0; m * n], "{level:?} {quantization:?}");
+                }
+                assert_eq!(multiply(level, &device.tensor(&[0, k], vec![]), &w).shape(), [0, n]);
+            }
+        }
+    }
+}
+
+/// Activations from the smallest normal numbers to the largest keep their relative precision.
+#[test]
+fn the_size_of_activations_does_not_matter() {
+    let device = device(Precision::Fast, 1);
+    let quantization = quantizations()[7];
+    let (n, k) = (6, 128);
+    let w = quantized(&device, 2, n, k, quantization);
+    let x = activations(&device, 1, &[4, k]);
+    for level in Level::all() {
+        let y = multiply(level, &x, &w).to_vec();
+        for power in [-100, -30, 30, 100] {
+            let factor = 2.0_f32.powi(power);
+            let scaled = x.to_vec().iter().map(|x| x * factor).collect();
+            let scaled = multiply(level, &device.tensor(&[4, k], scaled), &w);
+            let back = scaled.to_vec().iter().map(|y| y / factor).collect::<Vec<_>>();
+            assert_close(&device.tensor(&[4, n], back), &device.tensor(&[4, n], y.clone()), 1e-5);
         }
     }
 }

@@ -36,8 +36,12 @@ const GRAIN_PRODUCTS: usize = 4 << 20;
 const TASKS_PER_THREAD: usize = 4;
 
 pub(super) fn quantized_matmul(x: &Tensor, w: &QuantizedTensor) -> Tensor {
+    multiply(Level::of(x.cpu().isa()), x, w)
+}
+
+/// The product with the instructions of `level`, which the machine has.
+pub(super) fn multiply(level: Level, x: &Tensor, w: &QuantizedTensor) -> Tensor {
     let cpu = x.cpu();
-    let level = Level::of(cpu.isa());
     let (m, w) = (x.rows(), Weights::new(w));
     let mut out = cpu.buffer(m * w.rows());
     if m > 0 && w.rows() > 0 {
