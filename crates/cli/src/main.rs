@@ -4,8 +4,10 @@
 
 mod args;
 mod commands;
+mod fetching;
 mod models;
 mod output;
+mod progress;
 mod report;
 
 use std::process::ExitCode;

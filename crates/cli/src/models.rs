@@ -1,11 +1,15 @@
 //! From what the user typed to a model that answers.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use manager::catalog::{Catalog, Entry, Hold, ModelName, Source};
+use manager::fetch::Selection;
 use manager::runtime::{LoadOptions, LoadedModel, Runtime};
-use manager::{CpuOptions, Precision};
+use manager::{CpuOptions, Environment, Error, Precision};
 
 use crate::args::Compute;
+use crate::fetching::{Fetched, INTERRUPTED, fetch};
 use crate::report::Result;
 
 /// Starts the device.
@@ -15,14 +19,58 @@ pub(crate) fn runtime(compute: Compute) -> Result<Arc<Runtime>> {
     Ok(Arc::new(Runtime::start(options)?))
 }
 
-/// Finds `model` (a folder, or a name on this machine) and loads it.
+/// Finds `model` (a folder, a name on this machine, or one that the hub has) and loads it.
 pub(crate) fn load(model: &str, compute: Compute) -> Result<LoadedModel> {
-    let entry = locate(model)?;
-    Ok(LoadedModel::load(&runtime(compute)?, &entry, LoadOptions::default())?)
+    let path = locate(model)?;
+    Ok(LoadedModel::load(&runtime(compute)?, &path, LoadOptions::default())?)
 }
 
-/// The folder of `model`.
+/// The folder of `model`, which this process holds until it ends, so that nobody removes it. A model of the hub that
+/// is not on this machine, or not all of it, is pulled first, in sight of the user.
 pub(crate) fn locate(model: &str) -> Result<std::path::PathBuf> {
-    let catalog = manager::catalog::Catalog::scan(&manager::Environment::from_process());
-    Ok(catalog.find(model)?.usable()?.path)
+    let environment = Environment::from_process();
+    let found = Catalog::scan(&environment).find(model).and_then(Entry::usable);
+    let entry = match found {
+        Ok(entry) => entry,
+        Err(error) => match wanted(model, &error, &environment) {
+            Some(name) => pulled(&environment, &name, &error)?,
+            None => return Err(error.into()),
+        },
+    };
+    hold(&entry)?;
+    Ok(entry.path)
+}
+
+/// The name to ask the hub for, if the lack of it is what `error` says, and asking makes sense.
+fn wanted(model: &str, error: &Error, environment: &Environment) -> Option<ModelName> {
+    let name: ModelName = model.parse().ok()?;
+    let (organisation, _) = name.repository().split_once('/')?;
+    let lacking = match error {
+        // A path that does not exist is not a name, though it may look like one.
+        Error::ModelNotFound { .. } => !Path::new(organisation).is_dir(),
+        Error::IncompleteModel { name, .. } => {
+            let entry = Catalog::scan(environment).find(name).ok()?;
+            entry.source == Source::HubCache
+        }
+        _ => false,
+    };
+    (lacking && !environment.offline).then_some(name)
+}
+
+#[expect(clippy::exit, reason = "who interrupts a pull does not want the command to go on")]
+fn pulled(environment: &Environment, name: &ModelName, lack: &Error) -> Result<Entry> {
+    eprintln!("{lack}");
+    eprintln!("pulling it from {} (Ctrl-C stops)", environment.endpoint);
+    match fetch(environment, name, Selection::Inference)? {
+        Fetched::Whole(_) => {}
+        Fetched::Stopped => std::process::exit(INTERRUPTED.into()),
+    }
+    Ok(Catalog::scan(environment).find(&name.to_string())?.usable()?)
+}
+
+/// Holds a model until the process ends.
+fn hold(entry: &Entry) -> Result<()> {
+    static HELD: Mutex<Vec<Hold>> = Mutex::new(Vec::new());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).push(Hold::of(entry)?);
+    Ok(())
 }

@@ -75,6 +75,36 @@ pub(crate) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     out
 }
 
+/// Labels and what is to be said under them, one below the other.
+#[derive(Debug, Default)]
+pub(crate) struct Facts(Vec<(String, String)>);
+
+impl Facts {
+    /// Adds a line; one without a label goes on with the label above.
+    pub(crate) fn add(&mut self, label: impl Into<String>, text: impl std::fmt::Display) {
+        self.0.push((label.into(), text.to_string()));
+    }
+
+    /// Adds a line if there is anything to say.
+    pub(crate) fn add_some(&mut self, label: &str, text: Option<impl std::fmt::Display>) {
+        if let Some(text) = text {
+            self.add(label, text);
+        }
+    }
+
+    /// Adds an empty line.
+    pub(crate) fn gap(&mut self) {
+        self.add("", "");
+    }
+
+    /// All lines, indented.
+    pub(crate) fn text(&self) -> String {
+        let width = self.0.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+        let line = |(label, text): &(String, String)| format!("  {label:<width$}  {text}");
+        self.0.iter().map(|fact| format!("{}\n", line(fact).trim_end())).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +117,17 @@ mod tests {
         }
         assert_eq!(bytes(999_950), "1.00 MB");
         assert_eq!(bytes(u64::MAX), "18446744 TB");
+    }
+
+    #[test]
+    fn facts_stand_under_their_labels() {
+        let mut facts = Facts::default();
+        facts.add("a", 1);
+        facts.add("long", "x");
+        facts.add("", "y");
+        facts.gap();
+        facts.add_some("none", None::<u8>);
+        assert_eq!(facts.text(), "  a     1\n  long  x\n        y\n\n");
     }
 
     #[test]

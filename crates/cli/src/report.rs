@@ -27,6 +27,12 @@ pub(crate) enum Problem {
     Files { failed: usize, all: usize },
     #[error("nothing was given to work on")]
     Nothing { hint: &'static str },
+    #[error("{failed} of {all} models could not be pulled")]
+    Models { failed: usize, all: usize },
+    #[error("removing `{name}` needs a yes, and there is no terminal to ask on")]
+    Unconfirmed { name: String },
+    #[error("the model's files tell too little to plan with")]
+    Undescribed,
 }
 
 impl Problem {
@@ -39,6 +45,13 @@ impl Problem {
             Self::Io { .. } => Some("check that it exists and that you may use it".to_owned()),
             Self::Nothing { hint } => Some((*hint).to_owned()),
             Self::Flag { .. } => Some("`--help` lists the flags and their values".to_owned()),
+            Self::Models { .. } => {
+                Some("each is named above, with the reason; what came is kept".to_owned())
+            }
+            Self::Unconfirmed { .. } => {
+                Some("repeat the command with --yes; --dry-run shows what would go".to_owned())
+            }
+            Self::Undescribed => Some("`folio show` tells what is there".to_owned()),
             Self::Files { .. } => Some("each is named above, with the reason".to_owned()),
         }
     }

@@ -1,12 +1,16 @@
 //! Which models are on disk, in memory and in use: finds them, fetches them, and knows the machine they run on.
 
+pub mod bandwidth;
 pub mod catalog;
+pub mod describe;
+pub mod disk;
 pub mod environment;
 mod error;
 pub mod fetch;
 pub mod machine;
 pub mod memory;
 mod peak;
+pub mod plan;
 pub mod runtime;
 
 pub use environment::Environment;
@@ -15,6 +19,6 @@ pub use peak::peak_rss;
 
 // What those who hold a model need from below: they depend on this crate alone.
 pub use checkpoint::{Config, Folder, Index};
-pub use kernels::{CpuOptions, Device, Isa, Precision};
+pub use kernels::{CpuOptions, DType, Device, Isa, Precision};
 pub use models::architectures;
 pub use text::{Message, RenderOptions, Role, Special, Template, Tokenizer};

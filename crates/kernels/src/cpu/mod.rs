@@ -79,6 +79,14 @@ impl Cpu {
         self.pool.threads()
     }
 
+    /// Hands `tasks` tasks that do nothing to the threads and waits for them: what every operation
+    /// pays before it computes. For measuring.
+    pub fn empty_region(&self, tasks: usize) {
+        self.pool.run(tasks, |task| {
+            std::hint::black_box(task);
+        });
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }

@@ -13,7 +13,7 @@ mod load;
 
 pub use bench::{BenchOptions, BenchReport, Rate};
 pub use device::{EncodeReply, ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
-pub use embed::{EmbedOptions, Embedding};
+pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding};
 pub use error::Error;
 pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
 pub use load::{LoadOptions, LoadedModel, tokenizer};

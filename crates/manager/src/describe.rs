@@ -1,0 +1,447 @@
+//! What a model on disk is: from its small files and the headers of its weights, and, where the architecture is known,
+//! from the network built of them. Weights are mapped and not read, so all of it is quick.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use checkpoint::{Config, Folder, Generation, Index, IndexTensor, Module, PoolingMode};
+use kernels::{CpuOptions, DType, Device};
+use models::{EmbeddingHead, LayerCache, Model, Network, Remember};
+use serde_json::Value;
+use text::{Template, Tokenizer};
+
+use crate::runtime::{self, Error, ModelKind};
+
+/// How deep the files of a model may lie.
+const DEEPEST: usize = 6;
+
+/// A model, as far as its files tell.
+#[derive(Debug)]
+pub struct Description {
+    /// What `config.json` says.
+    pub config: ConfigFacts,
+    /// What the headers of the weights say, if they can be read.
+    pub weights: Option<WeightFacts>,
+    /// What the network says, if it can be built.
+    pub network: Option<NetworkFacts>,
+    /// Tokens of the tokenizer, if it can be read.
+    pub tokens: Option<usize>,
+    /// Whether there is a chat template that can be used.
+    pub chat_template: bool,
+    /// The ids that end an answer, with their texts.
+    pub eos: Vec<(u32, Option<String>)>,
+    /// How its makers would sample.
+    pub generation: Generation,
+    /// How it makes embeddings, where a file says it.
+    pub embedding: Option<EmbeddingFacts>,
+    /// What keeps it from being run. Empty: it can be.
+    pub problems: Vec<Error>,
+}
+
+/// What `config.json` says, by the names that most architectures use. A network may read it otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigFacts {
+    /// The architecture.
+    pub model_type: Option<String>,
+    /// The names of its classes in Python.
+    pub classes: Vec<String>,
+    /// Positions it was trained for.
+    pub context: Option<u64>,
+    /// Rows of the token table.
+    pub vocabulary: Option<u64>,
+    /// The width of hidden states.
+    pub hidden: Option<u64>,
+    /// Layers.
+    pub layers: Option<u64>,
+    /// Heads of the queries.
+    pub heads: Option<u64>,
+    /// Heads of keys and values.
+    pub kv_heads: Option<u64>,
+}
+
+impl ConfigFacts {
+    /// Reads the configuration, or the part of it that is about text.
+    pub fn of(config: &Config) -> Self {
+        let value = config.value();
+        let inner = value.get("text_config").filter(|inner| inner.is_object());
+        let number = |names: &[&str]| {
+            let find = |object: &Value| names.iter().find_map(|name| object.get(name)?.as_u64());
+            find(value).or_else(|| find(inner?))
+        };
+        let classes = value.get("architectures").and_then(Value::as_array);
+        let classes = classes.into_iter().flatten().filter_map(Value::as_str);
+        Self {
+            model_type: config.model_type().ok().map(str::to_owned),
+            classes: classes.map(str::to_owned).collect(),
+            context: number(&["max_position_embeddings", "n_positions", "max_seq_len"]),
+            vocabulary: number(&["vocab_size"]),
+            hidden: number(&["hidden_size", "n_embd", "d_model"]),
+            layers: number(&["num_hidden_layers", "n_layer", "num_layers"]),
+            heads: number(&["num_attention_heads", "n_head"]),
+            kv_heads: number(&["num_key_value_heads"]),
+        }
+    }
+}
+
+/// What the headers of the weights say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightFacts {
+    /// The numbers that the network is made of.
+    pub parameters: u64,
+    /// Bytes of all tensors.
+    pub bytes: u64,
+    /// Bits of storage for each parameter, scales included; `None` without parameters.
+    pub bits_per_weight: Option<f64>,
+    /// How the numbers are stored, the most of them first.
+    pub formats: Vec<FormatFacts>,
+}
+
+/// The part of the weights that is stored in one way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormatFacts {
+    /// `affine with 4 bits and groups of 64`, or the name of an element type.
+    pub format: String,
+    /// Parameters stored so.
+    pub parameters: u64,
+    /// Their bytes, scales included.
+    pub bytes: u64,
+}
+
+impl WeightFacts {
+    /// Sums up an index.
+    pub fn of(index: &Index) -> Self {
+        let mut formats: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut places: BTreeMap<&str, String> = BTreeMap::new();
+        for tensor in &index.tensors {
+            if let Some(quantization) = tensor.quantization {
+                places.insert(place(&tensor.name), quantization.to_string());
+            }
+        }
+        for tensor in &index.tensors {
+            let own = || tensor.dtype.to_string();
+            let packed = ["weight", "scales", "biases", "global_scale"];
+            let part = tensor.name.rsplit('.').next().unwrap_or(&tensor.name);
+            let whole = places.get(place(&tensor.name)).filter(|_| packed.contains(&part));
+            let sums = formats.entry(whole.cloned().unwrap_or_else(own)).or_default();
+            sums.0 = sums.0.saturating_add(tensor.parameters);
+            sums.1 = sums.1.saturating_add(tensor.bytes);
+        }
+        let mut formats: Vec<_> = formats
+            .into_iter()
+            .map(|(format, (parameters, bytes))| FormatFacts { format, parameters, bytes })
+            .collect();
+        formats.sort_by_key(|format| std::cmp::Reverse(format.parameters));
+        Self {
+            parameters: index.parameters(),
+            bytes: index.bytes(),
+            bits_per_weight: index.bits_per_weight(),
+            formats,
+        }
+    }
+}
+
+/// What the network says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkFacts {
+    /// The architecture.
+    pub architecture: &'static str,
+    /// What it can do.
+    pub kind: ModelKind,
+    /// Positions it was trained for.
+    pub context: usize,
+    /// Rows of its token table.
+    pub vocabulary: usize,
+    /// The width of its hidden states.
+    pub hidden: usize,
+    /// The length of its embeddings, for an embedding model.
+    pub embedding: Option<usize>,
+    /// What each layer keeps of a token; empty for an embedding model.
+    pub layers: Vec<LayerFacts>,
+    /// Bytes of weights that one pass reads at least: all but the rows of tables that are only looked up.
+    pub bytes_per_pass: u64,
+    /// Bytes of activations that one more token in a pass takes at most.
+    pub bytes_per_token: u64,
+}
+
+/// What one layer keeps of each token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerFacts {
+    /// Heads of keys and values.
+    pub kv_heads: usize,
+    /// The width of a key.
+    pub key: usize,
+    /// The width of a value.
+    pub value: usize,
+    /// How many positions the layer looks back, if not to the beginning.
+    pub window: Option<usize>,
+}
+
+impl NetworkFacts {
+    /// Builds the network of `folder` and asks it.
+    ///
+    /// # Errors
+    /// As [`models::load`].
+    pub fn of(folder: &Folder, index: &Index) -> Result<Self, Error> {
+        let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() })?;
+        let Model { architecture, network, vocabulary, context, hidden } =
+            models::load(folder, &device)?;
+        let (kind, layers, embedding) = match &network {
+            Network::Decoder(decoder) => (ModelKind::Language, decoder.layers(), None),
+            Network::Encoder(_) => {
+                let head = EmbeddingHead::load(folder, &device, hidden)?;
+                (ModelKind::Embedding, Vec::new(), Some(head.width()))
+            }
+        };
+        let layers = layers.iter().map(LayerFacts::of).collect();
+        let looked_up = looked_up(index, kind, vocabulary);
+        Ok(Self {
+            architecture,
+            kind,
+            context,
+            vocabulary,
+            hidden,
+            embedding,
+            layers,
+            bytes_per_pass: index.bytes().saturating_sub(looked_up),
+            bytes_per_token: activations(index, hidden),
+        })
+    }
+
+    /// Bytes that one token takes in the cache, stored as 16-bit or 32-bit floats.
+    pub fn cache_bytes_per_token(&self, dtype: DType) -> u64 {
+        let elements = |layer: &LayerFacts| layer.kv_heads * (layer.key + layer.value);
+        (self.layers.iter().map(elements).sum::<usize>() * dtype.size()) as u64
+    }
+
+    /// The most positions that any layer looks back; `None` if one of them looks to the beginning.
+    pub fn window(&self) -> Option<usize> {
+        let windows: Option<Vec<usize>> = self.layers.iter().map(|layer| layer.window).collect();
+        windows?.into_iter().max()
+    }
+}
+
+impl LayerFacts {
+    fn of(layer: &LayerCache) -> Self {
+        let window = match layer.remember {
+            Remember::Full => None,
+            Remember::Sliding(window) => Some(window),
+        };
+        let kv = layer.kv;
+        Self { kv_heads: kv.kv_heads, key: kv.key_dim, value: kv.value_dim, window }
+    }
+}
+
+/// How a model makes embeddings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbeddingFacts {
+    /// How token vectors become one.
+    pub pooling: Vec<&'static str>,
+    /// Whether vectors have length one.
+    pub normalized: bool,
+    /// The most tokens of a text that its files allow.
+    pub longest: Option<usize>,
+    /// The names of its prompts.
+    pub prompts: Vec<String>,
+    /// How its makers compare embeddings.
+    pub similarity: Option<String>,
+}
+
+impl EmbeddingFacts {
+    fn of(folder: &Folder) -> Option<Self> {
+        let files = folder.sentence_transformers().ok()??;
+        let mut pooling = Vec::new();
+        for module in &files.modules {
+            if let Module::Pooling(found) = module {
+                pooling.extend(found.modes.iter().map(|mode| pooling_name(*mode)));
+            }
+        }
+        Some(Self {
+            pooling,
+            normalized: files.modules.iter().any(|module| *module == Module::Normalize),
+            longest: files.max_seq_length,
+            prompts: files.prompts.into_keys().collect(),
+            similarity: files.similarity,
+        })
+    }
+}
+
+fn pooling_name(mode: PoolingMode) -> &'static str {
+    match mode {
+        PoolingMode::Cls => "first token",
+        PoolingMode::Max => "maximum",
+        PoolingMode::Mean => "mean",
+        PoolingMode::MeanSqrtLength => "sum over square root of length",
+        PoolingMode::WeightedMean => "weighted mean",
+        PoolingMode::LastToken => "last token",
+    }
+}
+
+/// A file of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFile {
+    /// Its name within the model's folder, with `/` between parts.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl ModelFile {
+    /// Whether it says what may be done with the model.
+    pub fn is_licence(&self) -> bool {
+        let name = self.name.to_ascii_uppercase();
+        !name.contains('/')
+            && ["LICENSE", "LICENCE", "COPYING", "USE_POLICY", "NOTICE"]
+                .iter()
+                .any(|start| name.starts_with(start))
+    }
+}
+
+/// Looks into the folder `path`: every file, sorted by name. Folders that cannot be read have none.
+pub fn files(path: &Path) -> Vec<ModelFile> {
+    let mut found = Vec::new();
+    let mut waiting = vec![(path.to_owned(), String::new(), 0)];
+    while let Some((folder, prefix, depth)) = waiting.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            match (entry.file_type(), fs::metadata(entry.path())) {
+                (Ok(kind), _) if kind.is_dir() => {
+                    if depth < DEEPEST && entry.file_name() != ".git" {
+                        waiting.push((entry.path(), format!("{name}/"), depth + 1));
+                    }
+                }
+                (_, Ok(metadata)) if metadata.is_file() => {
+                    found.push(ModelFile { name, bytes: metadata.len() });
+                }
+                _ => {}
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Looks at the model in the folder `path`. Reads small files and maps large ones: not for the async executor.
+///
+/// # Errors
+/// If `config.json` or one of the small files beside it cannot be read.
+pub fn describe(path: &Path) -> Result<Description, Error> {
+    let folder = Folder::open(path)?;
+    let mut problems = Vec::new();
+    let mut keep = |error: Error| problems.push(error);
+    let index = folder.index().map_err(|error| keep(error.into())).ok();
+    let network = match &index {
+        Some(index) => NetworkFacts::of(&folder, index).map_err(&mut keep).ok(),
+        None => None,
+    };
+    let tokenizer = runtime::tokenizer(path).map_err(&mut keep).ok();
+    let chat_template = chat_template(&folder).map_err(&mut keep).unwrap_or(false);
+    let generation = folder.generation().clone();
+    let eos = eos(&generation, tokenizer.as_ref());
+    let embedding = EmbeddingFacts::of(&folder);
+    Ok(Description {
+        config: ConfigFacts::of(folder.config()),
+        weights: index.as_ref().map(WeightFacts::of),
+        network,
+        tokens: tokenizer.as_ref().map(Tokenizer::vocabulary),
+        chat_template,
+        eos,
+        generation,
+        embedding,
+        problems,
+    })
+}
+
+/// The weights of the model in the folder `path`, from their headers alone.
+///
+/// # Errors
+/// If `config.json` or a header cannot be read.
+pub fn weigh(path: &Path) -> Result<WeightFacts, Error> {
+    Ok(WeightFacts::of(&Folder::open(path)?.index()?))
+}
+
+fn chat_template(folder: &Folder) -> Result<bool, Error> {
+    let config = folder.read("tokenizer_config.json")?;
+    let jinja = folder.read("chat_template.jinja")?;
+    let jinja = jinja.as_deref().map(String::from_utf8_lossy);
+    let template = Template::from_parts(jinja.as_deref(), config.as_deref());
+    let path = || folder.path().to_owned();
+    Ok(template.map_err(|source| Error::Text { path: path(), source })?.is_some())
+}
+
+fn eos(generation: &Generation, tokenizer: Option<&Tokenizer>) -> Vec<(u32, Option<String>)> {
+    let mut ids: BTreeSet<u32> = generation.eos.iter().copied().collect();
+    let named = generation.eos_token.as_deref().and_then(|token| tokenizer?.id(token));
+    ids.extend(named.or_else(|| tokenizer?.eos()));
+    ids.into_iter().map(|id| (id, tokenizer.and_then(|tokenizer| tokenizer.token(id)))).collect()
+}
+
+/// The name without its last part: what the parts of one matrix share.
+fn place(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(place, _)| place)
+}
+
+fn is_table(tensor: &IndexTensor) -> bool {
+    tensor.shape.len() == 2
+}
+
+/// Bytes of tables of which a pass reads only the rows of its tokens: embeddings, unless the same table makes the
+/// logits, which is so when a language model has no other one with a row for each token.
+fn looked_up(index: &Index, kind: ModelKind, vocabulary: usize) -> u64 {
+    let rows =
+        |tensor: &&IndexTensor| is_table(tensor) && tensor.shape.first() == Some(&vocabulary);
+    let weights = || index.tensors.iter().filter(|tensor| tensor.name.ends_with(".weight"));
+    let tied = weights().filter(rows).count() < 2;
+    let tables: BTreeSet<&str> = weights()
+        .filter(|tensor| is_table(tensor) && tensor.name.contains("embed"))
+        .filter(|tensor| kind == ModelKind::Embedding || !tied || !rows(tensor))
+        .map(|tensor| place(&tensor.name))
+        .collect();
+    let parts = index.tensors.iter().filter(|tensor| tables.contains(place(&tensor.name)));
+    parts.fold(0, |sum, tensor| sum.saturating_add(tensor.bytes))
+}
+
+/// Bytes that a token takes in the widest layer if all outputs of its matrices were kept until its end, beside the
+/// states that go in and out: more than is ever held at once.
+fn activations(index: &Index, hidden: usize) -> u64 {
+    let mut layers: BTreeMap<&str, usize> = BTreeMap::new();
+    for tensor in index.tensors.iter().filter(|t| is_table(t) && t.name.ends_with(".weight")) {
+        let Some(layer) = layer(&tensor.name) else { continue };
+        *layers.entry(layer).or_default() += tensor.shape.first().copied().unwrap_or(0);
+    }
+    let widest = layers.into_values().max().unwrap_or(0);
+    ((widest + 2 * hidden) * size_of::<f32>()) as u64
+}
+
+/// The name up to its first number: `model.layers.3`.
+fn layer(name: &str) -> Option<&str> {
+    let mut end = 0;
+    for part in name.split_inclusive('.') {
+        let bare = part.trim_end_matches('.');
+        if !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_digit()) {
+            return name.get(..end + bare.len());
+        }
+        end += part.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_have_names() {
+        assert_eq!(layer("model.layers.13.mlp.up_proj.weight"), Some("model.layers.13"));
+        assert_eq!(layer("lm_head.weight"), None);
+        assert_eq!(layer("7"), Some("7"));
+        assert_eq!(layer(""), None);
+    }
+
+    #[test]
+    fn licences_are_told_from_other_files() {
+        let is = |name: &str| ModelFile { name: name.to_owned(), bytes: 1 }.is_licence();
+        assert!(is("LICENSE.txt") && is("license") && is("USE_POLICY.md"));
+        assert!(!is("model.safetensors") && !is("src/LICENSE"));
+    }
+}
