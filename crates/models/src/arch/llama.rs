@@ -37,8 +37,7 @@ struct Config {
     attention_bias: bool,
     #[serde(default)]
     mlp_bias: bool,
-    #[serde(default)]
-    tie_word_embeddings: bool,
+    tie_word_embeddings: Option<bool>,
     #[serde(flatten)]
     rope: RopeConfig,
     #[serde(flatten)]
@@ -119,14 +118,16 @@ impl Llama {
         let context = c.max_position_embeddings.unwrap_or(2048);
         let rope = Arc::new(c.rope.build(root, "llama", c.head_dim(), (10_000.0, context))?);
         let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
-        if c.tie_word_embeddings {
+        // Where the configuration is silent, the tensors speak.
+        let tied = c.tie_word_embeddings.unwrap_or_else(|| !root.has("lm_head"));
+        if tied {
             root.at("lm_head").ignore_all();
         }
         Ok(Self {
             embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
             layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
             norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
-            lm_head: match c.tie_word_embeddings {
+            lm_head: match tied {
                 true => None,
                 false => {
                     Some(Linear::load(&root.at("lm_head"), c.hidden_size, c.vocab_size, false)?)

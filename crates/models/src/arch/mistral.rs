@@ -33,8 +33,7 @@ struct Config {
     #[serde(default)]
     hidden_act: Activation,
     sliding_window: Option<usize>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
+    tie_word_embeddings: Option<bool>,
     #[serde(flatten)]
     rope: RopeConfig,
     #[serde(flatten)]
@@ -116,14 +115,16 @@ impl Mistral {
         let context = c.max_position_embeddings;
         let rope = Arc::new(c.rope.build(root, "mistral", c.head_dim(), (10_000.0, context))?);
         let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
-        if c.tie_word_embeddings {
+        // Where the configuration is silent, the tensors speak.
+        let tied = c.tie_word_embeddings.unwrap_or_else(|| !root.has("lm_head"));
+        if tied {
             root.at("lm_head").ignore_all();
         }
         Ok(Self {
             embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
             layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
             norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
-            lm_head: match c.tie_word_embeddings {
+            lm_head: match tied {
                 true => None,
                 false => {
                     Some(Linear::load(&root.at("lm_head"), c.hidden_size, c.vocab_size, false)?)

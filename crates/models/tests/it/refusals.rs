@@ -62,6 +62,17 @@ fn a_field_that_changes_the_mathematics_is_not_overlooked() {
 }
 
 #[test]
+fn a_silent_config_is_tied_as_its_tensors_say() {
+    let silent = |c: &mut Value| {
+        c.as_object_mut().unwrap().remove("tie_word_embeddings");
+    };
+    load("llama", silent).unwrap();
+    load("qwen3_untied", silent).unwrap();
+    let tied = |c: &mut Value| c["tie_word_embeddings"] = json!(true);
+    load("qwen3_untied", tied).unwrap();
+}
+
+#[test]
 fn a_config_that_lies_is_found_out() {
     refused("llama", |c| c["hidden_size"] = json!(128), &["embed_tokens", "128"]);
     refused("llama", |c| c["num_hidden_layers"] = json!(3), &["model.layers.2."]);
