@@ -38,6 +38,10 @@ pub(super) fn furniture(pages: &[Option<&PageLayout>]) -> BTreeMap<Place, Furnit
         }
     }
     let parsed = pages.iter().flatten().count();
+    for (place, bottom) in outermost(pages, parsed) {
+        let kind = if bottom { Furniture::Footer } else { Furniture::Header };
+        found.entry(place).or_insert(kind);
+    }
     // Left and right pages may differ, and a title page may have neither.
     let least = (parsed / 4).clamp(2, 12);
     for mut places in by_text.into_values() {
@@ -64,6 +68,47 @@ pub(super) fn furniture(pages: &[Option<&PageLayout>]) -> BTreeMap<Place, Furnit
         }
     }
     found
+}
+
+/// Lines that stand outermost and apart at a height where most pages have such a line: running
+/// titles that change with the chapter.
+fn outermost(pages: &[Option<&PageLayout>], parsed: usize) -> Vec<(Place, bool)> {
+    let mut out = Vec::new();
+    if parsed < 4 {
+        return out;
+    }
+    for bottom in [false, true] {
+        // The height of the outermost line's baseline on each page, and all lines on it.
+        let mut candidates: Vec<(i32, Vec<Place>)> = Vec::new();
+        for (p, page) in pages.iter().enumerate() {
+            let Some(page) = page else { continue };
+            let lines = edge_lines(p, page);
+            let outer = lines
+                .iter()
+                .map(|(_, line)| line.baseline)
+                .reduce(|a, b| if bottom { a.max(b) } else { a.min(b) });
+            let Some(outer) = outer else { continue };
+            let level: Vec<_> =
+                lines.iter().filter(|(_, line)| (line.baseline - outer).abs() < 2.0).collect();
+            if level.iter().all(|(_, line)| stands_alone(page, line, bottom))
+                && (outer > page.height * 0.5) == bottom
+            {
+                let places = level.iter().map(|(place, _)| *place).collect();
+                candidates.push((outer.round() as i32, places));
+            }
+        }
+        let mut heights: BTreeMap<i32, usize> = BTreeMap::new();
+        for (height, _) in &candidates {
+            *heights.entry(*height).or_default() += 1;
+        }
+        for (height, places) in candidates {
+            let alike: usize = heights.range(height - 2..=height + 2).map(|(_, n)| n).sum();
+            if alike * 5 >= parsed * 3 {
+                out.extend(places.into_iter().map(|place| (place, bottom)));
+            }
+        }
+    }
+    out
 }
 
 /// The lines in the bands at the top and bottom of a page. Tables are no furniture.
@@ -94,8 +139,8 @@ fn edge_lines(p: usize, page: &PageLayout) -> Vec<(Place, &Line)> {
     out
 }
 
-/// Whether no other text stands further out than a page number, and none close inside, so that the
-/// last figure of a text is not taken for one.
+/// Whether no text stands close inside a line at the edge, so that the last line of a text is not
+/// taken for furniture.
 fn stands_alone(page: &PageLayout, number: &Line, bottom: bool) -> bool {
     let gap = 0.9 * number.size;
     let mut lines = page.regions.iter().flat_map(|region| -> Box<dyn Iterator<Item = &Line>> {

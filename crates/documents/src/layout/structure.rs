@@ -79,7 +79,39 @@ fn blocks(p: usize, page: &PageLayout, document: &Measured) -> Vec<Block> {
             }
         }
     }
+    let mut out = join_code(out);
     depths(&mut out);
+    out
+}
+
+/// Joins pieces of a listing that empty lines part.
+fn join_code(blocks: Vec<Block>) -> Vec<Block> {
+    let is_mono = |block: &Block| {
+        let mut inlines = block.inlines.iter().filter(|i| !i.text.trim().is_empty()).peekable();
+        matches!(block.kind, BlockKind::Code | BlockKind::Paragraph)
+            && inlines.peek().is_some()
+            && inlines.all(|i| i.style.contains(Style::MONO))
+    };
+    let mut out: Vec<Block> = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let joins = out.last().is_some_and(|last| {
+            let gap = block.bbox.y0 - last.bbox.y1;
+            let size = block.lines.first().map_or(0.0, |line| line.size);
+            is_mono(last) && is_mono(&block) && gap > -0.5 * size && gap < 2.2 * size
+        });
+        match out.last_mut() {
+            Some(last) if joins => {
+                last.kind = BlockKind::Code;
+                last.bbox = last.bbox.union(&block.bbox);
+                if let Some(inline) = last.inlines.last_mut() {
+                    inline.text.push('\n');
+                }
+                last.inlines.extend(block.inlines);
+                last.lines.extend(block.lines);
+            }
+            _ => out.push(block),
+        }
+    }
     out
 }
 
@@ -238,7 +270,10 @@ fn is_heading(
         return false;
     }
     let caps = content.chars().filter(|c| c.is_alphabetic()).all(|c| !c.is_lowercase());
-    (bold && chars <= 150) || (caps && letters >= 5 && chars <= 90 && paragraph.lines.len() <= 2)
+    // A term in bold that begins small is defined, not headed.
+    let small = content.chars().find(|c| c.is_alphabetic()).is_some_and(char::is_lowercase);
+    (bold && chars <= 150 && !small)
+        || (caps && letters >= 5 && chars <= 90 && paragraph.lines.len() <= 2)
 }
 
 /// Small print at the foot of the page that begins with a mark.

@@ -158,7 +158,12 @@ fn code(block: &Block) -> String {
     let left = block.lines.iter().map(|l| l.bbox.x0).fold(f32::INFINITY, f32::min);
     let mut longest = 0;
     let mut body = String::new();
+    let mut above: Option<f32> = None;
     for line in &block.lines {
+        if above.is_some_and(|above| line.baseline - above > 1.7 * line.size) {
+            body.push('\n');
+        }
+        above = Some(line.baseline);
         // A typewriter's characters are six tenths of an em wide.
         let indent = ((line.bbox.x0 - left) / (0.6 * line.size.max(1.0))).round();
         body.push_str(&" ".repeat((indent as usize).min(200)));

@@ -182,7 +182,11 @@ fn style(name: &str, descriptor: Option<&Dict<'_>>) -> Style {
     {
         style = style.with(Style::ITALIC);
     }
-    if has(&["courier", "mono", "cmtt", "sftt", "consol", "typewriter"]) || flag(1) {
+    // `cmtt10`, `t1xtt-Slant`: TeX's typewriters.
+    let tt = lower.split('-').next().is_some_and(|family| {
+        family.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with("tt")
+    });
+    if has(&["courier", "mono", "cmtt", "sftt", "consol", "typewriter"]) || tt || flag(1) {
         style = style.with(Style::MONO);
     }
     style
