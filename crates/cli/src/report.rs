@@ -71,6 +71,13 @@ impl From<manager::runtime::Error> for Failure {
     }
 }
 
+impl From<documents::Error> for Failure {
+    fn from(error: documents::Error) -> Self {
+        let hint = error.hint().map(str::to_owned);
+        Self { error: error.into(), hint }
+    }
+}
+
 impl From<manager::Error> for Failure {
     fn from(error: manager::Error) -> Self {
         let hint = error.hint();
