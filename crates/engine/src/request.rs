@@ -55,6 +55,8 @@ pub enum Refusal {
 /// Something that happened to a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
+    /// So many tokens of the prompt are computed, and more are to come.
+    Progress(Id, usize),
     /// The next token.
     Token(Id, u32),
     /// Nothing more will come.

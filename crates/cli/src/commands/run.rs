@@ -4,8 +4,10 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use manager::runtime::{
-    FinishReason, GenerateOptions, Generation, LoadedModel, Piece, Prompt, Timings, Usage,
+    FinishReason, GenerateOptions, Generation, LoadedModel, ModelKind, Piece, Prompt, Timings,
+    Usage,
 };
 use manager::{Message, RenderOptions};
 use rustyline::DefaultEditor;
@@ -115,8 +117,9 @@ impl Run {
     }
 
     async fn once(&self, model: &LoadedModel, prompt: String) -> Result<ExitCode> {
+        let language = model.facts().kind == ModelKind::Language;
         let prompt = if self.raw || !model.has_template() {
-            if !self.raw {
+            if !self.raw && language {
                 eprintln!("note: the model has no chat template; it continues the plain text");
             }
             Prompt::Text(
@@ -216,6 +219,7 @@ impl Run {
 /// Follows an answer to its end; Ctrl-C ends it early.
 async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, FinishReason)> {
     let mut text = String::new();
+    let bar = reading(show, answer.usage().prompt_tokens);
     loop {
         let piece = tokio::select! {
             piece = answer.next_piece_async() => piece?,
@@ -225,13 +229,18 @@ async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, Fini
             }
         };
         match piece {
+            Some(Piece::Progress(read)) => bar.set_position(read as u64),
             Some(Piece::Text(piece)) => {
+                bar.finish_and_clear();
                 if show {
                     output::write(&piece)?;
                 }
                 text.push_str(&piece);
             }
-            Some(Piece::End(reason)) => return Ok((text, reason)),
+            Some(Piece::End(reason)) => {
+                bar.finish_and_clear();
+                return Ok((text, reason));
+            }
             None => return Ok((text, FinishReason::Cancelled)),
         }
     }

@@ -256,7 +256,10 @@ impl Scheduler {
                 self.pool.leave_behind(&mut sequence.table, from);
             }
             let finish = match outcome {
-                None => None,
+                None => {
+                    events.push(Event::Progress(slice.id, sequence.computed));
+                    None
+                }
                 Some(Err(NotANumber { token })) => {
                     let position = sequence.computed - 1;
                     Some(Finish::Failed(Failure::NotANumber { position, token }))

@@ -123,6 +123,12 @@ impl World {
         let seed = self.seed;
         for event in events {
             match event {
+                Event::Progress(id, computed) => {
+                    assert!(!self.ended.contains_key(&id), "seed {seed}: progress after the end");
+                    let prompt = self.wanted[&id].prompt.len();
+                    let got = self.got.get(&id).map_or(0, Vec::len);
+                    assert!(computed > 0 && computed < prompt + got, "seed {seed}");
+                }
                 Event::Token(id, token) => {
                     assert!(!self.ended.contains_key(&id), "seed {seed}: a token after the end");
                     self.got.entry(id).or_default().push(token);

@@ -73,7 +73,7 @@ fn of(events: &[Event], id: u64) -> (Vec<u32>, Option<&Finish>) {
         match event {
             Event::Token(of, token) if *of == Id(id) => out.0.push(*token),
             Event::Finished(of, finish) if *of == Id(id) => out.1 = Some(finish),
-            Event::Token(..) | Event::Finished(..) => {}
+            Event::Token(..) | Event::Finished(..) | Event::Progress(..) => {}
         }
     }
     out

@@ -68,7 +68,7 @@ impl LoadedModel {
             let mut first = begun;
             let mut last = begun;
             for answer in &mut answers {
-                while answer.next_piece()?.is_some_and(|piece| matches!(piece, Piece::Text(_))) {}
+                while answer.next_piece()?.is_some_and(|piece| !matches!(piece, Piece::End(_))) {}
                 let timings = answer.timings();
                 let at = begun + timings.first_token.unwrap_or_default();
                 (first, last) = (first.max(at), last.max(at + timings.decode));

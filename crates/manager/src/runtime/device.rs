@@ -54,6 +54,8 @@ pub struct ModelFacts {
 /// News of a request.
 #[derive(Debug)]
 pub(super) enum Update {
+    /// Tokens of the prompt that are computed.
+    Progress(usize),
     /// A token, and when it was sampled.
     Token(u32, Instant),
     Finished(Finish),
@@ -276,19 +278,22 @@ impl Slot {
 }
 
 impl Language {
+    /// Passes news on; a request that nobody listens to any more is cancelled.
+    fn tell(&mut self, id: Id, update: Update) {
+        let heard = self.updates.get(&id).map(|updates| updates.send(update));
+        if heard.is_some_and(|sent| sent.is_err()) {
+            self.updates.remove(&id);
+            self.engine.cancel(id);
+        }
+    }
+
     /// Passes events on, and cancels the requests that nobody listens to any more.
     fn report(&mut self, events: Vec<Event>) {
         let now = Instant::now();
         for event in events {
             match event {
-                Event::Token(id, token) => {
-                    let listener = self.updates.get(&id);
-                    let heard = listener.map(|updates| updates.send(Update::Token(token, now)));
-                    if heard.is_some_and(|sent| sent.is_err()) {
-                        self.updates.remove(&id);
-                        self.engine.cancel(id);
-                    }
-                }
+                Event::Progress(id, computed) => self.tell(id, Update::Progress(computed)),
+                Event::Token(id, token) => self.tell(id, Update::Token(token, now)),
                 Event::Finished(id, finish) => {
                     if let Some(updates) = self.updates.remove(&id) {
                         // Whoever has gone does not need to hear the end.

@@ -60,6 +60,8 @@ pub enum FinishReason {
 /// A part of an answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Piece {
+    /// So many tokens of the prompt are read, of `prompt_tokens`; there is no text before all are.
+    Progress(usize),
     /// More text; never empty.
     Text(String),
     /// The end.
@@ -318,6 +320,11 @@ impl Generation<'_> {
             None => {
                 self.done = true;
                 Err(Error::Gone)
+            }
+            Some(Update::Progress(computed)) => {
+                // A request that was put aside computes its own tokens again: that is no news.
+                let read = computed.min(self.usage.prompt_tokens);
+                Ok(self.first.is_none().then_some(Piece::Progress(read)))
             }
             Some(Update::Token(token, at)) => {
                 self.count(token, at);

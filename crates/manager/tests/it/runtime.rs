@@ -33,6 +33,7 @@ fn all(model: &LoadedModel, prompt: &Prompt, options: &GenerateOptions) -> (Stri
     let mut text = String::new();
     loop {
         match answer.next_piece().unwrap().unwrap() {
+            Piece::Progress(_) => assert!(text.is_empty()),
             Piece::Text(piece) => {
                 assert!(!piece.is_empty());
                 text.push_str(&piece);
@@ -226,6 +227,20 @@ fn a_bench_measures_something() {
         assert!(rate.least > 0.0 && rate.least <= rate.tokens_per_second);
         assert!(rate.tokens_per_second <= rate.most && rate.most.is_finite());
     }
+}
+
+#[test]
+fn a_long_prompt_tells_how_far_it_is() {
+    let options = LoadOptions { step_tokens: 32, ..LoadOptions::default() };
+    let model = LoadedModel::load(&runtime(), &fixture("llama"), options).unwrap();
+    let mut answer = model.generate(&tokens(200), &limited(1)).unwrap();
+    let mut read = Vec::new();
+    while let Some(piece) = answer.next_piece().unwrap() {
+        if let Piece::Progress(n) = piece {
+            read.push(n);
+        }
+    }
+    assert_eq!(read, [32, 64, 96, 128, 160, 192]);
 }
 
 #[test]
