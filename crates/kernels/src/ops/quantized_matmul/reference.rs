@@ -1,4 +1,5 @@
 //! The formats, decoded one element at a time, and the product in `f64`.
+#![cfg(test)]
 
 use crate::device::to_f32;
 use crate::{DType, QuantizationMode, QuantizedTensor};
@@ -68,7 +69,6 @@ pub(in crate::ops) fn e8m0(code: u8) -> f32 {
     if code == 255 { f32::NAN } else { 2.0_f32.powi(i32::from(code) - 127) }
 }
 
-#[cfg(test)]
 pub(super) fn quantized_matmul(x: &crate::Tensor, w: &QuantizedTensor) -> crate::Tensor {
     let mut out = vec![0.0; x.rows() * w.rows];
     let mut row = vec![0.0; w.columns];

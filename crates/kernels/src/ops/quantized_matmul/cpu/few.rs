@@ -1,4 +1,4 @@
-//! One to three rows of activations: what decoding a single sequence takes.
+//! One or two rows of activations: what decoding a single sequence takes.
 //!
 //! Vectors lie along the rows of the weight, which are read once, packed, and unpacked in
 //! registers. Several rows are read side by side, so that memory is kept busy and activations are
@@ -19,14 +19,15 @@ use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch}
 
 /// The most rows of activations that are treated so. Tuning: with more, unpacking a panel for
 /// all of them is cheaper.
-pub(super) const MOST: usize = 3;
+pub(super) const MOST: usize = 2;
 
 /// Rows of the weight read side by side for one row of activations. Tuning: more streams keep
 /// memory busier, until registers run out.
 pub(super) const STREAMS: usize = 4;
 
-/// The fewest bytes between what is read and what is asked of memory. Tuning: several rows of a
-/// narrow weight, since streams that end after a few lines escape the machine's own prefetching.
+/// The fewest bytes between what is read and what is asked of memory. Memory is asked in order,
+/// whatever the order of reading: that alone makes it answer half as fast again. Tuning: the
+/// distance, a few rows in any case.
 const AHEAD: usize = 4096;
 
 /// The most vectors that the groups of one vector of scales fill.
@@ -76,10 +77,16 @@ impl<F: Format, const M: usize> CodeKernel for Few<'_, '_, F, M> {
     fn run<S: CodeSimd>(self, simd: S) {
         let lanes = LaneGroups::of::<S, F>(self.w.group());
         let mut done = 0;
-        if M == 1 && S::MANY_REGISTERS {
-            if self.count == STREAMS {
-                self.block::<S, STREAMS>(simd, lanes, 0);
-                done = STREAMS;
+        if S::MANY_REGISTERS && M == 1 {
+            while done + STREAMS <= self.count {
+                self.block::<S, STREAMS>(simd, lanes, done);
+                done += STREAMS;
+            }
+        }
+        if S::MANY_REGISTERS && M == 2 {
+            while done + STREAMS / 2 <= self.count {
+                self.block::<S, { STREAMS / 2 }>(simd, lanes, done);
+                done += STREAMS / 2;
             }
         }
         while done < self.count {
@@ -168,12 +175,12 @@ impl<F: Format, const M: usize> Few<'_, '_, F, M> {
             }
             group += S::LANES;
         }
-        for m in 0..M {
-            let at = m * w.rows() + row;
-            // SAFETY: each task has rows of the weight of its own.
-            let out = unsafe { self.out.part(at..at + R) };
-            for i in 0..R {
-                out[i] = simd.sum(sums[i][m]);
+        for (i, sums) in sums.iter().enumerate() {
+            for (m, sums) in sums.iter().enumerate() {
+                let at = m * w.rows() + row + i;
+                // SAFETY: each task has rows of the weight of its own.
+                let out = unsafe { self.out.part(at..at + 1) };
+                out[0] = simd.sum(*sums);
             }
         }
     }
@@ -199,7 +206,8 @@ impl<F: Format, const M: usize> Few<'_, '_, F, M> {
         let x_at = vector / per_block * (F::PLANES * WIDEST) + vector % per_block * S::WIDTH;
         for i in 0..R {
             let readable = codes[i].len() - at;
-            simd.prefetch(codes[i].as_ptr().wrapping_add(at + ahead));
+            let place = (vector * R + i) * F::step::<S>();
+            simd.prefetch(codes[0].as_ptr().wrapping_add(ahead + place));
             // SAFETY: `at` is in the row, and `readable` bytes follow it there.
             let packed = unsafe { F::load(simd, codes[i].as_ptr().add(at), readable) };
             let mut dots = [simd.zero(); M];

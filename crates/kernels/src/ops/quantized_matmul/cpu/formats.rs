@@ -66,7 +66,7 @@ unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Byt
 pub(super) struct Affine<const BITS: usize>;
 
 impl<const BITS: usize> Affine<BITS> {
-    const STRADDLES: bool = BITS % 8 != 0 && 8 % BITS != 0;
+    const STRADDLES: bool = !BITS.is_multiple_of(8) && !8_usize.is_multiple_of(BITS);
 }
 
 impl<const BITS: usize> Format for Affine<BITS> {

@@ -2,7 +2,7 @@
 //!
 //! | precision | rows of `x` | what happens                                                   |
 //! | --------- | ----------- | -------------------------------------------------------------- |
-//! | fast      | 1 to 3      | [`few`]: unpack in registers, integer dot products along rows  |
+//! | fast      | 1 or 2      | [`few`]: unpack in registers, integer dot products along rows  |
 //! | fast      | more        | [`many`]: unpack a panel of rows, integer dot products across  |
 //! | exact     | any         | [`exact`]: decode to `f32` a piece at a time                   |
 //!
@@ -103,7 +103,6 @@ impl Product<'_, '_> {
         match self.m {
             1 => self.few::<F, 1>(&x),
             2 => self.few::<F, 2>(&x),
-            3 => self.few::<F, 3>(&x),
             _ => self.many::<F>(&x),
         }
     }
