@@ -49,7 +49,7 @@ PAGES = 3
 
 body = ParagraphStyle(
     "body", fontName="Serif", fontSize=10.5, leading=13.5, alignment=TA_JUSTIFY, spaceAfter=5,
-    hyphenationLang="en_GB", embeddedHyphenation=1,
+    embeddedHyphenation=1, bulletFontName="Serif", bulletFontSize=10.5,
 )
 title = ParagraphStyle(
     "title", fontName="Sans-Bold", fontSize=20, leading=25, alignment=TA_CENTER, spaceAfter=4
@@ -294,10 +294,10 @@ def main(path):
         PageTemplate(
             "schedules",
             [
-                Frame(MARGIN, 190 * mm, inner, height - 212 * mm, **zero),
-                Frame(MARGIN, 106 * mm, half, 82 * mm, **zero),
-                Frame(MARGIN + half + gutter, 106 * mm, half, 82 * mm, **zero),
-                Frame(MARGIN, 22 * mm, inner, 80 * mm, **zero),
+                Frame(MARGIN, 203 * mm, inner, height - 225 * mm, **zero),
+                Frame(MARGIN, 134 * mm, half, 68 * mm, **zero),
+                Frame(MARGIN + half + gutter, 134 * mm, half, 68 * mm, **zero),
+                Frame(MARGIN, 22 * mm, inner, 110 * mm, **zero),
             ],
             onPage=furniture,
         ),

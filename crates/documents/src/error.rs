@@ -307,6 +307,8 @@ pub enum PageFailure {
         /// How many did, [`Limits::deaths_per_file`](crate::Limits::deaths_per_file).
         deaths: u32,
     },
+    /// The page has content, but none of it could be decoded.
+    Undecodable,
     /// There is no such page.
     NoSuchPage,
     /// The model that was asked to read the page failed.
@@ -325,6 +327,7 @@ impl PageFailure {
             | Self::StackOverflow
             | Self::Timeout { .. }
             | Self::GivenUp { .. } => Kind::Overloaded,
+            Self::Undecodable => Kind::Invalid,
             Self::NoSuchPage => Kind::NotFound,
         }
     }
@@ -335,7 +338,11 @@ impl PageFailure {
             Self::Memory { .. } | Self::Timeout { .. } => {
                 Some("the page asks for more than a page should; print it to a new PDF and retry")
             }
-            Self::Panic { .. } | Self::StackOverflow | Self::Died { .. } | Self::GivenUp { .. } => {
+            Self::Panic { .. }
+            | Self::StackOverflow
+            | Self::Died { .. }
+            | Self::GivenUp { .. }
+            | Self::Undecodable => {
                 Some("the page is damaged or hostile; print it to a new PDF and retry")
             }
             Self::NoSuchPage | Self::Transcription { .. } => None,
@@ -358,6 +365,7 @@ impl fmt::Display for PageFailure {
             Self::GivenUp { deaths } => {
                 write!(f, "not tried, because {deaths} other pages brought the parser down")
             }
+            Self::Undecodable => f.write_str("the page has content, but none of it can be decoded"),
             Self::NoSuchPage => f.write_str("the file has no such page"),
             Self::Transcription { message } => write!(f, "the model failed: {message}"),
         }

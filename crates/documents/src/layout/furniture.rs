@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::model::{Line, PageLayout, Region};
 
 /// The part of the page's height, above and below, where furniture stands.
-const BAND: f32 = 0.13;
+const BAND: f32 = 0.15;
 /// Furniture stands at one height on all pages, give or take this many points.
 const LEVEL: f32 = 9.0;
 

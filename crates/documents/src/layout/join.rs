@@ -217,8 +217,15 @@ fn hyphen(before: &str, after: &str, vocabulary: &Vocabulary) -> Seam {
         return Seam::Tight;
     }
     // Both halves are words of this document: rent-free, not agree-ment.
-    let both =
-        left.len() >= 3 && right.len() >= 3 && vocabulary.has(&left) && vocabulary.has(&right);
+    const ENDINGS: [&str; 14] = [
+        "tion", "sion", "ment", "ments", "able", "ible", "ness", "less", "ture", "ance", "ence",
+        "ally", "tions", "ings",
+    ];
+    let both = left.len() >= 3
+        && right.len() >= 4
+        && !ENDINGS.contains(&right.as_str())
+        && vocabulary.has(&left)
+        && vocabulary.has(&right);
     if both && !JOINED.contains(&left.as_str()) { Seam::Tight } else { Seam::Unhyphenated }
 }
 

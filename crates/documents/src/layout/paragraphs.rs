@@ -94,6 +94,10 @@ pub(super) fn paragraphs<'a>(lines: &[&'a Line], column: &Column) -> Vec<Paragra
     out
 }
 
+fn is_bullet(c: char) -> bool {
+    !c.is_alphanumeric() && c != '('
+}
+
 enum Verdict {
     Join { hard: bool },
     Break,
@@ -110,7 +114,17 @@ fn verdict(
 ) -> Verdict {
     let size = previous.size.max(line.size);
     let pitch = line.baseline - previous.baseline;
-    if marked || pitch > column.pitch * 1.22 + 0.4 || pitch <= 0.0 {
+    // A number that happens to begin a line of running text numbers nothing.
+    let stops = |line: &Line| {
+        line.words.last().is_some_and(|w| w.text.ends_with(['.', ':', ';', '!', '?']))
+    };
+    let runs_on = open.marker.is_none()
+        && !stops(previous)
+        && end(previous) > column.right - 4.0 * size
+        && (start(previous) - start(line)).abs() < 0.5 * size
+        && open.lines.len() + usize::from(after.is_some()) > 1
+        && line.words.first().is_some_and(|w| !w.text.starts_with(is_bullet));
+    if (marked && !runs_on) || pitch > column.pitch * 1.22 + 0.4 || pitch <= 0.0 {
         return Verdict::Break;
     }
     if (previous.size - line.size).abs() > 0.1 * size {

@@ -325,7 +325,9 @@ pub(super) fn segments(rows: Vec<Row>) -> Vec<Segment> {
     for (index, row) in rows.into_iter().enumerate() {
         let cuts: Vec<f32> = gaps[index]
             .iter()
-            .filter(|gap| is_gutter(**gap, index, &gaps, &extents, &heights))
+            .filter(|gap| {
+                is_gutter(**gap, index, &gaps, &extents, &heights) || before_bullet(&row, gap)
+            })
             .map(|gap| f32::midpoint(gap.0, gap.1))
             .collect();
         let mut part = Vec::new();
@@ -359,6 +361,14 @@ fn gaps(row: &Row) -> Vec<(f32, f32)> {
     out
 }
 
+/// Whether a bullet stands right of a gap: an item never begins within a line.
+fn before_bullet(row: &Row, gap: &(f32, f32)) -> bool {
+    let right = row.pieces.iter().find(|piece| piece.x0() >= gap.1 - 0.01);
+    right.is_some_and(|piece| {
+        gap.1 - gap.0 >= row.size && matches!(piece.word.text.as_str(), "•" | "▪" | "◦" | "●" | "■")
+    })
+}
+
 /// Whether a gap parts columns: it is very wide, or the rows above and below have it too.
 fn is_gutter(
     gap: (f32, f32),
@@ -373,6 +383,7 @@ fn is_gutter(
         return true;
     }
     let mut support = 1;
+    let mut beside = 0;
     for down in [true, false] {
         let mut window = gap;
         let mut at = index;
@@ -392,15 +403,19 @@ fn is_gutter(
                 support += 1;
                 continue;
             }
-            // A row that ends before the gap or begins after it neither helps nor hurts.
-            let beside = extents[at].1 <= window.0 + least || extents[at].0 >= window.1 - least;
-            if !beside {
+            // A row that ends before the gap or begins after it helps less.
+            if extents[at].1 > window.0 + least && extents[at].0 < window.1 - least {
+                break;
+            }
+            beside += 1;
+            if beside >= 6 {
                 break;
             }
         }
     }
     let ems = width / size;
-    (support >= 2 && ems >= WIDE_GUTTER)
+    let backed = support + beside >= 4 || support >= 2;
+    (backed && ems >= WIDE_GUTTER)
         || (support >= 3 && ems >= GUTTER)
         || (support >= 6 && ems >= 0.6)
 }

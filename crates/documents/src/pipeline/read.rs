@@ -98,7 +98,9 @@ pub fn read(
 /// Where the text of a parsed page comes from.
 fn origin(page: &PageLayout) -> Origin {
     if page.visible_glyphs == 0 && page.hidden_glyphs == 0 {
-        if page.images.is_empty() {
+        if page.images.is_empty() && page.warnings.keys().any(|w| w.loses_text()) {
+            Origin::Failed(PageFailure::Undecodable)
+        } else if page.images.is_empty() {
             Origin::Blank
         } else {
             Origin::NoText { images: page.images.len(), cover: page.image_cover }

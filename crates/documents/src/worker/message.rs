@@ -244,6 +244,7 @@ fn page_failure(out: &mut Encoder, failure: &PageFailure) {
     match failure {
         PageFailure::NoSuchPage => out.u8(0),
         PageFailure::StackOverflow => out.u8(2),
+        PageFailure::Undecodable => out.u8(3),
         PageFailure::Panic { message } => {
             out.u8(1);
             out.str(message);
@@ -264,6 +265,7 @@ fn read_page_failure(from: &mut Decoder<'_>) -> Result<PageFailure, ProtocolFaul
         0 => PageFailure::NoSuchPage,
         1 => PageFailure::Panic { message: from.str()? },
         2 => PageFailure::StackOverflow,
+        3 => PageFailure::Undecodable,
         _ => return Err(ProtocolFault::Malformed),
     })
 }

@@ -117,7 +117,7 @@ fn furniture_is_found_across_pages() {
     let mut pdf = Pdf::new();
     for number in 1..=4 {
         let content = text("F1", 9.0, 72.0, 760.0, "Deed of lease, draft")
-            + &body(700.0)
+            + &body(640.0)
             + &text("F1", 9.0, 300.0, 30.0, &number.to_string());
         pdf.page(612.0, 792.0, &content);
     }

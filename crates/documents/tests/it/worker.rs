@@ -87,6 +87,27 @@ fn every_fault_is_the_fault_of_its_page() {
     assert_eq!(*failure(&document, 8), PageFailure::StackOverflow);
 }
 
+/// A stream of 200 KB that two filters blow up to 800 MB.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_decompression_bomb_takes_only_its_page_down() {
+    let mut pdf = Pdf::new();
+    pdf.page(612.0, 792.0, &text("F1", 10.0, 72.0, 700.0, "before"));
+    let bomb = pdf.stream(
+        "/Type /XObject /Subtype /Form /BBox [0 0 9 9] \
+         /Filter [/RunLengthDecode /RunLengthDecode]",
+        &[&[0x81; 200_000][..], &[0, 0x80, 0x80]].concat(),
+    );
+    pdf.page_with(612.0, 792.0, "/X Do", "", &format!("/XObject << /X {bomb} 0 R >>"));
+    pdf.page(612.0, 792.0, &text("F1", 10.0, 72.0, 700.0, "after"));
+    let limits = Limits { memory_bytes: 512 << 20, page_time: Duration::from_secs(20), ..limits() };
+    let source = Source { name: "bomb.pdf".to_owned(), bytes: pdf.finish() };
+    let document = read_with(&mut Worker::new(command(&[]), limits), source);
+    assert_eq!(document.pages[0].blocks[0].text(), "before");
+    assert_eq!(*failure(&document, 1), PageFailure::Memory { limit: 512 << 20 });
+    assert_eq!(document.pages[2].blocks[0].text(), "after");
+}
+
 #[test]
 fn a_file_that_keeps_killing_is_given_up() {
     let limits = Limits { deaths_per_file: 2, ..limits() };
