@@ -8,7 +8,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -19,10 +19,10 @@ use super::SharedMut;
 use crate::{Error, Result};
 
 /// How often a worker looks for work before it sleeps: some tens of microseconds.
-const SPINS: u32 = 4_000;
+const SPINS: u32 = if cfg!(miri) { 4 } else { 4_000 };
 
 /// How often the caller looks for the end of a job before it lets another thread run.
-const PATIENCE: u32 = 20_000;
+const PATIENCE: u32 = if cfg!(miri) { 4 } else { 20_000 };
 
 /// Numbers of elementwise work that are worth a task of their own.
 const GRAIN: usize = 16 * 1024;
@@ -39,9 +39,9 @@ struct Shared {
     /// Tasks of the current job that nobody has taken. A taken task keeps its job alive, so
     /// whoever lowers this from above zero may read `job` until it has counted itself out of
     /// `unfinished`.
-    untaken: AtomicUsize,
+    untaken: Line<AtomicUsize>,
     /// Tasks of the current job that have not ended.
-    unfinished: AtomicUsize,
+    unfinished: Line<AtomicUsize>,
     job: UnsafeCell<Job>,
     /// The first panic of the current job.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -49,6 +49,19 @@ struct Shared {
     closing: AtomicBool,
     bed: Mutex<()>,
     bell: Condvar,
+}
+
+/// Something that shares its cache line, and the one that is fetched with it, with nothing else:
+/// threads that look for tasks do not disturb those that count them out.
+#[repr(align(128))]
+struct Line<T>(T);
+
+impl<T> Deref for Line<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 type Job = Option<*const (dyn Fn(usize) + Sync)>;
@@ -69,8 +82,8 @@ impl Pool {
             return Err(Error::Threads { threads, most: Self::MOST });
         }
         let shared = Arc::new(Shared {
-            untaken: AtomicUsize::new(0),
-            unfinished: AtomicUsize::new(0),
+            untaken: Line(AtomicUsize::new(0)),
+            unfinished: Line(AtomicUsize::new(0)),
             job: UnsafeCell::new(None),
             panic: Mutex::new(None),
             sleepers: AtomicUsize::new(0),
@@ -116,9 +129,13 @@ impl Pool {
         unsafe { *shared.job.get() = Some(task) };
         shared.unfinished.store(tasks, Ordering::Relaxed);
         shared.untaken.store(tasks, Ordering::SeqCst);
-        if shared.sleepers.load(Ordering::SeqCst) > 0 {
+        // Either we see a sleeper here, or it sees our tasks before it sleeps.
+        let sleepers = shared.sleepers.load(Ordering::SeqCst);
+        if sleepers > 0 {
             drop(shared.lock_bed());
-            shared.bell.notify_all();
+            for _ in 0..sleepers.min(tasks - 1) {
+                shared.bell.notify_one();
+            }
         }
         while shared.work_once() {}
         let mut looks = 0;
@@ -308,6 +325,59 @@ mod tests {
             sum.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(sum.into_inner(), 8);
+    }
+
+    /// Jobs at every distance, so that workers are found looking, falling asleep and sleeping, from
+    /// callers that get in each other's way.
+    #[test]
+    fn jobs_of_several_callers_end_whatever_the_workers_do() {
+        let pool = Pool::start(3).unwrap();
+        let rounds = if cfg!(miri) { 5 } else { 2_000 };
+        thread::scope(|scope| {
+            for caller in 0..2 {
+                let pool = &pool;
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        let tasks = 1 + (round * 7 + caller) % 5;
+                        let sum = AtomicUsize::new(0);
+                        pool.run(tasks, |i| {
+                            sum.fetch_add(i + 1, Ordering::Relaxed);
+                        });
+                        assert_eq!(sum.into_inner(), tasks * (tasks + 1) / 2);
+                        for _ in 0..round % 64 * 100 {
+                            hint::spin_loop();
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    /// While one task is held up, the others are done.
+    #[test]
+    fn a_thread_that_is_held_up_holds_up_one_task() {
+        let pool = Pool::start(2).unwrap();
+        let done = AtomicUsize::new(0);
+        pool.run(20, |_| {
+            // The first to come waits for all others.
+            if done.fetch_add(1, Ordering::SeqCst) == 0 {
+                while done.load(Ordering::SeqCst) < 20 {
+                    thread::yield_now();
+                }
+            }
+        });
+        assert_eq!(done.into_inner(), 20);
+    }
+
+    #[test]
+    fn idle_workers_sleep() {
+        let pool = Pool::start(3).unwrap();
+        pool.run(64, |_| ());
+        let begin = std::time::Instant::now();
+        while pool.shared.sleepers.load(Ordering::SeqCst) < 2 {
+            assert!(begin.elapsed().as_secs() < 30, "workers still look for work");
+            thread::yield_now();
+        }
     }
 
     #[test]

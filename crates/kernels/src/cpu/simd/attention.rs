@@ -191,6 +191,11 @@ impl<P: Past> Attend<'_, '_, P> {
                 let n = to - from;
                 widen_rows(simd, &past, true, from..to, key, keys);
                 widen_rows(simd, &past, false, from..to, value, values);
+                if V == 1 && to < positions.end {
+                    // Few queries: the past comes from memory, a page here and a page there.
+                    ask(simd, past.keys(to), key);
+                    ask(simd, past.values(to), value);
+                }
                 score::<S, V, D>(simd, queries, keys, n, scores);
                 if from < everybody.start || to > everybody.end {
                     hide(simd, tile.visible, from, n, lanes, scores);
@@ -242,6 +247,21 @@ fn widen_rows<S: Simd, P: Past>(
             for row in 0..rows {
                 widen(simd, run.numbers, row * run.stride, &mut to[row * width..][..width]);
             }
+        }
+    }
+}
+
+/// Asks for the first rows of `run`, at most a block of them, before they are needed.
+#[inline(always)]
+fn ask<S: Simd>(simd: S, run: Run<'_>, width: usize) {
+    const LINE: usize = 64;
+    let (first, size) = match run.numbers {
+        Numbers::F32(numbers) => (numbers.as_ptr().cast::<u8>(), size_of::<f32>()),
+        Numbers::F16(numbers) => (numbers.as_ptr().cast(), size_of::<f16>()),
+    };
+    if run.stride == width {
+        for at in (0..run.rows.min(BLOCK) * width * size).step_by(LINE) {
+            simd.prefetch(first.wrapping_add(at));
         }
     }
 }

@@ -69,3 +69,93 @@ fn round<S: Simd>(simd: S, x: S::Lanes) -> S::Lanes {
     let shift = simd.splat(12_582_912.0);
     simd.sub(simd.add(x, shift), shift)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+    use crate::cpu::simd::{Kernel, SimdSlices as _, dispatch};
+
+    /// Applies `exp`, or `normal_cdf`, to every number.
+    struct Each<'a> {
+        bell: bool,
+        numbers: &'a mut [f32],
+    }
+
+    impl Kernel for Each<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            for numbers in self.numbers.chunks_mut(S::LANES) {
+                let x = simd.read(numbers);
+                simd.write(numbers, if self.bell { normal_cdf(simd, x) } else { exp(simd, x) });
+            }
+        }
+    }
+
+    fn each(isa: Isa, bell: bool, mut numbers: Vec<f32>) -> Vec<f32> {
+        dispatch(isa, Each { bell, numbers: &mut numbers });
+        numbers
+    }
+
+    fn available() -> impl Iterator<Item = Isa> {
+        Isa::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    #[test]
+    fn exp_is_within_two_units_in_the_last_place() {
+        let inputs: Vec<f32> = (-105_000..89_000).map(|i| i as f32 * 1e-3 + 1e-5).collect();
+        for isa in available() {
+            for (x, y) in inputs.iter().zip(each(isa, false, inputs.clone())) {
+                let truth = f64::from(*x).exp();
+                // The distance of two neighbours at the truth, denormal ones included.
+                let unit = f64::from((truth as f32).max(f32::MIN_POSITIVE).next_up())
+                    - f64::from((truth as f32).max(f32::MIN_POSITIVE));
+                if truth <= f64::from(f32::MAX) {
+                    let error = (f64::from(y) - truth).abs() / unit;
+                    assert!(error <= 2.0, "exp({x}) = {y}, not {truth}: {error} units on {isa}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exp_has_the_right_limits() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        for isa in available() {
+            let y = each(isa, false, vec![0.0, -0.0, -inf, -1e30, inf, 1e30, 88.8, -104.1, nan]);
+            assert_eq!(y[..8], [1.0, 1.0, 0.0, 0.0, inf, inf, inf, 0.0], "{isa}");
+            assert!(y[8].is_nan(), "{isa}");
+        }
+    }
+
+    #[test]
+    fn the_normal_distribution_is_accurate_in_both_tails() {
+        let inputs: Vec<f32> = (-13_000..13_000).map(|i| i as f32 * 1e-3).collect();
+        for isa in available() {
+            for (x, y) in inputs.iter().zip(each(isa, true, inputs.clone())) {
+                let truth = 0.5 * libm::erfc(-f64::from(*x) / 2.0_f64.sqrt());
+                let error = (f64::from(y) - truth).abs();
+                // The rounding of `x^2 / 2` grows with it.
+                let bound = truth * (4e-7 + 1e-7 * f64::from(x * x)) + 1e-44;
+                assert!(error <= bound, "{x}: {y}, not {truth} on {isa}");
+            }
+            let y = each(isa, true, vec![f32::NEG_INFINITY, f32::INFINITY, f32::NAN]);
+            assert_eq!(y[..2], [0.0, 1.0], "{isa}");
+            assert!(y[2].is_nan(), "{isa}");
+        }
+    }
+
+    /// What makes a query's attention the same in a narrow vector as in a wide one.
+    #[test]
+    fn fused_families_agree_to_the_bit() {
+        let inputs: Vec<f32> = (-9_000..9_000).map(|i| i as f32 * 1.1e-2).collect();
+        let mut first = None;
+        for isa in available().filter(|&isa| isa != Isa::Portable) {
+            let y: Vec<_> =
+                each(isa, false, inputs.clone()).into_iter().map(f32::to_bits).collect();
+            assert_eq!(first.get_or_insert_with(|| y.clone()), &y, "{isa}");
+        }
+    }
+}

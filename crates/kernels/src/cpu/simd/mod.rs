@@ -77,6 +77,12 @@ pub(crate) trait Simd: Copy {
     /// address.
     unsafe fn load_bf16(self, from: *const u16) -> Self::Lanes;
 
+    /// Asks for the cache line at `at`, which may be any address.
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        let _ = at;
+    }
+
     /// `a + b`.
     fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
 

@@ -30,3 +30,15 @@ fn the_definition_has_its_known_values() {
         assert!((Gelu::Tanh.apply(x) - tanh).abs() < 2e-6, "tanh at {x}");
     }
 }
+
+#[test]
+fn tails_have_their_limits_and_nan_is_not_hidden() {
+    for device in devices(Precision::Exact) {
+        for form in [Gelu::Erf, Gelu::Tanh] {
+            let x = vec![-1e30, -40.0, 40.0, 1e30, f32::INFINITY, f32::NAN];
+            let y = gelu(&device.tensor(&[6], x), form).to_vec();
+            assert_eq!(y[..5], [0.0, 0.0, 40.0, 1e30, f32::INFINITY], "{form:?} on {device:?}");
+            assert!(y[5].is_nan(), "{form:?} on {device:?}");
+        }
+    }
+}

@@ -18,7 +18,7 @@ const PANEL: usize = 32;
 const ROWS: usize = 256;
 
 pub(super) fn matmul(x: &Tensor, w: &Tensor) -> Tensor {
-    let (m, k, n) = (x.rows(), x.width(), w.rows());
+    let (m, k, n) = (x.shape()[0], x.width(), w.shape()[0]);
     let cpu = x.cpu();
     let mut out = cpu.buffer(m * n);
     if k == 0 {

@@ -67,3 +67,121 @@ fn a_window_does_not_touch_pages_that_are_gone() {
         assert_close(&paged_attention(&q, &cache, &spans, how), &before, 0.0);
     }
 }
+
+/// A sequence of `end` tokens in pages of 16, and queries for its last `rows`.
+fn one(device: &Device, layer: KvLayer, end: usize, rows: usize, heads: usize) -> Sequence {
+    let pages: Vec<u32> = (0..end.div_ceil(16) as u32).rev().collect();
+    let mut cache = KvCache::new(device, &[layer], 16, pages.len(), DType::F16);
+    let k = activations(device, 3, &[end, layer.kv_heads, layer.key_dim]);
+    let v = activations(device, 4, &[end, layer.kv_heads, layer.value_dim]);
+    cache.append(0, &k, &v, &[Span { rows: 0..end, start: 0, pages: pages.clone() }]);
+    let q = activations(device, 5, &[rows, heads, layer.key_dim]);
+    Sequence { cache, q, span: Span { rows: 0..rows, start: end - rows, pages } }
+}
+
+struct Sequence {
+    cache: KvCache,
+    q: Tensor,
+    span: Span,
+}
+
+/// Around the boundaries of blocks, segments and tiles, with windows that begin anywhere.
+#[test]
+fn a_long_past_agrees_with_the_reference() {
+    let layer = KvLayer { kv_heads: 2, key_dim: 9, value_dim: 12 };
+    for device in devices(Precision::Exact) {
+        for (end, rows) in [(31, 1), (33, 2), (511, 1), (513, 5), (1100, 1), (1024, 40), (545, 33)]
+        {
+            let Sequence { cache, q, span } = one(&device, layer, end, rows, 6);
+            let spans = std::slice::from_ref(&span);
+            for window in [None, Some(1), Some(100), Some(530)] {
+                let how = PagedAttention { layer: 0, scale: 0.5, window };
+                let truth = reference::paged_attention(&q, &cache, spans, how);
+                assert_close(&paged_attention(&q, &cache, spans, how), &truth, 1e-5);
+            }
+        }
+    }
+}
+
+/// Whole, in chunks and token by token; divided among threads or not.
+#[test]
+fn a_row_is_the_same_to_the_bit_whatever_rows_are_beside_it() {
+    let layer = KvLayer { kv_heads: 2, key_dim: 16, value_dim: 8 };
+    let heads = 6;
+    let mut fused: Option<Vec<f32>> = None;
+    for device in devices(Precision::Exact) {
+        let (end, rows) = (1060, 70);
+        let Sequence { cache, q, span } = one(&device, layer, end, rows, heads);
+        let how = PagedAttention { layer: 0, scale: 0.5, window: Some(900) };
+        let all = paged_attention(&q, &cache, std::slice::from_ref(&span), how).to_vec();
+        for part in [0..1, 3..5, 1..17, 60..70, 69..70, 2..68] {
+            let width = heads * layer.key_dim;
+            let queries = q.to_vec()[part.start * width..part.end * width].to_vec();
+            let queries = device.tensor(&[part.len(), heads, layer.key_dim], queries);
+            let start = span.start + part.start;
+            let span = Span { rows: 0..part.len(), start, pages: span.pages.clone() };
+            let some = paged_attention(&queries, &cache, &[span], how).to_vec();
+            let width = heads * layer.value_dim;
+            assert_eq!(some, all[part.start * width..part.end * width], "{part:?} on {device:?}");
+        }
+        let Device::Cpu(cpu) = &device;
+        if cpu.isa() != crate::Isa::Portable {
+            assert_eq!(fused.get_or_insert_with(|| all.clone()), &all, "{device:?}");
+        }
+    }
+}
+
+#[test]
+fn nan_is_not_hidden_and_stays_in_its_head() {
+    let layer = KvLayer { kv_heads: 1, key_dim: 8, value_dim: 4 };
+    for device in devices(Precision::Exact) {
+        let Sequence { cache, q, span } = one(&device, layer, 600, 3, 2);
+        let mut queries = q.to_vec();
+        queries[8] = f32::NAN;
+        let q = device.tensor(&[3, 2, 8], queries);
+        let how = PagedAttention { layer: 0, scale: 0.5, window: None };
+        let y = paged_attention(&q, &cache, &[span], how).to_vec();
+        assert!(y[4..8].iter().all(|y| y.is_nan()), "{device:?}");
+        assert!(y[..4].iter().chain(&y[8..]).all(|y| y.is_finite()), "{device:?}");
+    }
+}
+
+#[test]
+fn what_other_sequences_left_in_a_page_is_not_read() {
+    let layer = KvLayer { kv_heads: 1, key_dim: 4, value_dim: 4 };
+    for device in devices(Precision::Exact) {
+        let mut cache = KvCache::new(&device, &[layer], 16, 1, DType::F32);
+        let span = |rows, start| Span { rows, start, pages: vec![0] };
+        let nan = device.tensor(&[16, 1, 4], vec![f32::NAN; 64]);
+        cache.append(0, &nan, &nan, &[span(0..16, 0)]);
+        let kv = activations(&device, 1, &[3, 1, 4]);
+        cache.append(0, &kv, &kv, &[span(0..3, 0)]);
+        let how = PagedAttention { layer: 0, scale: 0.5, window: None };
+        let y = paged_attention(&kv, &cache, &[span(0..3, 0)], how).to_vec();
+        assert!(y.iter().all(|y| y.is_finite()), "{device:?}");
+    }
+}
+
+#[test]
+fn large_scores_do_not_overflow() {
+    let layer = KvLayer { kv_heads: 1, key_dim: 8, value_dim: 8 };
+    for device in devices(Precision::Exact) {
+        let Sequence { cache, q, span } = one(&device, layer, 700, 2, 2);
+        let spans = std::slice::from_ref(&span);
+        let how = PagedAttention { layer: 0, scale: 1e4, window: None };
+        let truth = reference::paged_attention(&q, &cache, spans, how);
+        assert_close(&paged_attention(&q, &cache, spans, how), &truth, 1e-2);
+    }
+}
+
+#[test]
+fn an_empty_batch_gives_nothing() {
+    let layer = KvLayer { kv_heads: 1, key_dim: 8, value_dim: 6 };
+    for device in devices(Precision::Exact) {
+        let cache = KvCache::new(&device, &[layer], 16, 1, DType::F16);
+        let q = activations(&device, 1, &[0, 2, 8]);
+        let how = PagedAttention { layer: 0, scale: 1.0, window: None };
+        assert_eq!(paged_attention(&q, &cache, &[], how).shape(), [0, 12]);
+        assert_eq!(paged_attention(&q, &cache, &[Span::default()], how).shape(), [0, 12]);
+    }
+}

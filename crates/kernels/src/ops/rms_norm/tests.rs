@@ -29,3 +29,18 @@ fn rows_have_unit_mean_square() {
         assert!((mean - 1.0).abs() < 1e-5);
     }
 }
+
+#[test]
+fn nan_fills_its_row_and_no_other() {
+    for device in devices(Precision::Exact) {
+        let mut x = vec![0.5; 3 * 19];
+        x[19 + 18] = f32::NAN;
+        let (x, weight) = (device.tensor(&[3, 19], x), device.tensor(&[19], vec![1.0; 19]));
+        let y = rms_norm(&x, &weight, 1e-5).to_vec();
+        for (i, y) in y.iter().enumerate() {
+            assert_eq!(y.is_nan(), i / 19 == 1, "element {i} on {device:?}");
+        }
+        let none = activations(&device, 1, &[0, 19]);
+        assert_eq!(rms_norm(&none, &weight, 1e-5).shape(), [0, 19]);
+    }
+}

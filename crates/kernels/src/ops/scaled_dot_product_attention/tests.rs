@@ -34,3 +34,34 @@ fn large_scores_do_not_overflow() {
         assert_close(&fast, &truth, 1e-3);
     }
 }
+
+/// Sequences around the boundaries of tiles, blocks and segments.
+#[test]
+fn agrees_around_every_boundary() {
+    for device in devices(Precision::Exact) {
+        let sequences = [0..8, 8..17, 17..48, 48..80, 80..113, 113..655];
+        let q = activations(&device, 1, &[655, 3, 7]);
+        let k = activations(&device, 2, &[655, 1, 7]);
+        let v = activations(&device, 3, &[655, 1, 5]);
+        for mask in [Mask::Full, Mask::Causal, Mask::Local(0), Mask::Local(40)] {
+            let truth = reference::attention([&q, &k, &v], &sequences, 0.5, mask);
+            let fast = scaled_dot_product_attention(&q, &k, &v, &sequences, 0.5, mask);
+            assert_close(&fast, &truth, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn nan_is_not_hidden_and_stays_in_its_sequence() {
+    for device in devices(Precision::Exact) {
+        let shape = [40, 1, 4];
+        let q = activations(&device, 1, &shape);
+        let mut k = q.to_vec();
+        k[2] = f32::NAN;
+        let k = device.tensor(&shape, k);
+        let y = scaled_dot_product_attention(&q, &k, &q, &[0..20, 20..40], 0.5, Mask::Full);
+        let y = y.to_vec();
+        assert!(y[..80].iter().all(|y| y.is_nan()), "{device:?}");
+        assert!(y[80..].iter().all(|y| y.is_finite()), "{device:?}");
+    }
+}

@@ -24,3 +24,27 @@ fn large_gates_neither_overflow_nor_vanish() {
         assert_close(&swiglu(&gate, &up), &reference::swiglu(&gate, &up), 1e-6);
     }
 }
+
+#[test]
+fn nan_is_not_hidden() {
+    for device in devices(Precision::Exact) {
+        let x = |at: usize| {
+            let mut x = numbers(3, 19);
+            x[at] = f32::NAN;
+            device.tensor(&[1, 19], x)
+        };
+        let nans: Vec<_> = swiglu(&x(3), &x(18)).to_vec().into_iter().map(f32::is_nan).collect();
+        let expected: Vec<_> = (0..19).map(|i| i == 3 || i == 18).collect();
+        assert_eq!(nans, expected, "{device:?}");
+    }
+}
+
+#[test]
+fn nothing_gives_nothing() {
+    for device in devices(Precision::Exact) {
+        for shape in [[0, 4], [4, 0]] {
+            let x = activations(&device, 1, &shape);
+            assert_eq!(swiglu(&x, &x).shape(), shape);
+        }
+    }
+}
