@@ -1,11 +1,11 @@
 //! Pulling a model while a person watches, and stopping when they want.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use manager::Environment;
 use manager::catalog::ModelName;
 use manager::fetch::{Hub, Patience, Pulled, Selection};
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::output::bytes;
@@ -23,6 +23,9 @@ pub(crate) enum Fetched {
 
 /// What a shell expects of a program that Ctrl-C ended.
 pub(crate) const INTERRUPTED: u8 = 130;
+
+/// How often rates are told anew.
+const TICK: Duration = Duration::from_millis(250);
 
 /// How long writers may take to close their files after Ctrl-C.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -43,16 +46,21 @@ pub(crate) fn fetch(
         // Whoever listens no more has stopped the pull.
         let observer = Arc::new(move |event| drop(sender.send(event)));
         let mut pull = Box::pin(hub.pull(name, selection, observer));
+        let mut clock = tokio::time::interval(TICK);
+        let mut interrupt = Box::pin(tokio::signal::ctrl_c());
         loop {
             tokio::select! {
                 biased;
-                _ = tokio::signal::ctrl_c() => return None,
+                _ = &mut interrupt => return None,
+                _ = clock.tick() => display.tick(),
                 Some(event) = events.recv() => display.show(event),
                 pulled = &mut pull => return Some(pulled),
             }
         }
     });
     display.end();
+    // Tasks that were stopped end when the executor next comes by, and their writers with them.
+    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(10)).await });
     runtime.shutdown_timeout(CLOSING);
     match ended {
         Some(pulled) => Ok(Fetched::Whole(pulled?)),

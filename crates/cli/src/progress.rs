@@ -1,11 +1,12 @@
 //! How a pull looks: bars on a terminal, a line for each file elsewhere. All of it on standard error.
 
-use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use manager::fetch::Progress;
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 use crate::output::bytes;
 
@@ -22,10 +23,13 @@ pub(crate) struct Display {
     /// Bytes that were on disk before, and bytes in all.
     present: u64,
     total: u64,
+    /// Bytes on disk at the last ticks.
+    history: VecDeque<(Instant, u64)>,
 }
 
 #[derive(Debug)]
 struct Bars {
+    _silence: Option<Silence>,
     screen: MultiProgress,
     total: ProgressBar,
     files: BTreeMap<String, ProgressBar>,
@@ -34,15 +38,15 @@ struct Bars {
 impl Display {
     /// Bars if standard error is a terminal.
     pub(crate) fn new() -> Self {
-        let bars = std::io::stderr().is_terminal().then(|| {
+        let bars = io::stderr().is_terminal().then(|| {
             let screen =
                 MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(FRAMES));
             let total = screen.add(ProgressBar::new_spinner().with_style(style(SPIN)));
             total.set_message("asking the hub");
             total.enable_steady_tick(Duration::from_millis(100));
-            Bars { screen, total, files: BTreeMap::new() }
+            Bars { _silence: Silence::begin(), screen, total, files: BTreeMap::new() }
         });
-        Self { bars, done: BTreeMap::new(), present: 0, total: 0 }
+        Self { bars, done: BTreeMap::new(), present: 0, total: 0, history: VecDeque::new() }
     }
 
     /// Bytes on disk, and bytes in all.
@@ -94,6 +98,21 @@ impl Display {
         }
     }
 
+    /// Tells the rate of the last seconds, also when nothing comes any more.
+    pub(crate) fn tick(&mut self) {
+        let (done, total) = self.moved();
+        let Some(bars) = &self.bars else { return };
+        if total == 0 {
+            return;
+        }
+        self.history.push_back((Instant::now(), done));
+        if self.history.len() > HISTORY {
+            self.history.pop_front();
+        }
+        let (Some(first), Some(last)) = (self.history.front(), self.history.back()) else { return };
+        bars.total.set_message(pace(done - first.1.min(done), last.0 - first.0, total - done));
+    }
+
     fn listed(&self, commit: &str, files: usize) {
         let short = commit.get(..8).unwrap_or(commit);
         let have = match self.present {
@@ -105,11 +124,10 @@ impl Display {
         self.say(&format!("commit {short}: {files} file{plural}, {}{have}", bytes(self.total)));
         if let Some(bars) = &self.bars {
             bars.total.disable_steady_tick();
+            bars.total.set_message("");
             bars.total.set_length(self.total);
             bars.total.set_style(style(total_template()));
             bars.total.set_position(self.present);
-            // What was here before says nothing of how fast the rest comes.
-            bars.total.reset_eta();
         }
     }
 
@@ -119,6 +137,27 @@ impl Display {
             Some(bars) => bars.screen.suspend(|| eprintln!("  {line}")),
             None => eprintln!("  {line}"),
         }
+    }
+}
+
+/// A terminal that does not show `^C`, which would push the bars off their lines.
+#[derive(Debug)]
+struct Silence(Termios);
+
+impl Silence {
+    fn begin() -> Option<Self> {
+        let before = termios::tcgetattr(io::stderr()).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHOCTL);
+        termios::tcsetattr(io::stderr(), OptionalActions::Now, &silent).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // The terminal may be gone, and then nobody sees the difference.
+        let _ = termios::tcsetattr(io::stderr(), OptionalActions::Now, &self.0);
     }
 }
 
@@ -139,13 +178,32 @@ impl Bars {
 }
 
 const SPIN: &str = "  {spinner} {msg}";
+const READ: &str = "  reading {wide_bar} {pos} of {len} tokens";
 const FILE: &str = "  {wide_msg} {decimal_bytes:>10} of {decimal_total_bytes:<10} {percent:>3}%";
-const WIDE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left  {percent}%";
-const NARROW: &str = "  {wide_bar} {decimal_bytes_per_sec} {eta} {percent}%";
+const WIDE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {msg}  {percent}%";
+const NARROW: &str = "  {wide_bar} {msg}  {percent}%";
+
+/// Ticks over which the rate is taken: some seconds.
+const HISTORY: usize = 20;
+
+/// `12.3 MB/s, 4 min left`.
+fn pace(moved: u64, time: Duration, left: u64) -> String {
+    let rate = moved as f64 / time.as_secs_f64();
+    if time.is_zero() || rate < 1.0 {
+        return if time.is_zero() { String::new() } else { "nothing comes".to_owned() };
+    }
+    let seconds = left as f64 / rate;
+    let left = match seconds {
+        0.0..90.0 => format!("{seconds:.0} s"),
+        90.0..5400.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    };
+    format!("{}/s, {left} left", bytes(rate as u64))
+}
 
 /// What fits beside a bar that can still be seen.
 fn total_template() -> &'static str {
-    let columns = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(w, _)| w.0);
+    let columns = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(w, _)| w.0);
     if columns < 72 { NARROW } else { WIDE }
 }
 
@@ -156,20 +214,45 @@ fn style(template: &str) -> ProgressStyle {
     style.progress_chars("━╸ ").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
 }
 
+/// Prompts shorter than this are read before a bar could be seen.
+const LONG: usize = 1024;
+
+/// How far a prompt of `tokens` tokens is read: a bar on a terminal if it is long, else nothing.
+pub(crate) fn reading(show: bool, tokens: usize) -> ProgressBar {
+    if !show || tokens < LONG || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(
+        Some(tokens as u64),
+        ProgressDrawTarget::stderr_with_hz(FRAMES),
+    );
+    bar.with_style(style(READ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn templates_can_be_read() {
-        for template in [SPIN, FILE, WIDE, NARROW] {
+        for template in [SPIN, READ, FILE, WIDE, NARROW] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }
 
     #[test]
+    fn rates_are_told() {
+        let pace = |moved, seconds, left| pace(moved, Duration::from_secs(seconds), left);
+        assert_eq!(pace(5_000_000, 5, 30_000_000), "1.00 MB/s, 30 s left");
+        assert_eq!(pace(5_000_000, 5, 900_000_000), "1.00 MB/s, 15 min left");
+        assert_eq!(pace(5_000_000, 5, 9_000_000_000), "1.00 MB/s, 2.5 h left");
+        assert_eq!(pace(0, 5, 1), "nothing comes");
+        assert_eq!(pace(7, 0, 1), "");
+    }
+
+    #[test]
     fn what_was_there_counts_once() {
-        let mut display = Display { bars: None, done: BTreeMap::new(), present: 70, total: 100 };
+        let mut display = Display { bars: None, present: 70, total: 100, ..Display::new() };
         let moved = |display: &mut Display, file: &str, done| {
             display.show(Progress::Moved { file: file.to_owned(), done, total: 100 });
             display.moved().0

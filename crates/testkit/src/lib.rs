@@ -1,5 +1,6 @@
 //! Tiny models, scripted worlds and tolerances, for tests only.
 
+pub mod hub;
 pub mod pdf;
 pub mod quantize;
 pub mod safetensors;

@@ -15,6 +15,7 @@ use rustyline::error::ReadlineError;
 use serde_json::json;
 
 use crate::args::Compute;
+use crate::progress::reading;
 use crate::report::{Problem, Result};
 use crate::{models, output};
 

@@ -9,7 +9,7 @@ use manager::catalog::{Catalog, ModelName};
 use manager::fetch::{Hub, Observer, Patience, Progress, Pulled, Selection};
 use manager::{AnswerFault, Environment, Error, Kind};
 
-use crate::hub_server::{COMMIT, Fault, HubServer};
+use testkit::hub::{COMMIT, Fault, HubServer};
 
 struct Setup {
     server: HubServer,

@@ -4,5 +4,4 @@
 
 mod catalog;
 mod fetch;
-mod hub_server;
 mod runtime;

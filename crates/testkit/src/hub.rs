@@ -1,4 +1,5 @@
 //! A small hub on 127.0.0.1, with the faults that real ones have.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -9,18 +10,21 @@ use std::time::Duration;
 
 use sha2::Digest as _;
 
-pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+/// The commit of its one model.
+pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A file of the repository `org/tiny`.
-#[derive(Clone)]
-pub(crate) struct Remote {
-    pub(crate) content: Vec<u8>,
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// Its bytes.
+    pub content: Vec<u8>,
     /// Large files have a SHA-256, small ones git's SHA-1.
-    pub(crate) large: bool,
+    pub large: bool,
 }
 
 impl Remote {
-    pub(crate) fn identity(&self) -> String {
+    /// Its hash, as the hub tells it.
+    pub fn identity(&self) -> String {
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect();
         if self.large {
             return hex(&sha2::Sha256::digest(&self.content));
@@ -34,7 +38,7 @@ impl Remote {
 
 /// What goes wrong with the next request for a file's bytes, or for the list.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// This status, with these header lines.
     Status(u16, &'static str),
     /// The connection ends after so many bytes of the body.
@@ -59,37 +63,50 @@ pub(crate) enum Fault {
     EndlessList,
 }
 
+/// A request that came.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) range: Option<u64>,
-    pub(crate) authorization: Option<String>,
+pub struct Request {
+    /// `GET`, `HEAD`.
+    pub method: String,
+    /// With the query.
+    pub path: String,
+    /// The first byte asked for.
+    pub range: Option<u64>,
+    /// The header that carries a token.
+    pub authorization: Option<String>,
 }
 
-#[derive(Default)]
-pub(crate) struct State {
-    pub(crate) files: BTreeMap<String, Remote>,
+/// What the server has and does.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The model's files, by name.
+    pub files: BTreeMap<String, Remote>,
     /// Faults by file name (the list is `""`), used up one by one.
-    pub(crate) faults: BTreeMap<String, VecDeque<Fault>>,
-    pub(crate) requests: Vec<Request>,
+    pub faults: BTreeMap<String, VecDeque<Fault>>,
+    /// All requests that came, in order.
+    pub requests: Vec<Request>,
     /// Where large files' bytes are: another server.
-    pub(crate) storage: Option<String>,
+    pub storage: Option<String>,
     /// What the list says instead of the truth.
-    pub(crate) list: Option<String>,
+    pub list: Option<String>,
     /// The list tells names only, as some mirrors do.
-    pub(crate) bare: bool,
-    pub(crate) commit: Option<String>,
+    pub bare: bool,
+    /// The commit it tells, instead of [`COMMIT`].
+    pub commit: Option<String>,
 }
 
-pub(crate) struct HubServer {
-    pub(crate) address: String,
+/// The server. It ends with this.
+#[derive(Debug)]
+pub struct HubServer {
+    /// `http://127.0.0.1:PORT`.
+    pub address: String,
     state: Arc<Mutex<State>>,
     stopped: Arc<AtomicBool>,
 }
 
 impl HubServer {
-    pub(crate) fn start() -> Self {
+    /// Starts it, without files.
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (state, stopped) =
@@ -108,24 +125,28 @@ impl HubServer {
         Self { address, state, stopped }
     }
 
-    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    /// Changes or reads its state.
+    pub fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.lock().unwrap())
     }
 
-    pub(crate) fn put(&self, name: &str, content: &[u8], large: bool) {
+    /// Adds a file.
+    pub fn put(&self, name: &str, content: &[u8], large: bool) {
         self.with(|s| s.files.insert(name.into(), Remote { content: content.into(), large }));
     }
 
-    pub(crate) fn fail(&self, name: &str, faults: &[Fault]) {
+    /// Lets the next requests for a file's bytes (the list is `""`) go wrong.
+    pub fn fail(&self, name: &str, faults: &[Fault]) {
         self.with(|s| s.faults.insert(name.into(), faults.iter().cloned().collect()));
     }
 
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    /// All requests that came, in order.
+    pub fn requests(&self) -> Vec<Request> {
         self.with(|s| s.requests.clone())
     }
 
     /// The requests for one file's bytes: where each began.
-    pub(crate) fn ranges(&self, name: &str) -> Vec<u64> {
+    pub fn ranges(&self, name: &str) -> Vec<u64> {
         let of_file = |r: &Request| r.method == "GET" && r.path.ends_with(&format!("/{name}"));
         self.requests().iter().filter(|r| of_file(r)).map(|r| r.range.unwrap_or(0)).collect()
     }
