@@ -247,16 +247,6 @@ async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, Fini
     }
 }
 
-/// How far a long prompt is read: on a terminal, until there is an answer.
-fn reading(show: bool, tokens: usize) -> ProgressBar {
-    // A short prompt is read before anyone would look.
-    let shown = show && tokens > 512 && io::stderr().is_terminal();
-    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(tokens as u64), target);
-    let style = ProgressStyle::with_template("reading {wide_bar} {pos}/{len} tokens, {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
 fn object(text: &str, reason: &FinishReason, usage: Usage, timings: Timings) -> serde_json::Value {
     let (reason, stopped) = match reason {
         FinishReason::Stop => ("stop", None),
