@@ -116,7 +116,7 @@ impl Read {
             }
             drop(sender);
             let mut waiting = BTreeMap::new();
-            for at in 0..self.files.len() {
+            for (at, target) in targets.iter().enumerate() {
                 let document = loop {
                     if let Some(document) = waiting.remove(&at) {
                         break document;
@@ -127,7 +127,7 @@ impl Read {
                     waiting.insert(at, document);
                     bar.inc(1);
                 };
-                let written = bar.suspend(|| self.report(&targets[at], at, document, &mut outcome));
+                let written = bar.suspend(|| self.report(target, at, document, &mut outcome));
                 if let Err(failure) = written {
                     // No further file is begun.
                     next.store(self.files.len(), Ordering::Relaxed);
@@ -241,16 +241,15 @@ fn unread(document: &Document) -> usize {
     let mut failed = 0;
     let mut scans = Vec::new();
     for page in &document.pages {
-        match &page.origin {
-            Origin::NoText { .. } => scans.push(page.number),
-            Origin::Failed(failure) => {
-                failed += 1;
-                eprintln!("{}: page {}: {failure}", document.name, page.number);
-                if let Some(hint) = failure.hint() {
-                    eprintln!("  help: {hint}");
-                }
+        if matches!(page.origin, Origin::NoText { .. }) {
+            scans.push(page.number);
+        }
+        if let Origin::Failed(failure) = &page.origin {
+            failed += 1;
+            eprintln!("{}: page {}: {failure}", document.name, page.number);
+            if let Some(hint) = failure.hint() {
+                eprintln!("  help: {hint}");
             }
-            _ => {}
         }
     }
     if !scans.is_empty() {

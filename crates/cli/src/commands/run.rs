@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use manager::runtime::{
     FinishReason, GenerateOptions, Generation, LoadedModel, ModelKind, Piece, Prompt, Timings,
     Usage,
