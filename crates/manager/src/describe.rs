@@ -11,6 +11,7 @@ use models::{EmbeddingHead, LayerCache, Model, Network, Remember};
 use serde_json::Value;
 use text::{Template, Tokenizer};
 
+use crate::fetch::listing::is_licence;
 use crate::runtime::{self, Error, ModelKind};
 
 /// How deep the files of a model may lie.
@@ -289,11 +290,7 @@ pub struct ModelFile {
 impl ModelFile {
     /// Whether it says what may be done with the model.
     pub fn is_licence(&self) -> bool {
-        let name = self.name.to_ascii_uppercase();
-        !name.contains('/')
-            && ["LICENSE", "LICENCE", "COPYING", "USE_POLICY", "NOTICE"]
-                .iter()
-                .any(|start| name.starts_with(start))
+        is_licence(&self.name)
     }
 }
 

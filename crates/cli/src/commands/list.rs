@@ -63,8 +63,7 @@ impl Row {
         }
         if !row.entry.format.supported() {
             row.state = State::Unsupported;
-            let format = row.entry.format.to_string();
-            row.reasons.insert(0, format.replace("not supported: ", ""));
+            row.reasons.insert(0, row.entry.format.to_string());
         }
         if row.state != State::Ready {
             return row;
@@ -73,7 +72,7 @@ impl Row {
             Ok(weights) => row.weights = Some(weights),
             Err(error) => {
                 row.state = State::of_kind(error.kind());
-                row.reasons.push(error.to_string());
+                row.reasons.push(within(&error.to_string(), &row.entry));
             }
         }
         if row.state == State::Ready {
@@ -168,6 +167,12 @@ impl List {
         output::line(&format!("{} model{plural}, {bytes}", rows.len()))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What is said of a model, without the way to its folder.
+pub(crate) fn within(text: &str, entry: &Entry) -> String {
+    let folder = entry.path.display().to_string();
+    text.replace(&format!("{folder}/"), "").replace(&format!("{folder}: "), "")
 }
 
 /// Where models are looked for.

@@ -75,7 +75,7 @@ impl Plan {
         };
         let options = LoadOptions::default();
         let step = match network.kind {
-            ModelKind::Language => options.step_tokens,
+            ModelKind::Language => options.step_tokens.min(network.context),
             ModelKind::Embedding => manager::runtime::BATCH_TOKENS,
         };
         let cache = if self.compute.exact { DType::F32 } else { DType::F16 };
@@ -187,6 +187,7 @@ impl Answer {
         match self.figures.verdict {
             Verdict::Fits => "it fits",
             Verdict::Crowded => "it fits only if other programs give memory back",
+            Verdict::TooLarge if self.demand.weights <= self.room.available => "it does not fit",
             Verdict::TooLarge => {
                 "it does not fit: weights would be read from the disk again and again"
             }
@@ -196,7 +197,7 @@ impl Answer {
     /// The figure that bounds the speed of answers.
     fn limit(&self) -> &'static str {
         match (self.figures.verdict, self.is_language()) {
-            (Verdict::TooLarge, _) => "memory size, and then the disk",
+            (Verdict::TooLarge, _) => "memory size",
             (_, true) => "memory bandwidth, as far as answers go",
             (_, false) => "arithmetic, most likely: a pass uses each weight for many tokens",
         }

@@ -32,7 +32,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", visible_alias = "max_tokens")]
     max_tokens: Option<usize>,
     /// 0 takes the likeliest token; higher is more varied [default: the model's own, or 0]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
     /// Keep the likeliest tokens that together have this probability
     #[arg(long, value_name = "P", visible_alias = "top_p")]

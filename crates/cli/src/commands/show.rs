@@ -11,7 +11,7 @@ use manager::runtime::ModelKind;
 use manager::{DType, Environment};
 use serde_json::{Value, json};
 
-use super::list::State;
+use super::list::{State, within};
 use crate::output::{self, Facts, bytes, count};
 use crate::report::Result;
 
@@ -55,9 +55,10 @@ impl Sheet {
             Some(Ok(description)) => {
                 // Half a model has more wrong with it than that it is half.
                 if state == State::Ready {
+                    let kind = description.problems.first().map(|problem| problem.kind());
+                    state = kind.map_or(State::Ready, State::of_kind);
                     for problem in &description.problems {
-                        state = State::of_kind(problem.kind());
-                        reasons.push((problem.to_string(), problem.hint()));
+                        reasons.push((within(&problem.to_string(), &entry), problem.hint()));
                     }
                 }
                 Some(description)
@@ -65,7 +66,7 @@ impl Sheet {
             Some(Err(error)) => {
                 if state == State::Ready {
                     state = State::of_kind(error.kind());
-                    reasons.push((error.to_string(), error.hint()));
+                    reasons.push((within(&error.to_string(), &entry), error.hint()));
                 }
                 None
             }
@@ -94,7 +95,7 @@ impl Sheet {
                 facts.add_some("architecture", self.entry.model_type.as_ref());
             }
         }
-        facts.add("format", self.entry.format.to_string().replace("not supported: ", ""));
+        facts.add("format", self.entry.format);
         let licences = self.licences();
         let licence = if licences.is_empty() { "no file".to_owned() } else { licences.join(", ") };
         facts.add("licence", licence);
@@ -236,7 +237,7 @@ fn tell_generation(description: &Description, facts: &mut Facts) {
     }
     let ends: Vec<_> = ends.collect();
     let ends =
-        if ends.is_empty() { "no token, says every file".to_owned() } else { ends.join(", ") };
+        if ends.is_empty() { "no token that its files name".to_owned() } else { ends.join(", ") };
     facts.add("ends with", ends);
     let g = &description.generation;
     let number = |name: &str, value: Option<f32>| Some(format!("{name} {}", value?));

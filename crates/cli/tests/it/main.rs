@@ -1,1 +1,8 @@
-//! One test binary for the crate.
+//! What a person sees of `folio`, and what a program reads of it: transcripts of the binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod answers;
+mod catalog;
+mod machine;
+mod pull;
+mod world;

@@ -76,12 +76,12 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Mlx => "MLX",
             Self::Safetensors => "safetensors",
-            Self::Gguf => "not supported: GGUF",
-            Self::PyTorch => "not supported: PyTorch .bin",
-            Self::Onnx => "not supported: ONNX",
-            Self::Adapter => "not supported: adapter (LoRA)",
-            Self::Pipeline => "not supported: diffusers pipeline",
-            Self::Unknown => "not supported: no known weights",
+            Self::Gguf => "GGUF",
+            Self::PyTorch => "PyTorch .bin",
+            Self::Onnx => "ONNX",
+            Self::Adapter => "adapter (LoRA)",
+            Self::Pipeline => "diffusers pipeline",
+            Self::Unknown => "no known weights",
         })
     }
 }

@@ -210,7 +210,14 @@ pub(super) fn select(
     Err(Error::NothingToFetch { name: name.to_string(), found })
 }
 
-/// Whether inference needs a file of this name.
+/// Whether a file of this name says what may be done with the model. Inference can do without, its user cannot.
+pub(crate) fn is_licence(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let starts = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "USE_POLICY"];
+    !name.contains('/') && starts.iter().any(|start| upper.starts_with(start))
+}
+
+/// Whether a file of this name is fetched where not everything is.
 fn needed(name: &str) -> bool {
     let folder = name.split_once('/').map_or("", |(folder, _)| folder);
     let other_engines =
@@ -221,7 +228,7 @@ fn needed(name: &str) -> bool {
         ["pytorch_model.bin.index.json", "tf_model.h5.index.json", "flax_model.msgpack.index.json"];
     !other_engines
         && !hidden
-        && ends.iter().any(|end| name.ends_with(end))
+        && (ends.iter().any(|end| name.ends_with(end)) || is_licence(name))
         && !of_other_weights.contains(&name)
 }
 
@@ -306,6 +313,7 @@ mod tests {
             "chat_template.jinja",
             "1_Pooling/config.json",
             "qwen.tiktoken",
+            "LICENSE",
         ];
         let no = [
             "pytorch_model.bin",

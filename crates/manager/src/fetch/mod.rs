@@ -5,7 +5,7 @@
 
 mod blob;
 mod client;
-mod listing;
+pub(crate) mod listing;
 mod store;
 
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use listing::{Identity, Listing, RemoteFile};
 /// Which files of a repository are fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// What inference needs: safetensors, configurations, tokenizers, templates.
+    /// What inference needs: safetensors, configurations, tokenizers, templates; and licences.
     #[default]
     Inference,
     /// Every file.

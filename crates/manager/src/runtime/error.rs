@@ -147,6 +147,7 @@ impl Error {
             }
             Self::Refused(engine::Refusal::NoTokens) => "ask for at least one token",
             Self::Refused(_) => "the prompt's tokens are not this model's: use its own tokenizer",
+            Self::Parameter { name: "prompt", .. } => "`folio show` lists the prompts of a model",
             Self::Parameter { .. } => "see `folio run --help` for each parameter's range",
             Self::TextTooLong { .. } => "split the text, or allow it to be cut with `--truncate`",
             Self::NotANumber { .. } | Self::Failed(_) => {

@@ -1,0 +1,154 @@
+//! `run`, `embed` and `debug`: answers, and errors that say what to do.
+
+use std::io::Read as _;
+
+use insta::assert_snapshot;
+
+use crate::world::{World, fixture};
+
+fn model(name: &str) -> String {
+    fixture(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn run_answers_the_same_with_the_same_seed() {
+    let world = World::new();
+    let llama = model("llama");
+    let run = |seed| {
+        let flags = ["--max-tokens", "8", "--temperature", "1", "--seed", seed, "--json"];
+        let mut arguments = vec!["run", &llama, "hello"];
+        arguments.extend(flags);
+        world.run(&arguments).json()
+    };
+    let (first, again, other) = (run("1"), run("1"), run("2"));
+    assert_eq!(first["text"], again["text"]);
+    assert_ne!(first["text"], other["text"]);
+    assert_eq!(first["finish_reason"], "length");
+    assert_eq!(first["usage"]["completion_tokens"], 8);
+    assert!(first["timings"]["first_token_seconds"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn the_prompt_may_come_from_standard_input() {
+    let world = World::new();
+    let llama = model("llama");
+    let flags = ["--max-tokens", "4", "--temperature", "0", "--json", "--raw"];
+    let answer = |words: &[&str], input| {
+        let mut arguments = vec!["run", &llama];
+        arguments.extend(words);
+        arguments.extend(flags);
+        world.run_with(&arguments, input).json()["text"].clone()
+    };
+    assert_eq!(answer(&[], Some("one two\n")), answer(&["one", "two"], None));
+    assert_eq!(answer(&["one"], Some("two")), answer(&["one\n\ntwo"], None));
+}
+
+#[test]
+fn errors_of_run_say_what_to_do() {
+    let world = World::new();
+    let (llama, bert) = (model("llama"), model("bert"));
+    let long = "word ".repeat(400);
+    assert_snapshot!("run_encoder", world.run(&["run", &bert, "hello"]).transcript());
+    assert_snapshot!("run_nothing", world.run(&["run", &llama]).transcript());
+    let too_long = world.run_with(&["run", &llama], Some(&long));
+    assert_snapshot!("run_too_long", too_long.transcript());
+    assert_snapshot!(
+        "run_no_tokens",
+        world.run(&["run", &llama, "a", "--max-tokens", "0"]).transcript()
+    );
+    let hot = world.run(&["run", &llama, "a", "--temperature", "-1"]);
+    assert_snapshot!("run_temperature", hot.transcript());
+    let none = world.home.path().join("none");
+    assert_snapshot!(
+        "run_no_folder",
+        world.run(&["run", none.to_str().unwrap(), "a"]).transcript()
+    );
+    let empty = world.home.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    assert_snapshot!(
+        "run_empty_folder",
+        world.run(&["run", empty.to_str().unwrap(), "a"]).transcript()
+    );
+}
+
+#[test]
+fn a_reader_who_leaves_ends_the_answer() {
+    let world = World::new();
+    let llama = model("llama");
+    let flags = ["--max-tokens", "200", "--temperature", "1", "--seed", "3"];
+    let mut arguments = vec!["run", &llama, "hello"];
+    arguments.extend(flags);
+    let mut child = world.command(&arguments).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let mut first = [0; 1];
+    out.read_exact(&mut first).unwrap();
+    drop(out);
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(!told.contains("panicked") && !told.contains("Broken pipe"), "{told}");
+    assert_eq!(ended.status.code(), Some(0), "{told}");
+}
+
+#[test]
+fn embed_prints_a_line_for_each_text() {
+    let world = World::new();
+    let bert = model("bert");
+    let lines = world.run_with(&["embed", &bert], Some("one\ntwo words\n"));
+    let objects: Vec<serde_json::Value> =
+        lines.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), 2);
+    let vector = |n: usize| -> Vec<f64> {
+        objects[n]["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    };
+    assert_eq!((vector(0).len(), vector(1).len()), (64, 64));
+    let length: f64 = vector(1).iter().map(|x| x * x).sum();
+    assert!((length - 1.0).abs() < 1e-5);
+    assert_eq!(objects[1]["text"], "two words");
+    let single = world.run(&["embed", &bert, "two words"]).json();
+    let close = |(a, b): (&f64, &serde_json::Value)| (a - b.as_f64().unwrap()).abs() < 1e-5;
+    assert!(vector(1).iter().zip(single["embedding"].as_array().unwrap()).all(close));
+}
+
+#[test]
+fn errors_of_embed_say_what_to_do() {
+    let world = World::new();
+    let (llama, bert) = (model("llama"), model("bert"));
+    let long = "word ".repeat(100);
+    assert_snapshot!("embed_decoder", world.run(&["embed", &llama, "hello"]).transcript());
+    assert_snapshot!("embed_nothing", world.run(&["embed", &bert]).transcript());
+    let too_long = world.run_with(&["embed", &bert, "--file", "-"], Some(&long));
+    assert_snapshot!("embed_too_long", too_long.transcript());
+    let cut = world.run_with(&["embed", &bert, "--truncate"], Some(&long)).json();
+    assert_eq!((&cut["truncated"], &cut["tokens"]), (&true.into(), &32.into()));
+    assert_snapshot!(
+        "embed_no_file",
+        world.run(&["embed", &bert, "--file", "none.txt"]).transcript()
+    );
+    assert_snapshot!(
+        "embed_no_prompt",
+        world.run(&["embed", &bert, "a", "--prompt", "query"]).transcript()
+    );
+}
+
+#[test]
+fn debug_prints_tokens_and_writes_logits() {
+    let world = World::new();
+    let llama = model("llama");
+    let tokens = world.run(&["debug", "tokens", &llama, "hello world"]);
+    assert_eq!(tokens.code, Some(0));
+    let ids: Vec<u32> = tokens.out.trim().split(',').map(|id| id.parse().unwrap()).collect();
+    assert!(ids.len() > 1, "{}", tokens.out);
+    let file = world.home.path().join("logits.safetensors");
+    let arguments = ["debug", "logits", &llama, "--tokens", "1,2,3", "--taps", "--exact", "--out"];
+    let ran = world.run(&[&arguments[..], &[file.to_str().unwrap()]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let bytes = std::fs::read(&file).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    assert_eq!(header["logits"]["shape"], serde_json::json!([3, 512]));
+    assert_eq!(header["logits"]["dtype"], "F32");
+    assert!(header.as_object().unwrap().len() > 3, "activations are there too");
+    let out = file.to_str().unwrap();
+    let unknown = world.run(&["debug", "logits", &llama, "--tokens", "9999", "--out", out]);
+    assert_snapshot!("debug_unknown_token", unknown.transcript());
+}

@@ -1,0 +1,122 @@
+//! `plan`, `doctor`, `bench` and `completions`.
+
+use insta::assert_snapshot;
+
+use crate::world::{World, fixture};
+
+#[test]
+fn plan_tells_whether_it_fits() {
+    let world = World::new();
+    let llama = fixture("llama_affine_4_g64");
+    let llama = llama.to_str().unwrap();
+    let bert = fixture("bert");
+    let plan = |model, memory, more: &[&str]| {
+        let mut arguments = vec!["plan", model, "--memory", memory, "--bandwidth", "10GB"];
+        arguments.extend(more);
+        world.run(&arguments).transcript()
+    };
+    assert_snapshot!("plan_fits", plan(llama, "8GB", &[]));
+    assert_snapshot!("plan_context", plan(llama, "1.18MB", &["--context", "200"]));
+    assert_snapshot!("plan_too_large", plan(llama, "1MB", &[]));
+    assert_snapshot!("plan_encoder", plan(bert.to_str().unwrap(), "8GB", &[]));
+    assert_snapshot!("plan_too_long", plan(llama, "8GB", &["--context", "1000"]));
+    assert_snapshot!("plan_no_size", plan(llama, "much", &[]));
+}
+
+#[test]
+fn plan_measures_what_it_is_not_told() {
+    let world = World::new();
+    let object = world.run(&["plan", fixture("mistral").to_str().unwrap(), "--json"]).json();
+    let number = |pointer: &str| object.pointer(pointer).unwrap().as_f64().unwrap();
+    assert!(number("/bandwidth_bytes_per_second") > 1e8);
+    assert!(number("/memory/available_bytes") > 1e6);
+    let sum = number("/memory/weights_bytes")
+        + number("/memory/cache_bytes")
+        + number("/memory/activations_bytes");
+    assert!((number("/memory/needed_bytes") - sum).abs() < 0.5);
+    let read = number("/read_bytes_per_token");
+    let rate = number("/decode/tokens_per_second_at_start");
+    assert!((rate * read / number("/bandwidth_bytes_per_second") - 1.0).abs() < 1e-9);
+    assert!(object["prefill"].is_null());
+}
+
+#[test]
+fn doctor_tells_what_there_is() {
+    let mut world = World::new();
+    world.set("HF_TOKEN", "hf_secret");
+    world.set("HF_ENDPOINT", "https://me:word@hub.example");
+    world.cached_fixture("org/tiny", "llama");
+    let ran = world.run(&["doctor", "--quick"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.out);
+    assert!(!ran.out.contains("hf_secret") && !ran.out.contains("word"), "{}", ran.out);
+    let object = world.run(&["doctor", "--quick", "--json"]).json();
+    assert_eq!(object["ok"], true);
+    assert_eq!(object["hub"]["token"], true);
+    assert_eq!(object["hub"]["endpoint"], "https://(hidden)@hub.example");
+    assert_eq!(object["models"]["count"], 1);
+    assert_eq!(object["backends"]["cpu"]["present"], true);
+    assert_eq!(object["backends"]["mlx"]["present"], false);
+    assert!(object["machine"]["memory_bytes"].as_u64().unwrap() > 0);
+    // The labels are the same everywhere; what stands beside them is the machine's.
+    let labels: Vec<_> =
+        ran.out.lines().map(|line| line.get(..17).unwrap_or(line).trim_end()).collect();
+    let end = labels.iter().position(|line| line.starts_with("warning")).unwrap_or(labels.len());
+    assert_snapshot!("doctor_labels", labels[..end].join("\n").replace("control", ""));
+}
+
+#[test]
+fn doctor_names_what_is_broken_and_fails() {
+    let mut world = World::new();
+    world.set("FOLIO_MODELS", "/nowhere/at/all");
+    world.set("HF_ENDPOINT", "not an address");
+    let ran = world.run(&["doctor", "--quick"]);
+    let broken: Vec<_> = ran.out.lines().skip_while(|line| !line.starts_with("broken")).collect();
+    let broken: Vec<_> =
+        broken.into_iter().take_while(|line| !line.starts_with("warning")).collect();
+    assert_snapshot!("doctor_broken", broken.join("\n"));
+    assert_eq!(ran.code, Some(1));
+    world.set("FOLIO_THREADS", "0");
+    let ran = world.run(&["doctor", "--json"]);
+    assert_eq!(ran.code, Some(1));
+    let object: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(object["backends"]["cpu"]["present"], false);
+    assert_eq!(object["ok"], false);
+}
+
+#[test]
+fn bench_has_the_figures_that_programs_read() {
+    let model = fixture("llama_affine_4_g64");
+    let flags = ["--prompt", "8", "--generate", "4", "--threads", "1", "--repeat", "1", "--json"];
+    let mut arguments = vec!["bench", model.to_str().unwrap()];
+    arguments.extend(flags);
+    let object = World::new().run(&arguments).json();
+    for pointer in [
+        "/prefill/tokens_per_second",
+        "/decode/tokens_per_second",
+        "/load_seconds",
+        "/peak_rss_bytes",
+    ] {
+        assert!(object.pointer(pointer).unwrap().as_f64().unwrap() > 0.0, "{pointer}");
+    }
+}
+
+#[test]
+fn shells_get_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = World::new().run(&["completions", shell]);
+        assert!(ran.code == Some(0) && ran.out.contains("doctor"), "{shell}");
+    }
+}
+
+#[test]
+fn help_is_there_for_every_command() {
+    let world = World::new();
+    assert_snapshot!("help", world.run(&["--help"]).transcript());
+    for command in
+        ["run", "embed", "read", "bench", "list", "show", "pull", "rm", "plan", "doctor", "debug"]
+    {
+        let ran = world.run(&[command, "--help"]);
+        assert_eq!(ran.code, Some(0));
+        assert!(ran.out.contains("Usage: folio"), "{}", ran.out);
+    }
+}
