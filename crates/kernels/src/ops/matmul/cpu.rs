@@ -11,10 +11,13 @@ use crate::cpu::simd::dot::{Corner, Dots, WORTH_WIDENING, panel_len};
 /// microseconds' worth.
 const STREAM: usize = 96 * 1024;
 
-/// Rows of the weight in a widened panel, which must fit into the second-level cache.
+/// Up to how many rows of activations a task takes all of them.
+const FEW: usize = 12;
+
+/// Rows of the weight in a task, whose widened block must fit into the second-level cache.
 const PANEL: usize = 32;
 
-/// Rows of activations that meet a panel.
+/// Rows of activations in a task, if there are more than a few.
 const ROWS: usize = 256;
 
 pub(super) fn matmul(x: &Tensor, w: &Tensor) -> Tensor {
@@ -28,7 +31,7 @@ pub(super) fn matmul(x: &Tensor, w: &Tensor) -> Tensor {
     let (data, weight, dtype) = (x.data(), w.bytes(), w.dtype());
     let row_bytes = k * dtype.size();
     let widened = m >= WORTH_WIDENING;
-    let (rows, columns) = if m > 12 {
+    let (rows, columns) = if m > FEW {
         (ROWS, PANEL)
     } else {
         (m.max(1), (STREAM / row_bytes).next_multiple_of(8).max(8))
