@@ -1,4 +1,4 @@
-//! Three rows of activations and more: batches and prompts.
+//! Two rows of activations and more: batches and prompts.
 //!
 //! As many rows of the weight as a vector has lanes make a *panel*. It is unpacked once into
 //! bytes, in the cache, four codes of each row in one vector, and then meets tile after tile of

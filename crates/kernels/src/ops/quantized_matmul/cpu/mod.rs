@@ -2,7 +2,7 @@
 //!
 //! | precision | rows of `x` | what happens                                                   |
 //! | --------- | ----------- | -------------------------------------------------------------- |
-//! | fast      | 1 or 2      | [`few`]: unpack in registers, integer dot products along rows  |
+//! | fast      | 1           | [`one`]: unpack in registers, integer dot products along rows  |
 //! | fast      | more        | [`many`]: unpack a panel of rows, integer dot products across  |
 //! | exact     | any         | [`exact`]: decode to `f32` a piece at a time                   |
 //!
@@ -10,9 +10,9 @@
 
 mod activations;
 mod exact;
-mod few;
 mod formats;
 mod many;
+mod one;
 mod scales;
 mod weights;
 
@@ -90,8 +90,7 @@ impl Product<'_, '_> {
     }
 
     fn fast<F: Format>(&self) {
-        let layout =
-            if self.m <= few::MOST { Layout::Rows } else { Layout::Tiles(self.level.tile()) };
+        let layout = if self.m == 1 { Layout::Rows } else { Layout::Tiles(self.level.tile()) };
         let plan = Plan {
             rows: self.m,
             columns: self.w.columns(),
@@ -100,18 +99,14 @@ impl Product<'_, '_> {
             layout,
         };
         let x = Rounded::new(self.cpu, self.level, plan, self.x);
-        match self.m {
-            1 => self.few::<F, 1>(&x),
-            2 => self.few::<F, 2>(&x),
-            _ => self.many::<F>(&x),
-        }
+        if self.m == 1 { self.one::<F>(&x) } else { self.many::<F>(&x) }
     }
 
-    fn few<F: Format, const M: usize>(&self, x: &Rounded) {
+    fn one<F: Format>(&self, x: &Rounded) {
         let Self { level, w, out, .. } = *self;
-        let grain = self.grain(GRAIN_BYTES / w.row_bytes().max(1), few::STREAMS);
+        let grain = self.grain(GRAIN_BYTES / w.row_bytes().max(1), one::STREAMS);
         self.cpu.pool().run_ranges(w.rows(), grain, |rows| {
-            few::few::<F, M>(level, w, x, rows, out);
+            one::one::<F>(level, w, x, rows, out);
         });
     }
 

@@ -163,6 +163,15 @@ impl Lines {
     }
 }
 
+/// Asks memory for what lies `times` the length of `bytes` after them.
+#[inline(always)]
+fn ask_ahead<S: CodeSimd>(simd: S, bytes: &[u8], times: usize) {
+    let from = bytes.as_ptr().wrapping_add(times * bytes.len());
+    for at in (0..bytes.len()).step_by(WIDEST) {
+        simd.prefetch(from.wrapping_add(at));
+    }
+}
+
 struct Read<'a, 'b> {
     lines: &'a mut Lines,
     w: &'a Weights<'b>,
@@ -182,6 +191,9 @@ impl CodeKernel for Read<'_, '_> {
         for i in 0..rows {
             let row = (row + i).min(last);
             let to = i * lines.stride;
+            // The same rows of what will be read next: nothing else asks for them in time.
+            ask_ahead(simd, w.row_scales(row), rows);
+            ask_ahead(simd, w.row_biases(row), rows);
             for group in (0..w.groups()).step_by(S::LANES) {
                 let scale = widen(simd, w.scale(), &w.row_scales(row)[group * size..]);
                 let (scale, bias) = if affine {
