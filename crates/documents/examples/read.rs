@@ -1,22 +1,27 @@
-//! Reads PDFs in this process and prints them, for work on the layout:
-//! `cargo run -p documents --example read -- [--json|--plain|--time] FILE...`
+//! Reads PDFs and prints them, for work on the layout:
+//! `cargo run -p documents --example read -- [--json|--plain|--time] [--worker=PROGRAM] FILE...`
+//! In this process, or in a worker: the program is then `target/debug/documents-worker`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use documents::json::JsonOptions;
 use documents::markdown::MarkdownOptions;
 use documents::pipeline::{ReadOptions, read};
+use documents::worker::Worker;
 use documents::{Block, BlockKind, Document, Limits, NoModel, Source, json, markdown, pdf};
 
 fn main() -> ExitCode {
     let mut mode = String::new();
     let mut files = Vec::new();
+    let mut worker = None;
     for arg in std::env::args().skip(1) {
-        if arg.starts_with("--") {
+        if let Some(program) = arg.strip_prefix("--worker=") {
+            worker = Some(program.to_owned());
+        } else if arg.starts_with("--") {
             mode = arg;
         } else {
             files.push(PathBuf::from(arg));
@@ -24,10 +29,16 @@ fn main() -> ExitCode {
     }
     let limits = Limits::default();
     let mut failed = false;
+    let mut reader = pdf::Reader::new(limits);
+    let mut worker = worker.map(|program| Worker::new(move || Command::new(&program), limits));
     for file in files {
         let start = Instant::now();
         let document = Source::read(&file, limits.file_bytes).and_then(|source| {
-            read(source, &ReadOptions::default(), &mut pdf::Reader::new(limits), &mut NoModel)
+            let options = ReadOptions::default();
+            match &mut worker {
+                Some(worker) => read(source, &options, worker, &mut NoModel),
+                None => read(source, &options, &mut reader, &mut NoModel),
+            }
         });
         match document {
             Ok(document) => match mode.as_str() {

@@ -224,12 +224,47 @@ fn join_markers(segments: Vec<Segment>) -> Vec<Segment> {
     out
 }
 
+/// Takes out the dots that lead the eye from an entry to its page; something else stays in the
+/// line always.
+fn drop_leaders(words: &mut Vec<Word>) {
+    const LEAST: usize = 4;
+    let dots = |word: &Word| {
+        let all = word.text.chars().all(|c| matches!(c, '.' | '·' | '…' | '\u{2024}'));
+        if all { word.text.chars().map(|c| if c == '…' { 3 } else { 1 }).sum() } else { 0 }
+    };
+    if words.iter().map(dots).sum::<usize>() < LEAST {
+        return;
+    }
+    let mut out: Vec<Word> = Vec::with_capacity(words.len());
+    let mut run = Vec::new();
+    let mut count = 0;
+    for mut word in words.drain(..) {
+        if dots(&word) > 0 {
+            count += dots(&word);
+            run.push(word);
+            continue;
+        }
+        if count >= LEAST {
+            word.spaced = true;
+            run.clear();
+        }
+        count = 0;
+        out.append(&mut run);
+        out.push(word);
+    }
+    if count < LEAST || out.is_empty() {
+        out.append(&mut run);
+    }
+    *words = out;
+}
+
 fn line(frame: &Frame, segment: Segment) -> Line {
     make_line(frame, segment.pieces, segment.baseline, segment.size)
 }
 
 fn make_line(frame: &Frame, pieces: Vec<Piece>, baseline: f32, size: f32) -> Line {
     let mut words: Vec<Word> = pieces.into_iter().map(|piece| piece.word).collect();
+    drop_leaders(&mut words);
     bidi::order(&mut words);
     for word in &mut words {
         word.bbox = frame.back(&word.bbox);

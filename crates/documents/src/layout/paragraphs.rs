@@ -37,7 +37,9 @@ impl Column {
         // The lower third: paragraphs are set apart by more, never by less.
         let size = lines.iter().map(|l| l.size).fold(0.0, f32::max);
         let pitch = pitches.get(pitches.len() / 3).copied().unwrap_or(1.2 * size);
-        Self { left, right, pitch: pitch.min(1.9 * size) }
+        // One distance alone may be that of two paragraphs.
+        let most = if pitches.len() < 2 { 1.6 } else { 1.9 };
+        Self { left, right, pitch: pitch.min(most * size) }
     }
 }
 

@@ -21,6 +21,7 @@ pub fn structure(pages: &[Result<PageLayout, PageFailure>]) -> Vec<Vec<Block>> {
     let parsed: Vec<Option<&PageLayout>> = pages.iter().map(|p| p.as_ref().ok()).collect();
     let document = Measured {
         body: body_size(&parsed),
+        bold: parsed.iter().map(|page| page.is_some_and(is_mostly_bold)).collect(),
         furniture: furniture(&parsed),
         vocabulary: Vocabulary::of(parsed.iter().copied().flatten()),
     };
@@ -36,6 +37,8 @@ pub fn structure(pages: &[Result<PageLayout, PageFailure>]) -> Vec<Vec<Block>> {
 /// What the document as a whole says about its parts.
 struct Measured {
     body: f32,
+    /// Pages that are mostly bold, where bold says nothing.
+    bold: Vec<bool>,
     furniture: BTreeMap<Place, Furniture>,
     vocabulary: Vocabulary,
 }
@@ -61,6 +64,22 @@ fn body_size(pages: &[Option<&PageLayout>]) -> f32 {
     }
     let most = counts.into_iter().max_by_key(|&(size, count)| (count, -size));
     most.map_or(10.0, |(size, _)| size as f32 / 2.0)
+}
+
+/// Whether more than a third of a page's text is bold, as on slides and charts.
+fn is_mostly_bold(page: &PageLayout) -> bool {
+    let (mut bold, mut all) = (0, 0);
+    for region in &page.regions {
+        if let Region::Flow(flow) = region {
+            for word in flow.lines.iter().flat_map(|line| &line.words) {
+                let count = word.text.chars().count();
+                all += count;
+                bold += if word.style.contains(Style::BOLD) { count } else { 0 };
+            }
+        }
+    }
+    // A title page has little but titles.
+    all > 300 && bold * 3 > all
 }
 
 /// The blocks of one page, headings not yet levelled.
@@ -144,7 +163,7 @@ fn flow_blocks(
     }
     let column = Column::of(&text_lines);
     for (index, paragraph) in paragraphs(&text_lines, &column).into_iter().enumerate() {
-        let mut block = block(&paragraph, page, document);
+        let mut block = block(&paragraph, page, document, document.bold[p]);
         // A sentence that the column before broke off goes on here.
         let goes_on = index == 0
             && block.kind == BlockKind::Paragraph
@@ -205,8 +224,13 @@ fn strip(mut inlines: Vec<Inline>, marker: &str) -> Vec<Inline> {
     inlines
 }
 
-/// What a paragraph is.
-fn block(paragraph: &Paragraph<'_>, page: &PageLayout, document: &Measured) -> Block {
+/// What a paragraph is. On a page that is mostly bold, bold makes no heading.
+fn block(
+    paragraph: &Paragraph<'_>,
+    page: &PageLayout,
+    document: &Measured,
+    mostly_bold: bool,
+) -> Block {
     let lines = &paragraph.lines;
     let inlines = join(lines, &paragraph.hard, &document.vocabulary);
     let bbox = Rect::enclosing(lines.iter().map(|line| &line.bbox)).unwrap_or_default();
@@ -215,7 +239,7 @@ fn block(paragraph: &Paragraph<'_>, page: &PageLayout, document: &Measured) -> B
     let mono = inlines.iter().all(|i| i.style.contains(Style::MONO) || i.text.trim().is_empty());
     let kind = if mono && lines.len() >= 2 {
         return Block { kind: BlockKind::Code, bbox, inlines, lines: owned(lines) };
-    } else if is_heading(paragraph, &content, &inlines, size, document.body) {
+    } else if is_heading(paragraph, &content, &inlines, size / document.body, mostly_bold) {
         // The level is found when all headings are known.
         BlockKind::Heading { level: 0 }
     } else if is_footnote(lines, page, document.body) {
@@ -234,12 +258,13 @@ fn owned(lines: &[&Line]) -> Vec<Line> {
     lines.iter().map(|&line| line.clone()).collect()
 }
 
+/// Whether a paragraph is a heading; `size` is relative to the body's.
 fn is_heading(
     paragraph: &Paragraph<'_>,
     content: &str,
     inlines: &[Inline],
     size: f32,
-    body: f32,
+    mostly_bold: bool,
 ) -> bool {
     let chars = content.chars().count();
     let letters = content.chars().filter(|c| c.is_alphabetic()).count();
@@ -255,10 +280,10 @@ fn is_heading(
     if ends_like_text || letters * 3 < chars {
         return false;
     }
-    if size >= larger * body && (bold || size >= 1.17 * body) {
+    if size >= larger && (bold || size >= 1.17) {
         return true;
     }
-    if size < 0.95 * body || hidden {
+    if size < 0.95 || hidden || mostly_bold {
         return false;
     }
     let hard = paragraph.hard.iter().any(|&hard| hard);

@@ -138,6 +138,8 @@ fn readable(c: char) -> Option<char> {
         '\u{f0d8}' | '\u{f0e0}' => Some('➢'),
         // The rest of a symbol font stands 0xF000 above its code.
         '\u{f020}'..='\u{f07e}' => char::from_u32(u32::from(c) - 0xf000),
+        // Marks without width that text does not need.
+        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}' => None,
         // Byte-order marks, replacement characters, non-characters.
         '\u{feff}' | '\u{fffd}' | '\u{fffe}' | '\u{ffff}' => None,
         c if c.is_control() => None,

@@ -77,6 +77,42 @@ fn lists_keep_their_markers_and_depths() {
 }
 
 #[test]
+fn dots_that_lead_to_a_page_number_are_left_out() {
+    let content = body(720.0)
+        + &text(
+            "F1",
+            10.0,
+            72.0,
+            660.0,
+            "Repairs and alterations . . . . . . . . . . . . . . . 12",
+        )
+        + &text("F1", 10.0, 72.0, 640.0, "And so on ...");
+    let markdown = markdown(&document(page(&content)));
+    assert!(markdown.ends_with("\n\nRepairs and alterations 12\n\nAnd so on ...\n"), "{markdown}");
+}
+
+#[test]
+fn bold_is_no_heading_where_most_is_bold() {
+    let lines = |font: &str| {
+        (0..8)
+            .map(|n| {
+                text(
+                    font,
+                    10.0,
+                    72.0,
+                    700.0 - 30.0 * f64::from(n),
+                    "One statement of a chart that has many of them in boxes",
+                )
+            })
+            .collect::<String>()
+    };
+    let kinds = |content: &str| -> Vec<&str> {
+        blocks(&document(page(content)), 0).into_iter().map(|(kind, _)| kind).collect()
+    };
+    assert_eq!(kinds(&lines("F2")), ["paragraph"; 8]);
+}
+
+#[test]
 fn aligned_columns_are_a_table() {
     let mut content = body(720.0);
     let rows = [["Year", "Rent", "Note"], ["2025", "100", "first"], ["2026", "110", "second"]];
