@@ -45,14 +45,13 @@ pub(crate) fn locate(model: &str) -> Result<std::path::PathBuf> {
 fn wanted(model: &str, error: &Error, environment: &Environment) -> Option<ModelName> {
     let name: ModelName = model.parse().ok()?;
     let (organisation, _) = name.repository().split_once('/')?;
-    let lacking = match error {
+    let lacking = if let Error::IncompleteModel { name, .. } = error {
+        // Only what lies in the hub's own cache can be made whole by pulling.
+        let entry = Catalog::scan(environment).find(name).ok()?;
+        entry.source == Source::HubCache
+    } else {
         // A path that does not exist is not a name, though it may look like one.
-        Error::ModelNotFound { .. } => !Path::new(organisation).is_dir(),
-        Error::IncompleteModel { name, .. } => {
-            let entry = Catalog::scan(environment).find(name).ok()?;
-            entry.source == Source::HubCache
-        }
-        _ => false,
+        matches!(error, Error::ModelNotFound { .. }) && !Path::new(organisation).is_dir()
     };
     (lacking && !environment.offline).then_some(name)
 }

@@ -259,7 +259,7 @@ impl EmbeddingFacts {
         }
         Some(Self {
             pooling,
-            normalized: files.modules.iter().any(|module| *module == Module::Normalize),
+            normalized: files.modules.contains(&Module::Normalize),
             longest: files.max_seq_length,
             prompts: files.prompts.into_keys().collect(),
             similarity: files.similarity,
@@ -302,10 +302,8 @@ pub fn files(path: &Path) -> Vec<ModelFile> {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             match (entry.file_type(), fs::metadata(entry.path())) {
-                (Ok(kind), _) if kind.is_dir() => {
-                    if depth < DEEPEST && entry.file_name() != ".git" {
-                        waiting.push((entry.path(), format!("{name}/"), depth + 1));
-                    }
+                (Ok(kind), _) if kind.is_dir() && depth < DEEPEST && name != ".git" => {
+                    waiting.push((entry.path(), format!("{name}/"), depth + 1));
                 }
                 (_, Ok(metadata)) if metadata.is_file() => {
                     found.push(ModelFile { name, bytes: metadata.len() });

@@ -223,7 +223,7 @@ impl Answer {
             )),
             _ if f.longest.is_some() => {}
             _ => {
-                remedies.push("take a model with fewer parameters, or a larger machine".to_owned())
+                remedies.push("take a model with fewer parameters, or a larger machine".to_owned());
             }
         }
         remedies

@@ -220,11 +220,14 @@ impl Run {
 async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, FinishReason)> {
     let mut text = String::new();
     let bar = reading(show, answer.usage().prompt_tokens);
+    // Listens all the time: also to what comes while a piece is written.
+    let mut interrupt = Box::pin(tokio::signal::ctrl_c());
     loop {
         let piece = tokio::select! {
             piece = answer.next_piece_async() => piece?,
-            _ = tokio::signal::ctrl_c() => {
+            _ = &mut interrupt => {
                 answer.cancel();
+                interrupt = Box::pin(tokio::signal::ctrl_c());
                 continue;
             }
         };
