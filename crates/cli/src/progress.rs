@@ -140,12 +140,14 @@ impl Display {
     }
 }
 
-/// A terminal that does not show `^C`, which would push the bars off their lines.
+/// A terminal that does not show `^C`, which would push bars off their lines and stand in the middle of an answer.
+/// Dropping this lets it show that again.
 #[derive(Debug)]
-struct Silence(Termios);
+pub(crate) struct Silence(Termios);
 
 impl Silence {
-    fn begin() -> Option<Self> {
+    /// `None` if standard error is no terminal.
+    pub(crate) fn begin() -> Option<Self> {
         let before = termios::tcgetattr(io::stderr()).ok()?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHOCTL);
@@ -226,7 +228,9 @@ pub(crate) fn reading(show: bool, tokens: usize) -> ProgressBar {
         Some(tokens as u64),
         ProgressDrawTarget::stderr_with_hz(FRAMES),
     );
-    bar.with_style(style(READ))
+    let bar = bar.with_style(style(READ));
+    bar.tick();
+    bar
 }
 
 #[cfg(test)]

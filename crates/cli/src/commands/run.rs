@@ -14,7 +14,7 @@ use rustyline::error::ReadlineError;
 use serde_json::json;
 
 use crate::args::Compute;
-use crate::progress::reading;
+use crate::progress::{Silence, reading};
 use crate::report::{Problem, Result};
 use crate::{models, output};
 
@@ -219,6 +219,7 @@ impl Run {
 /// Follows an answer to its end; Ctrl-C ends it early.
 async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, FinishReason)> {
     let mut text = String::new();
+    let _silence = Silence::begin();
     let bar = reading(show, answer.usage().prompt_tokens);
     // Listens all the time: also to what comes while a piece is written.
     let mut interrupt = Box::pin(tokio::signal::ctrl_c());
