@@ -139,7 +139,8 @@ impl Answer {
         }
         let step = format!("at most, for steps of {} tokens", self.step);
         facts.add("activations", format!("{:>8}  {step}", bytes(self.demand.working)));
-        facts.add("together", format!("{:>8}", bytes(f.needed)));
+        let rest = "beside the program and its tokenizer";
+        facts.add("together", format!("{:>8}  {rest}", bytes(f.needed)));
         facts.add("free", format!("{:>8}{}", bytes(self.room.available), self.of_what()));
         facts.add("verdict", self.verdict());
         for remedy in self.remedies() {

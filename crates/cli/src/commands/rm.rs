@@ -1,11 +1,12 @@
 //! `folio rm`: a model's files, off the disk.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use manager::Environment;
-use manager::catalog::{Catalog, Removal};
+use manager::catalog::{Catalog, Item, Removal};
 use serde_json::json;
 
 use crate::output;
@@ -78,16 +79,30 @@ impl Rm {
     }
 }
 
-/// What would go: files that free room, and how many links beside them.
+/// What would go: the files that free room, then links and what else is empty.
 fn listing(removal: &Removal) -> String {
-    let (heavy, light): (Vec<_>, Vec<_>) = removal.items().iter().partition(|item| item.bytes > 0);
-    let mut rows: Vec<_> = heavy
-        .iter()
-        .map(|item| vec![output::bytes(item.bytes), item.path.display().to_string()])
-        .collect();
-    rows.extend(light.iter().map(|item| vec!["-".to_owned(), item.path.display().to_string()]));
-    let total = output::bytes(removal.bytes());
-    format!("{}: {total}\n{}", removal.name(), output::table(&rows, &[0]))
+    let items = removal.items();
+    let around = around(items);
+    let name = |item: &Item| {
+        let within = item.path.strip_prefix(&around).unwrap_or(&item.path);
+        within.display().to_string()
+    };
+    let (heavy, light): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|item| item.bytes > 0);
+    let mut rows: Vec<_> =
+        heavy.into_iter().map(|item| vec![output::bytes(item.bytes), name(item)]).collect();
+    rows.extend(light.into_iter().map(|item| vec!["-".to_owned(), name(item)]));
+    let (bytes, folder) = (output::bytes(removal.bytes()), around.display());
+    format!("{}: {bytes} in {folder}\n{}", removal.name(), output::table(&rows, &[0]))
+}
+
+/// The innermost folder that all of them lie in.
+fn around(items: &[Item]) -> PathBuf {
+    let mut folders = items.iter().filter_map(|item| item.path.parent());
+    let Some(first) = folders.next() else { return PathBuf::new() };
+    folders.fold(first.to_owned(), |around, folder| {
+        let shared = around.components().zip(folder.components());
+        shared.take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+    })
 }
 
 /// Asks on a terminal.

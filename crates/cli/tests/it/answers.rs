@@ -58,17 +58,10 @@ fn errors_of_run_say_what_to_do() {
     );
     let hot = world.run(&["run", &llama, "a", "--temperature", "-1"]);
     assert_snapshot!("run_temperature", hot.transcript());
-    let none = world.home.path().join("none");
-    assert_snapshot!(
-        "run_no_folder",
-        world.run(&["run", none.to_str().unwrap(), "a"]).transcript()
-    );
-    let empty = world.home.path().join("empty");
-    std::fs::create_dir(&empty).unwrap();
-    assert_snapshot!(
-        "run_empty_folder",
-        world.run(&["run", empty.to_str().unwrap(), "a"]).transcript()
-    );
+    // Relative paths: messages are wrapped, and homes differ in length.
+    assert_snapshot!("run_no_folder", world.run(&["run", "./none", "a"]).transcript());
+    std::fs::create_dir(world.home.path().join("empty")).unwrap();
+    assert_snapshot!("run_empty_folder", world.run(&["run", "./empty", "a"]).transcript());
 }
 
 #[test]
