@@ -114,7 +114,8 @@ fn folio_embeddings(root: &Path, model: &Path, texts: &[String]) -> Result<Vec<V
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let folio =
         root.join(target).join("release/folio").with_extension(std::env::consts::EXE_EXTENSION);
-    let printed = output(Command::new(folio).arg("embed").arg(model).args(texts))?;
+    // The reference cuts what is too long for the model, too.
+    let printed = output(Command::new(folio).args(["embed", "--truncate"]).arg(model).args(texts))?;
     embeddings(&printed, texts)
 }
 
