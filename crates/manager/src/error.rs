@@ -425,7 +425,7 @@ impl Error {
                 "open a web page in a browser: the network may ask you to log in; check HF_ENDPOINT and HTTPS_PROXY".to_owned()
             }
             Self::BadAnswer { .. } | Self::HostileFileName { .. } => "check HF_ENDPOINT: is it a hub you trust?".to_owned(),
-            Self::NothingToFetch { .. } => "take a version with safetensors weights, or fetch everything with --all".to_owned(),
+            Self::NothingToFetch { .. } => "take a version with safetensors weights, or fetch everything with --all-files".to_owned(),
             Self::WrongSize { .. } | Self::WrongHash { .. } => {
                 "nothing damaged was kept; pull again, and if it happens again suspect the mirror or a proxy".to_owned()
             }

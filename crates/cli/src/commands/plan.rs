@@ -82,6 +82,10 @@ impl Plan {
         let demand = Demand::of(&weights, &network, step as u64, cache);
         let longest = demand.context;
         let context = match self.context {
+            Some(_) if network.kind == ModelKind::Embedding => {
+                let reason = "an embedding model keeps nothing of past tokens".to_owned();
+                return Err(Problem::Flag { flag: "--context", reason }.into());
+            }
             Some(context) if context > longest => {
                 let reason =
                     format!("the model knows {longest} positions, and {context} were asked for");
@@ -145,6 +149,12 @@ impl Answer {
         facts.add("verdict", self.verdict());
         for remedy in self.remedies() {
             facts.add("", remedy);
+        }
+        let kept = LoadOptions::default().cache_bytes;
+        if f.cache > kept {
+            let most = self.demand.tokens_within(kept);
+            let limit = bytes(kept);
+            facts.add("", format!("`folio run` takes {most} tokens: it keeps {limit} of cache"));
         }
         facts.gap();
         let threads = self.threads.map_or_else(

@@ -20,6 +20,8 @@ fn plan_tells_whether_it_fits() {
     assert_snapshot!("plan_too_large", plan(llama, "1MB", &[]));
     assert_snapshot!("plan_encoder", plan(bert.to_str().unwrap(), "8GB", &[]));
     assert_snapshot!("plan_too_long", plan(llama, "8GB", &["--context", "1000"]));
+    let context = plan(bert.to_str().unwrap(), "8GB", &["--context", "10"]);
+    assert_snapshot!("plan_encoder_context", context);
     assert_snapshot!("plan_no_size", plan(llama, "much", &[]));
 }
 
