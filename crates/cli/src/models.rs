@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use manager::catalog::{Catalog, Entry, Hold, ModelName, Source};
 use manager::fetch::Selection;
+use manager::machine::Machine;
 use manager::runtime::{LoadOptions, LoadedModel, Runtime};
 use manager::{CpuOptions, Environment, Error, Precision};
 
@@ -22,7 +23,7 @@ pub(crate) fn runtime(compute: Compute) -> Result<Arc<Runtime>> {
 /// Finds `model` (a folder, a name on this machine, or one that the hub has) and loads it.
 pub(crate) fn load(model: &str, compute: Compute) -> Result<LoadedModel> {
     let path = locate(model)?;
-    Ok(LoadedModel::load(&runtime(compute)?, &path, LoadOptions::default())?)
+    Ok(LoadedModel::load(&runtime(compute)?, &path, LoadOptions::for_machine(&Machine::look()))?)
 }
 
 /// The folder of `model`, which this process holds until it ends, so that nobody removes it. A model of the hub that

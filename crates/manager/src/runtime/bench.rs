@@ -104,5 +104,19 @@ fn rate(mut samples: Vec<f64>) -> Rate {
     let (Some(&least), Some(&most)) = (samples.first(), samples.last()) else {
         return Rate::default();
     };
-    Rate { tokens_per_second: samples[samples.len() / 2], least, most }
+    // Of an even number, the middle is between two.
+    let (low, high) = (samples[(samples.len() - 1) / 2], samples[samples.len() / 2]);
+    Rate { tokens_per_second: (low + high) / 2.0, least, most }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(rate(vec![3.0, 1.0, 2.0]).tokens_per_second, 2.0);
+        assert_eq!(rate(vec![4.0, 1.0]).tokens_per_second, 2.5);
+        assert_eq!(rate(vec![4.0, 1.0]).least, 1.0);
+    }
 }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::device::{Command, ModelFacts, ModelId, ModelKind, Runtime};
 use super::error::Error;
+use crate::machine::Machine;
 
 /// How a model is loaded.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,14 @@ pub struct LoadOptions {
 impl Default for LoadOptions {
     fn default() -> Self {
         Self { cache_bytes: 4 << 30, sequences: 64, step_tokens: 512 }
+    }
+}
+
+impl LoadOptions {
+    /// As the default, with a cache that takes at most half of what is free on `machine`.
+    pub fn for_machine(machine: &Machine) -> Self {
+        let half = machine.memory_available / 2;
+        Self { cache_bytes: half.max(256 << 20), ..Self::default() }
     }
 }
 
