@@ -97,7 +97,8 @@ pub struct Plan {
     pub last_rate: f64,
     /// The longest sequence that fits into what is free, if any does.
     pub longest: Option<u64>,
-    /// The most bits for each weight that would fit beside this sequence into what is free, if any would.
+    /// The most bits for each weight that would fit into what is free beside this sequence, or beside one of a single
+    /// token where these weights leave no room for any sequence; `None` if not even the rest fits.
     pub most_bits: Option<f64>,
 }
 
@@ -116,7 +117,8 @@ pub fn plan(demand: &Demand, context: u64, room: &Room) -> Plan {
     let rate = |bytes: u64| if bytes == 0 { 0.0 } else { room.bandwidth / bytes as f64 };
     let left = room.available.checked_sub(fixed);
     let longest = left.map(|left| demand.tokens_within(left)).filter(|&tokens| tokens > 0);
-    let beside = room.available.saturating_sub(cache.saturating_add(demand.working));
+    let least = if longest.is_some() { cache } else { demand.cache(1) };
+    let beside = room.available.saturating_sub(least.saturating_add(demand.working));
     let bits = beside as f64 * 8.0 / demand.parameters.max(1) as f64;
     Plan {
         context,
@@ -160,8 +162,9 @@ mod tests {
         assert_eq!(plan(1400, 1400).longest, Some(30));
         assert_eq!(plan(1105, 1600).longest, None);
         assert_eq!(plan(900, 900).longest, None);
-        assert_eq!(plan(1100, 1100).most_bits, Some(2.0));
-        assert_eq!(plan(600, 600).most_bits, None);
+        assert_eq!(plan(1110, 1110).most_bits, Some(510.0 * 8.0 / 2000.0));
+        assert_eq!(plan(610, 610).most_bits, Some(2.0));
+        assert_eq!(plan(110, 110).most_bits, None);
     }
 
     #[test]

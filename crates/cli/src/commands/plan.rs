@@ -229,9 +229,14 @@ impl Answer {
         }
         let own = self.weights.bits_per_weight.unwrap_or(0.0);
         match f.most_bits.filter(|&bits| bits < own) {
-            Some(bits) if bits >= LEAST_BITS => remedies.push(format!(
-                "so would a version with at most {bits:.1} bits per weight (this one has {own:.1})"
-            )),
+            Some(bits) if bits >= LEAST_BITS => {
+                let version = format!("a version with at most {bits:.1} bits per weight");
+                let line = match f.longest {
+                    Some(_) => format!("so would {version}"),
+                    None => format!("{version} would fit with a short context"),
+                };
+                remedies.push(format!("{line} (this one has {own:.1})"));
+            }
             _ if f.longest.is_some() => {}
             _ => {
                 remedies.push("take a model with fewer parameters, or a larger machine".to_owned());

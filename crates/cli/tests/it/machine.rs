@@ -18,6 +18,7 @@ fn plan_tells_whether_it_fits() {
     assert_snapshot!("plan_fits", plan(llama, "8GB", &[]));
     assert_snapshot!("plan_context", plan(llama, "1.18MB", &["--context", "200"]));
     assert_snapshot!("plan_too_large", plan(llama, "1MB", &[]));
+    assert_snapshot!("plan_fewer_bits", plan(llama, "1.13MB", &[]));
     assert_snapshot!("plan_encoder", plan(bert.to_str().unwrap(), "8GB", &[]));
     assert_snapshot!("plan_too_long", plan(llama, "8GB", &["--context", "1000"]));
     let context = plan(bert.to_str().unwrap(), "8GB", &["--context", "10"]);
