@@ -18,7 +18,7 @@ use crate::{models, output};
 /// rounds, after one round that is not counted.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
-    /// A folder, or the name of a model on this machine
+    /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
     model: String,
     /// Tokens of each prompt (several: 128,512)
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "512")]

@@ -28,7 +28,7 @@ enum What {
 
 #[derive(Args, Debug)]
 struct Logits {
-    /// A folder, or the name of a model on this machine
+    /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
     model: String,
     /// The ids of the prompt: 1,2,3
     #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
@@ -45,7 +45,7 @@ struct Logits {
 
 #[derive(Args, Debug)]
 struct Tokens {
-    /// A folder, or the name of a model on this machine
+    /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
     model: String,
     /// The text
     text: String,

@@ -18,7 +18,7 @@ use crate::{models, output};
 /// and `truncated` where a text was cut.
 #[derive(Args, Debug)]
 pub(crate) struct Embed {
-    /// A folder, or the name of a model on this machine (see `folio list`)
+    /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
     model: String,
     /// The texts; standard input's lines, if there are none
     text: Vec<String>,

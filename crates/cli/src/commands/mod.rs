@@ -19,34 +19,22 @@ use clap::Subcommand;
 
 use crate::report::Result;
 
-/// What folio can be asked to do.
+/// What folio can be asked to do. Each is described where it is defined.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Ask a model, or talk with it
     Run(run::Run),
-    /// Make vectors of texts
     Embed(embed::Embed),
-    /// Turn PDFs into markdown
     Read(read::Read),
-    /// Measure how fast a model answers
     Bench(bench::Bench),
-    /// List the models on this machine
     #[command(visible_alias = "ls")]
     List(list::List),
-    /// Show what a model is
     Show(show::Show),
-    /// Fetch models from the hub
     Pull(pull::Pull),
-    /// Remove a model from this machine
     #[command(visible_alias = "remove")]
     Rm(rm::Rm),
-    /// Tell whether a model fits, and how fast it could be
     Plan(plan::Plan),
-    /// Tell what this machine has, and what is wrong with it
     Doctor(doctor::Doctor),
-    /// Look inside a model, to compare it with a reference
     Debug(debug::Debug),
-    /// Print the completions of a shell
     Completions(completions::Completions),
 }
 

@@ -24,7 +24,7 @@ use crate::{models, output};
 /// follows the prompt that is given.
 #[derive(Args, Debug)]
 pub(crate) struct Run {
-    /// A folder, or the name of a model on this machine (see `folio list`)
+    /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
     model: String,
     /// What to say to the model
     prompt: Vec<String>,
