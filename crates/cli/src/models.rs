@@ -23,7 +23,11 @@ pub(crate) fn runtime(compute: Compute) -> Result<Arc<Runtime>> {
 /// Finds `model` (a folder, a name on this machine, or one that the hub has) and loads it.
 pub(crate) fn load(model: &str, compute: Compute) -> Result<LoadedModel> {
     let path = locate(model)?;
-    Ok(LoadedModel::load(&runtime(compute)?, &path, LoadOptions::for_machine(&Machine::look()))?)
+    Ok(LoadedModel::load(
+        &runtime(compute)?,
+        &path,
+        LoadOptions::for_memory(Machine::look().memory_available),
+    )?)
 }
 
 /// The folder of `model`, which this process holds until it ends, so that nobody removes it. A model of the hub that

@@ -150,7 +150,7 @@ impl Answer {
         for remedy in self.remedies() {
             facts.add("", remedy);
         }
-        let kept = LoadOptions::default().cache_bytes;
+        let kept = LoadOptions::for_memory(self.room.available).cache_bytes;
         if f.cache > kept {
             let most = self.demand.tokens_within(kept);
             let limit = bytes(kept);

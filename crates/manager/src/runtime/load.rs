@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 
 use super::device::{Command, ModelFacts, ModelId, ModelKind, Runtime};
 use super::error::Error;
-use crate::machine::Machine;
 
 /// How a model is loaded.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +29,9 @@ impl Default for LoadOptions {
 }
 
 impl LoadOptions {
-    /// As the default, with a cache that takes at most half of what is free on `machine`.
-    pub fn for_machine(machine: &Machine) -> Self {
-        let half = machine.memory_available / 2;
-        Self { cache_bytes: half.max(256 << 20), ..Self::default() }
+    /// As the default, with a cache that takes at most half of `available` bytes of memory.
+    pub fn for_memory(available: u64) -> Self {
+        Self { cache_bytes: (available / 2).max(256 << 20), ..Self::default() }
     }
 }
 
