@@ -134,6 +134,7 @@ impl Client {
             return Err(bad(&environment.endpoint, "hub"));
         }
         // The process may have chosen a provider already; either serves.
+        #[cfg(not(target_os = "macos"))]
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("folio/", env!("CARGO_PKG_VERSION")))
