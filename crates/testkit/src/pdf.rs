@@ -144,8 +144,7 @@ pub fn text(font: &str, size: f64, x: f64, y: f64, text: &str) -> String {
 
 /// Content that shows lines below each other, `leading` points apart.
 pub fn lines(font: &str, size: f64, at: (f64, f64), leading: f64, lines: &[&str]) -> String {
-    let place = |(index, line): (usize, &&str)| {
-        text(font, size, at.0, at.1 - index as f64 * leading, line)
-    };
+    let place =
+        |(index, line): (usize, &&str)| text(font, size, at.0, at.1 - index as f64 * leading, line);
     lines.iter().enumerate().map(place).collect()
 }
