@@ -201,13 +201,8 @@ impl Scheduler {
             self.waiting.push_front(sequence);
             return None;
         }
-        let at = self.running.partition_point(|other| other.arrival < sequence.arrival);
-        if at < self.running.len() {
-            // It was put aside before, and is older than some that run: it keeps its place in the
-            // order, and its slice is cut in the next step.
-            self.running.insert(at, sequence);
-            return self.admit(budget);
-        }
+        // Whoever was put aside is newer than all that run, and older than all that wait.
+        debug_assert!(self.running.last().is_none_or(|last| last.arrival < sequence.arrival));
         self.running.push(sequence);
         Some(n)
     }
