@@ -1,4 +1,4 @@
-//! How a pull looks: bars on a terminal, a line for each file elsewhere. All of it on standard error.
+//! How long work looks. A pull: bars on a terminal, a line for each file elsewhere. All of it on standard error.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal as _};
@@ -181,6 +181,7 @@ impl Bars {
 
 const SPIN: &str = "  {spinner} {msg}";
 const READ: &str = "  reading {wide_bar} {pos} of {len} tokens";
+const COUNT: &str = "  {wide_bar} {pos} of {len} {msg}, {eta} left";
 const FILE: &str = "  {wide_msg} {decimal_bytes:>10} of {decimal_total_bytes:<10} {percent:>3}%";
 const WIDE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {msg}  {percent}%";
 const NARROW: &str = "  {wide_bar} {msg}  {percent}%";
@@ -233,13 +234,25 @@ pub(crate) fn reading(show: bool, tokens: usize) -> ProgressBar {
     bar
 }
 
+/// How many of `all` things (`what`: files, texts) are done: a bar on a terminal if it is to be
+/// `show`n, else nothing.
+pub(crate) fn counting(show: bool, all: usize, what: &'static str) -> ProgressBar {
+    if !show || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let target = ProgressDrawTarget::stderr_with_hz(FRAMES);
+    ProgressBar::with_draw_target(Some(all as u64), target)
+        .with_style(style(COUNT))
+        .with_message(what)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn templates_can_be_read() {
-        for template in [SPIN, READ, FILE, WIDE, NARROW] {
+        for template in [SPIN, READ, COUNT, FILE, WIDE, NARROW] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

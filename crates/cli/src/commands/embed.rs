@@ -9,6 +9,7 @@ use manager::runtime::EmbedOptions;
 use serde_json::json;
 
 use crate::args::Compute;
+use crate::progress::counting;
 use crate::report::{Problem, Result};
 use crate::{models, output};
 
@@ -43,6 +44,9 @@ impl Embed {
         let texts = self.texts()?;
         let model = models::load(&self.model, self.compute)?;
         let options = EmbedOptions { prompt: self.prompt.clone(), truncate: self.truncate };
+        // Where the vectors go to the terminal as well, a bar would be in their way.
+        let bar =
+            counting(texts.len() > AT_ONCE && !io::stdout().is_terminal(), texts.len(), "texts");
         for (batch, texts) in texts.chunks(AT_ONCE).enumerate() {
             for (i, embedding) in model.embed(texts, &options)?.into_iter().enumerate() {
                 let mut line = json!({
@@ -56,7 +60,9 @@ impl Embed {
                 }
                 output::line(&line.to_string())?;
             }
+            bar.inc(texts.len() as u64);
         }
+        bar.finish_and_clear();
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,7 +1,6 @@
 //! `folio read`: PDFs into markdown.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +13,9 @@ use documents::markdown::MarkdownOptions;
 use documents::pipeline::ReadOptions;
 use documents::worker::Pool;
 use documents::{Document, Error, Limits, NoModel, Origin, PageSet, Source};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
+use crate::progress::counting;
 use crate::report::{self, Problem, Result};
 
 /// The hidden name under which this program parses strangers' files for another of its kind.
@@ -88,7 +87,8 @@ impl Read {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or(cores).clamp(1, self.files.len());
         let pool = Pool::new(start, workers, limits);
-        let bar = self.bar();
+        // Where the text goes to the terminal as well, a bar would be in its way.
+        let bar = counting(self.files.len() > 1 && self.out.is_some(), self.files.len(), "files");
 
         // Files are read side by side, and come out in the order in which they were given.
         let next = AtomicUsize::new(0);
@@ -214,18 +214,6 @@ impl Read {
         }
         let (page_markers, furniture) = (self.page_markers, self.keep_headers);
         documents::markdown::write(document, MarkdownOptions { page_markers, furniture })
-    }
-
-    /// A bar on a terminal, for several files; nothing on a pipe.
-    fn bar(&self) -> ProgressBar {
-        let shown = self.files.len() > 1 && self.out.is_some() && io::stderr().is_terminal();
-        let target =
-            if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(self.files.len() as u64), target);
-        let style = "{wide_bar} {pos}/{len} files, {per_sec}, {eta} left";
-        bar.with_style(
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        )
     }
 }
 
