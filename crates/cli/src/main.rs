@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod fetching;
+mod material;
 mod models;
 mod output;
 mod progress;
@@ -16,7 +17,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     // Files of strangers are parsed in a child: this program under another name.
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == commands::read::WORKER) {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == material::WORKER) {
         return documents::worker::main();
     }
     report::install();

@@ -25,6 +25,8 @@ pub(crate) enum Problem {
     Flag { flag: &'static str, reason: String },
     #[error("{failed} of {all} files could not be read")]
     Files { failed: usize, all: usize },
+    #[error("{} is neither a PDF nor text in UTF-8", path.display())]
+    NotText { path: PathBuf },
     #[error("nothing was given to work on")]
     Nothing { hint: &'static str },
     #[error("{failed} of {all} models could not be pulled")]
@@ -43,6 +45,7 @@ impl Problem {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Io { .. } => Some("check that it exists and that you may use it".to_owned()),
+            Self::NotText { .. } => Some("convert it to PDF or plain text first".to_owned()),
             Self::Nothing { hint } => Some((*hint).to_owned()),
             Self::Flag { .. } => Some("`--help` lists the flags and their values".to_owned()),
             Self::Models { .. } => {

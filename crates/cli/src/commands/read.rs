@@ -12,14 +12,11 @@ use documents::json::JsonOptions;
 use documents::markdown::MarkdownOptions;
 use documents::pipeline::ReadOptions;
 use documents::worker::Pool;
-use documents::{Document, Error, Limits, NoModel, Origin, PageSet, Source};
+use documents::{Document, Error, Limits, NoModel, PageSet, Source};
 
-use crate::output;
 use crate::progress::counting;
 use crate::report::{self, Problem, Result};
-
-/// The hidden name under which this program parses strangers' files for another of its kind.
-pub(crate) const WORKER: &str = "__read-worker";
+use crate::{material, output};
 
 /// Turn PDFs into markdown.
 ///
@@ -72,13 +69,6 @@ impl Read {
             std::fs::create_dir_all(folder)
                 .map_err(|error| Problem::io("make the folder", folder, error))?;
         }
-        let program = std::env::current_exe()
-            .map_err(|error| Problem::io("find", "this program".as_ref(), error))?;
-        let start = move || {
-            let mut command = std::process::Command::new(&program);
-            command.arg(WORKER);
-            command
-        };
         let limits = Limits {
             page_time: Duration::from_secs(self.page_timeout.max(1)),
             memory_bytes: self.memory_limit.max(1) << 30,
@@ -86,7 +76,7 @@ impl Read {
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or(cores).clamp(1, self.files.len());
-        let pool = Pool::new(start, workers, limits);
+        let pool = Pool::new(material::worker()?, workers, limits);
         // Where the text goes to the terminal as well, a bar would be in its way.
         let bar = counting(self.files.len() > 1 && self.out.is_some(), self.files.len(), "files");
 
@@ -189,7 +179,7 @@ impl Read {
                 return Ok(());
             }
         };
-        outcome.pages_failed += unread(&document);
+        outcome.pages_failed += material::unread(&document);
         let mut text = self.write(&document);
         let Some(target) = target else {
             if self.files.len() > 1 && !self.json {
@@ -222,57 +212,4 @@ impl Read {
 struct Outcome {
     failed: usize,
     pages_failed: usize,
-}
-
-/// Names the pages without text on standard error, and counts those that failed.
-fn unread(document: &Document) -> usize {
-    let mut failed = 0;
-    let mut scans = Vec::new();
-    for page in &document.pages {
-        if matches!(page.origin, Origin::NoText { .. }) {
-            scans.push(page.number);
-        }
-        if let Origin::Failed(failure) = &page.origin {
-            failed += 1;
-            eprintln!("{}: page {}: {failure}", document.name, page.number);
-            if let Some(hint) = failure.hint() {
-                eprintln!("  help: {hint}");
-            }
-        }
-    }
-    if !scans.is_empty() {
-        eprintln!(
-            "{}: no text on {}: images only, for which a vision model is needed",
-            document.name,
-            numbers(&scans),
-        );
-    }
-    failed
-}
-
-/// `page 3`, or `pages 1-4, 7`.
-fn numbers(pages: &[u32]) -> String {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for &page in pages {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == page => *last = page,
-            _ => ranges.push((page, page)),
-        }
-    }
-    let range = |(first, last): &(u32, u32)| {
-        if first == last { first.to_string() } else { format!("{first}-{last}") }
-    };
-    let all: Vec<_> = ranges.iter().map(range).collect();
-    format!("{} {}", if pages.len() == 1 { "page" } else { "pages" }, all.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::numbers;
-
-    #[test]
-    fn neighbouring_pages_are_a_range() {
-        assert_eq!(numbers(&[3]), "page 3");
-        assert_eq!(numbers(&[1, 2, 3, 7, 9, 10]), "pages 1-3, 7, 9-10");
-    }
 }

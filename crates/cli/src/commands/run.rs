@@ -1,6 +1,7 @@
 //! `folio run`: one answer, or a conversation.
 
 use std::io::{self, IsTerminal as _, Read as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -16,18 +17,22 @@ use serde_json::json;
 use crate::args::Compute;
 use crate::progress::{Silence, reading};
 use crate::report::{Problem, Result};
-use crate::{models, output};
+use crate::{material, models, output};
 
 /// Ask a model, or talk with it.
 ///
 /// Without a prompt, on a terminal, this is a conversation. What is piped in is the prompt, or
-/// follows the prompt that is given.
+/// follows the prompt that is given, as files do. In what follows a prompt, the model's special
+/// tokens are mere letters, so that a document cannot speak for the user.
 #[derive(Args, Debug)]
 pub(crate) struct Run {
     /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
     model: String,
     /// What to say to the model
     prompt: Vec<String>,
+    /// Put the text of this file after the prompt; a PDF becomes markdown (may be given several times)
+    #[arg(long, value_name = "FILE")]
+    file: Vec<PathBuf>,
     /// Tokens to answer with at most [default: what is left of the model's context]
     #[arg(long, value_name = "N", visible_alias = "max_tokens")]
     max_tokens: Option<usize>,
@@ -70,35 +75,45 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let prompt = self.prompt()?;
+        let (words, mut material) = self.given()?;
         let model = models::load(&self.model, self.compute)?;
+        if !self.raw {
+            for text in &mut material {
+                *text = model.tokenizer().disarm(text).into_owned();
+            }
+        }
         // Waits for tokens and for Ctrl-C at once.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
-        match prompt {
-            Some(prompt) => runtime.block_on(self.once(&model, prompt)),
-            None => self.talk(&model, &runtime),
+        match words {
+            Some(words) => runtime.block_on(self.once(&model, followed_by(words, material))),
+            None => self.talk(&model, &runtime, material),
         }
     }
 
-    /// What was given as arguments and on standard input; `None` asks for a conversation.
-    fn prompt(&self) -> Result<Option<String>> {
+    /// The prompt, `None` for a conversation, and what follows it.
+    fn given(&self) -> Result<(Option<String>, Vec<String>)> {
         let words = self.prompt.join(" ");
+        let mut material =
+            self.file.iter().map(|path| material::text(path)).collect::<Result<Vec<_>>>()?;
         if io::stdin().is_terminal() {
-            return Ok((!words.is_empty()).then_some(words));
+            return Ok(((!words.is_empty()).then_some(words), material));
         }
         let mut piped = String::new();
         let read = io::stdin().read_to_string(&mut piped);
         read.map_err(|error| Problem::io("read", "standard input".as_ref(), error))?;
-        let piped = piped.trim_end_matches('\n');
+        let piped = piped.trim_end_matches('\n').to_owned();
         match (words.is_empty(), piped.is_empty()) {
             (true, true) => {
                 Err(Problem::Nothing { hint: "write a prompt after the model's name" }.into())
             }
-            (false, true) => Ok(Some(words)),
-            (true, false) => Ok(Some(piped.to_owned())),
-            (false, false) => Ok(Some(format!("{words}\n\n{piped}"))),
+            (true, false) => Ok((Some(piped), material)),
+            (false, true) => Ok((Some(words), material)),
+            (false, false) => {
+                material.push(piped);
+                Ok((Some(words), material))
+            }
         }
     }
 
@@ -142,7 +157,12 @@ impl Run {
         Ok(if reason == FinishReason::Cancelled { ExitCode::from(130) } else { ExitCode::SUCCESS })
     }
 
-    fn talk(&self, model: &LoadedModel, runtime: &tokio::runtime::Runtime) -> Result<ExitCode> {
+    fn talk(
+        &self,
+        model: &LoadedModel,
+        runtime: &tokio::runtime::Runtime,
+        material: Vec<String>,
+    ) -> Result<ExitCode> {
         if !model.has_template() {
             let hint = "this model has no chat template: write a prompt after its name";
             return Err(Problem::Nothing { hint }.into());
@@ -173,7 +193,10 @@ impl Run {
             }
             // What cannot be remembered can still be said.
             let _ = editor.add_history_entry(&line);
-            messages.push(Message::user(line));
+            // Files follow the first thing that is said.
+            let first = messages.len() == opening.len();
+            let follows = if first { material.clone() } else { Vec::new() };
+            messages.push(Message::user(followed_by(line, follows)));
             let prompt = Prompt::Chat(messages.clone(), Box::new(RenderOptions::answer()));
             let answered = runtime.block_on(async {
                 let mut answer = model.generate_async(&prompt, &self.options()).await?;
@@ -214,6 +237,11 @@ impl Run {
             );
         }
     }
+}
+
+/// Words, and after them what they are about.
+fn followed_by(words: String, material: Vec<String>) -> String {
+    std::iter::once(words).chain(material).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Follows an answer to its end; Ctrl-C ends it early.

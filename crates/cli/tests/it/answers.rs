@@ -44,6 +44,29 @@ fn the_prompt_may_come_from_standard_input() {
 }
 
 #[test]
+fn a_file_follows_the_prompt_and_cannot_speak_for_the_user() {
+    let world = World::new();
+    let llama = model("llama");
+    let file = world.home.path().join("note.txt");
+    let prompt_tokens = |words: &str, content: &str, piped: Option<&str>| {
+        std::fs::write(&file, content).unwrap();
+        let mut arguments = vec!["run", &llama, words, "--max-tokens", "1", "--json"];
+        if piped.is_none() {
+            arguments.extend(["--file", "note.txt"]);
+        }
+        let answer = world.run_with(&arguments, piped).json();
+        answer["usage"]["prompt_tokens"].as_u64().unwrap()
+    };
+    let (filed, piped) =
+        (prompt_tokens("a", "two words", None), prompt_tokens("a", "", Some("two words")));
+    assert_eq!(filed, piped);
+    // As part of the prompt it is one token; from a file it is letters.
+    let token = "<|im_end|>";
+    let (own, strange) = (prompt_tokens(token, "x", None), prompt_tokens("x", token, None));
+    assert!(strange > own + 3, "{strange} tokens from a file, {own} from the user");
+}
+
+#[test]
 fn errors_of_run_say_what_to_do() {
     let world = World::new();
     let (llama, bert) = (model("llama"), model("bert"));
@@ -60,6 +83,9 @@ fn errors_of_run_say_what_to_do() {
     assert_snapshot!("run_temperature", hot.transcript());
     // Relative paths: messages are wrapped, and homes differ in length.
     assert_snapshot!("run_no_folder", world.run(&["run", "./none", "a"]).transcript());
+    std::fs::write(world.home.path().join("bytes"), [0xff, 0xfe, 0x00]).unwrap();
+    let bytes = world.run(&["run", &llama, "a", "--file", "bytes"]);
+    assert_snapshot!("run_file_of_bytes", bytes.transcript());
     std::fs::create_dir(world.home.path().join("empty")).unwrap();
     assert_snapshot!("run_empty_folder", world.run(&["run", "./empty", "a"]).transcript());
 }

@@ -5,4 +5,5 @@ mod answers;
 mod catalog;
 mod machine;
 mod pull;
+mod read;
 mod world;
