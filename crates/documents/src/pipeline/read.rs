@@ -1,5 +1,7 @@
 //! A file, made into pages of blocks.
 
+use std::collections::BTreeSet;
+
 use crate::layout::{self, PageLayout};
 use crate::{Document, Error, Origin, Page, PageFailure, PageSet, Source, Untranscribed, World};
 
@@ -54,13 +56,17 @@ pub fn read(
     let name = source.name.clone();
     let outline = parser.open(source, &options.passwords)?;
     let numbers = options.pages.numbers(&name, outline.pages)?;
-    let mut layouts = Vec::with_capacity(numbers.len());
-    for &number in &numbers {
+    let laid_out = with_neighbours(&numbers, outline.pages);
+    let mut layouts = Vec::with_capacity(laid_out.len());
+    for &number in &laid_out {
         layouts.push(parser.page(number - 1));
     }
     let blocks = layout::structure(&layouts);
     let mut pages = Vec::with_capacity(numbers.len());
-    for ((number, layout), blocks) in numbers.into_iter().zip(layouts).zip(blocks) {
+    for ((number, layout), blocks) in laid_out.into_iter().zip(layouts).zip(blocks) {
+        if numbers.binary_search(&number).is_err() {
+            continue;
+        }
         let mut page = match layout {
             Ok(layout) => Page {
                 number,
@@ -93,6 +99,27 @@ pub fn read(
         page_count: outline.pages,
         pages,
     })
+}
+
+/// How many pages are laid out for the sake of others.
+const NEIGHBOURS: usize = 8;
+
+/// `numbers` and some pages beside them: what repeats from page to page is a header, and what is
+/// larger than the text of other pages is a heading, so a page alone is not enough to tell.
+fn with_neighbours(numbers: &[u32], count: u32) -> Vec<u32> {
+    let mut all: BTreeSet<u32> = numbers.iter().copied().collect();
+    let most = all.len() + NEIGHBOURS;
+    // A header may stand on every other page.
+    for distance in 1..=2 {
+        for &number in numbers {
+            for beside in [number.saturating_sub(distance), number.saturating_add(distance)] {
+                if (1..=count).contains(&beside) && all.len() < most {
+                    all.insert(beside);
+                }
+            }
+        }
+    }
+    all.into_iter().collect()
 }
 
 /// Where the text of a parsed page comes from.
@@ -133,5 +160,19 @@ fn transcribe(file: &str, page: &mut Page, world: &mut impl World) {
             let message = error.to_string();
             page.origin = Origin::Failed(PageFailure::Transcription { message });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_neighbours;
+
+    #[test]
+    fn some_pages_are_laid_out_for_the_sake_of_others() {
+        assert_eq!(with_neighbours(&[1, 2, 3], 3), [1, 2, 3]);
+        assert_eq!(with_neighbours(&[2], 3), [1, 2, 3]);
+        assert_eq!(with_neighbours(&[5], 100), [3, 4, 5, 6, 7]);
+        let many: Vec<u32> = (1..=50).map(|n| n * 10).collect();
+        assert_eq!(with_neighbours(&many, 1000).len(), 58);
     }
 }

@@ -108,14 +108,16 @@ fn only_pages_without_text_are_offered_to_the_world() {
 }
 
 #[test]
-fn only_wanted_pages_are_parsed() {
-    let mut parser = Scripted { pages: vec![blank(), blank(), blank()], asked: Vec::new() };
-    let pages = PageSet::parse("3,1").unwrap();
+fn only_wanted_pages_and_a_few_beside_them_are_parsed() {
+    let blanks = (0..20).map(|_| blank()).collect();
+    let mut parser = Scripted { pages: blanks, asked: Vec::new() };
+    let pages = PageSet::parse("12,1").unwrap();
     let options = ReadOptions { pages, ..ReadOptions::default() };
     let document = read(source(), &options, &mut parser, &mut documents::NoModel).unwrap();
-    assert_eq!(parser.asked, [0, 2]);
-    assert_eq!(document.page_count, 3);
-    let options = ReadOptions { pages: PageSet::parse("4").unwrap(), ..ReadOptions::default() };
+    assert_eq!(parser.asked, [0, 1, 2, 9, 10, 11, 12, 13]);
+    let numbers: Vec<_> = document.pages.iter().map(|page| page.number).collect();
+    assert_eq!((numbers, document.page_count), (vec![1, 12], 20));
+    let options = ReadOptions { pages: PageSet::parse("21").unwrap(), ..ReadOptions::default() };
     let error = read(source(), &options, &mut parser, &mut documents::NoModel).unwrap_err();
-    assert!(matches!(error, Error::PageMissing { page: 4, count: 3, .. }), "{error}");
+    assert!(matches!(error, Error::PageMissing { page: 21, count: 20, .. }), "{error}");
 }

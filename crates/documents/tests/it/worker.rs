@@ -18,8 +18,9 @@ fn command(arguments: &'static [&'static str]) -> impl Fn() -> Command + Send + 
     }
 }
 
+/// Generous with time: a busy machine must not fail a test.
 fn limits() -> Limits {
-    Limits { page_time: Duration::from_millis(1500), memory_bytes: 1 << 30, ..Limits::default() }
+    Limits { page_time: Duration::from_secs(60), memory_bytes: 1 << 30, ..Limits::default() }
 }
 
 /// A file with one page for each text.
@@ -64,18 +65,17 @@ fn a_worker_reads_what_this_process_reads() {
 fn every_fault_is_the_fault_of_its_page() {
     let mut worker = Worker::new(command(&["faulty"]), limits());
     let pages = [
-        "fine 1", "PANIC", "fine 3", "HANG", "fine 5", "EXIT", "ABORT", "MEMORY", "STACK",
+        "fine 1", "PANIC", "fine 3", "fine 4", "fine 5", "EXIT", "ABORT", "MEMORY", "STACK",
         "fine 10",
     ];
     let document = read_with(&mut worker, file(&pages));
-    for page in [0, 2, 4, 9] {
+    for page in [0, 2, 3, 4, 9] {
         assert_eq!(document.pages[page].blocks[0].text(), pages[page]);
     }
     let PageFailure::Panic { message } = failure(&document, 1) else {
         panic!("{:?}", failure(&document, 1))
     };
     assert!(message.contains("asked to panic on page index 1"), "{message}");
-    assert_eq!(*failure(&document, 3), PageFailure::Timeout { limit: limits().page_time });
     let PageFailure::Died { status } = failure(&document, 5) else {
         panic!("{:?}", failure(&document, 5))
     };
@@ -85,6 +85,17 @@ fn every_fault_is_the_fault_of_its_page() {
     #[cfg(target_os = "linux")]
     assert_eq!(*failure(&document, 7), PageFailure::Memory { limit: limits().memory_bytes });
     assert_eq!(*failure(&document, 8), PageFailure::StackOverflow);
+}
+
+#[test]
+fn a_page_that_hangs_is_given_up_in_time() {
+    let page_time = Duration::from_secs(2);
+    let mut worker = Worker::new(command(&["faulty"]), Limits { page_time, ..limits() });
+    let document = read_with(&mut worker, file(&["fine 1", "HANG", "fine 3"]));
+    assert_eq!(*failure(&document, 1), PageFailure::Timeout { limit: page_time });
+    for page in [0, 2] {
+        assert_eq!(document.pages[page].blocks[0].text(), ["fine 1", "", "fine 3"][page]);
+    }
 }
 
 /// A stream of 200 KB that two filters blow up to 800 MB.
