@@ -162,21 +162,24 @@ pub fn e8m0_value(code: u8) -> f32 {
 }
 
 fn e8m0(value: f32) -> u8 {
-    if value <= 0.0 { 0 } else { ((value.log2().ceil() as i32).clamp(-127, 127) + 127) as u8 }
+    // A group of zeros has the scale 1, as in MLX.
+    if value <= 0.0 { 127 } else { ((value.log2().ceil() as i32).clamp(-127, 127) + 127) as u8 }
 }
 
-/// As in MLX, nothing becomes minus zero.
+/// As in MLX, nothing becomes minus zero, and of two values that are equally near the smaller one is taken.
 fn encode_e2m1(value: f32) -> u8 {
-    let magnitude = nearest(value, 8, e2m1_value);
+    let magnitude = nearest(value, 8, e2m1_value, |_| true);
     if value < 0.0 && magnitude != 0 { magnitude | 8 } else { magnitude }
 }
 
 fn encode_e4m3(value: f32) -> u8 {
-    nearest(value, 127, e4m3_value) | if value.is_sign_negative() { 128 } else { 0 }
+    nearest(value, 127, e4m3_value, |low| low % 2 == 0)
+        | if value.is_sign_negative() { 128 } else { 0 }
 }
 
-/// The one of the first `count` codes, whose values rise, that is nearest to `|value|`; of two, the even one.
-fn nearest(value: f32, count: u8, decode: impl Fn(u8) -> f32) -> u8 {
+/// The one of the first `count` codes, whose values rise, that is nearest to `|value|`; of two, the lower
+/// one where `down` says so.
+fn nearest(value: f32, count: u8, decode: impl Fn(u8) -> f32, down: impl Fn(u8) -> bool) -> u8 {
     let value = value.abs();
     let (mut low, mut high) = (0, count - 1);
     while high - low > 1 {
@@ -184,7 +187,7 @@ fn nearest(value: f32, count: u8, decode: impl Fn(u8) -> f32) -> u8 {
         if decode(middle) <= value { low = middle } else { high = middle }
     }
     let (below, above) = (value - decode(low), decode(high) - value);
-    if below < above || (below == above && low % 2 == 0) { low } else { high }
+    if below < above || (below == above && down(low)) { low } else { high }
 }
 
 /// Encodes each group with a scale from its largest magnitude.
@@ -302,7 +305,7 @@ mod tests {
         }
         assert_eq!(e4m3_value(0x7e), 448.0);
         assert_eq!((encode_e2m1(100.0), encode_e2m1(-100.0)), (7, 15));
-        assert_eq!((encode_e2m1(0.25), encode_e2m1(0.75), encode_e2m1(5.0)), (0, 2, 6)); // ties go to the even code
+        assert_eq!((encode_e2m1(0.25), encode_e2m1(0.75), encode_e2m1(5.0)), (0, 1, 6)); // ties go towards zero
         assert_eq!((e8m0_value(127), e8m0_value(e8m0(0.25))), (1.0, 0.25));
     }
 }

@@ -7,6 +7,7 @@ mod disk;
 mod fixtures;
 mod headers;
 mod matrices;
+mod quantizers;
 mod shards;
 mod side_files;
 
