@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, Embedding, GatedMlp, Linear, RmsNorm, RopeConfig,
+    Activation, Attention, AttentionConfig, Embedding, GatedMlp, Head, RmsNorm, RopeConfig,
     refuse_unknown,
 };
 use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
@@ -102,7 +102,7 @@ struct Mistral {
     embed_tokens: Embedding,
     layers: Vec<Block>,
     norm: RmsNorm,
-    lm_head: Option<Linear>,
+    lm_head: Head,
 }
 
 impl Mistral {
@@ -115,21 +115,11 @@ impl Mistral {
         let context = c.max_position_embeddings;
         let rope = Arc::new(c.rope.build(root, "mistral", c.head_dim(), (10_000.0, context))?);
         let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
-        // Where the configuration is silent, the tensors speak.
-        let tied = c.tie_word_embeddings.unwrap_or_else(|| !root.has("lm_head"));
-        if tied {
-            root.at("lm_head").ignore_all();
-        }
         Ok(Self {
             embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
             layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
             norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
-            lm_head: match tied {
-                true => None,
-                false => {
-                    Some(Linear::load(&root.at("lm_head"), c.hidden_size, c.vocab_size, false)?)
-                }
-            },
+            lm_head: Head::load(root, c.tie_word_embeddings, c.hidden_size, c.vocab_size)?,
         })
     }
 }
@@ -148,10 +138,7 @@ impl Decoder for Mistral {
     }
 
     fn unembed(&self, hidden: &Tensor) -> Tensor {
-        match &self.lm_head {
-            Some(head) => head.forward(hidden),
-            None => self.embed_tokens.unembed(hidden),
-        }
+        self.lm_head.forward(hidden, &self.embed_tokens)
     }
 }
 

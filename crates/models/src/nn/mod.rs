@@ -6,6 +6,7 @@
 mod attention;
 mod embedding;
 mod fields;
+mod head;
 mod linear;
 mod mlp;
 mod norm;
@@ -16,6 +17,7 @@ mod window;
 pub use attention::{Attention, AttentionConfig};
 pub use embedding::Embedding;
 pub(crate) use fields::{Activation, refuse_unknown};
+pub use head::Head;
 pub use linear::Linear;
 pub use mlp::GatedMlp;
 pub use norm::{LayerNorm, RmsNorm};
