@@ -15,6 +15,21 @@ def rms(x, weight):
     return F.rms_norm(x, (x.shape[-1],), weight, EPSILON)
 
 
+def attention(q, k, v, parts):
+    """Of sequences that lie one after the other. Each is a document and what is asked about it: the document is
+    plainly causal, and `mask` tells which tokens each token of the questions sees."""
+    out, at = [], 0
+    for document, mask in parts:
+        middle, end = at + document, at + document + mask.shape[0]
+        q1, k1, v1 = (y[None, :, at:middle] for y in (q, k, v))
+        out.append(F.scaled_dot_product_attention(q1, k1, v1, is_causal=True)[0])
+        if mask.shape[0]:
+            q1, k1, v1 = q[None, :, middle:end], k[None, :, at:end], v[None, :, at:end]
+            out.append(F.scaled_dot_product_attention(q1, k1, v1, attn_mask=mask)[0])
+        at = end
+    return torch.cat(out, 1)
+
+
 class Layer(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -29,14 +44,13 @@ class Layer(torch.nn.Module):
             {"gate_proj": linear(WIDTH, INNER), "up_proj": linear(WIDTH, INNER), "down_proj": linear(INNER, WIDTH)}
         )
 
-    def forward(self, x, cos, sin, mask):
-        b, t, _ = x.shape
+    def forward(self, x, cos, sin, parts):
         a, m = self.self_attn, self.mlp
         h = rms(x, self.input_layernorm.weight)
-        q, k, v = (a[p](h).view(b, t, HEADS, HEAD).transpose(1, 2) for p in ["q_proj", "k_proj", "v_proj"])
+        q, k, v = (a[p](h).view(-1, HEADS, HEAD).transpose(0, 1) for p in ["q_proj", "k_proj", "v_proj"])
         turn = lambda y: y * cos + torch.cat([-y[..., HEAD // 2 :], y[..., : HEAD // 2]], -1) * sin
-        y = F.scaled_dot_product_attention(turn(q), turn(k), v, attn_mask=mask)
-        x = x + a["o_proj"](y.transpose(1, 2).reshape(b, t, HEADS * HEAD))
+        y = attention(turn(q), turn(k), v, parts)
+        x = x + a["o_proj"](y.transpose(0, 1).reshape(-1, HEADS * HEAD))
         h = rms(x, self.post_attention_layernorm.weight)
         return x + m["down_proj"](F.silu(m["gate_proj"](h)) * m["up_proj"](h))
 
@@ -48,13 +62,13 @@ class Clerk(torch.nn.Module):
         self.layers = torch.nn.ModuleList(Layer() for _ in range(LAYERS))
         self.norm = torch.nn.RMSNorm(WIDTH, EPSILON)
 
-    def forward(self, tokens, positions, mask, place):
-        angle = positions[:, None, :, None] * THETA ** (-torch.arange(HEAD // 2, device=tokens.device) / (HEAD // 2))
+    def forward(self, tokens, positions, parts, place):
+        angle = positions[:, None] * THETA ** (-torch.arange(HEAD // 2, device=tokens.device) / (HEAD // 2))
         cos, sin = (torch.cat([f, f], -1) for f in (angle.cos(), angle.sin()))
         x = self.embed_tokens(tokens)
         for layer in self.layers:
-            x = layer(x, cos, sin, mask)
-        x = x.reshape(-1, WIDTH)[place]
+            x = layer(x, cos, sin, parts)
+        x = x[place]
         return rms(x, self.norm.weight) @ self.embed_tokens.weight.T
 
 

@@ -17,11 +17,8 @@ else is learned.
 """
 
 import argparse
-import collections
-import concurrent.futures
 import json
 import math
-import multiprocessing
 import pathlib
 import random
 import time
@@ -106,41 +103,27 @@ class Maker:
 
 
 def batch(sequences):
-    """Tokens, positions, the mask, and where which token is to be predicted, with its weight."""
-    longest = max(len(d) + sum(len(q) + len(a) - 1 for q, a, _, _ in p) for d, p in sequences)
-    n = len(sequences)
-    tokens = numpy.zeros((n, longest), numpy.int64)
-    positions = numpy.zeros((n, longest), numpy.int64)
-    part = numpy.full((n, longest), -1, numpy.int64)  # 0: document, 1..: question, -1: padding
-    rows, columns, targets, weights = [], [], [], []
-    for b, (document, pairs) in enumerate(sequences):
-        at = len(document)
-        tokens[b, :at], positions[b, :at], part[b, :at] = document, range(at), 0
+    """Tokens and positions of all sequences, one after the other, how each is parted (`attention`), and where
+    which token is to be predicted, with its weight."""
+    tokens, positions, parts, place, targets, weights = [], [], [], [], [], []
+    for document, pairs in sequences:
+        tokens += document
+        positions += range(len(document))
+        whose = []
         for k, (question, answer, stated, _) in enumerate(pairs):
             piece = question + answer[:-1]
-            tokens[b, at : at + len(piece)] = piece
-            positions[b, at : at + len(piece)] = range(len(document), len(document) + len(piece))
-            part[b, at : at + len(piece)] = k + 1
-            first = at + len(question) - 1
-            for j, target in enumerate(answer):
-                rows.append(b)
-                columns.append(first + j)
-                targets.append(target)
-                # The first token decides; those of the refusal follow by themselves.
-                weights.append((2.0 if j == 0 else 1.0) if stated else (1.0 if j == 0 else 0.1))
-            at += len(piece)
-    part_t = torch.from_numpy(part)
-    same = part_t[:, :, None] == part_t[:, None, :]
-    mask = (same | (part_t[:, None, :] == 0)) & torch.ones(longest, longest, dtype=torch.bool).tril()
-    place = torch.tensor(rows) * longest + torch.tensor(columns)
-    return (
-        torch.from_numpy(tokens),
-        torch.from_numpy(positions),
-        mask[:, None],
-        place,
-        torch.tensor(targets),
-        torch.tensor(weights),
-    )
+            first = len(tokens) + len(question) - 1
+            tokens += piece
+            positions += range(len(document), len(document) + len(piece))
+            whose += [k] * len(piece)
+            place += range(first, first + len(answer))
+            targets += answer
+            # The first token decides; those of the refusal follow by themselves.
+            weights += [2.0 if stated else 1.0] + [1.0 if stated else 0.1] * (len(answer) - 1)
+        whose = torch.tensor(whose)
+        own = (whose[:, None] == whose).tril()
+        parts.append((len(document), torch.cat([own.new_ones(len(whose), len(document)), own], 1)))
+    return torch.tensor(tokens), torch.tensor(positions), parts, torch.tensor(place), torch.tensor(targets), torch.tensor(weights)
 
 
 # --- Training -----------------------------------------------------------------------------------
@@ -168,17 +151,13 @@ def plan(progress):
     return size, int(700 + 1700 * size), 0.006 * min(1, (1 - progress) / 0.4)
 
 
-def draw(work, step, progress):
-    """The batch of one step, the same whoever draws it. Its documents are of about one size, so that
-    little is padding."""
-    if work not in MAKERS:
-        torch.set_num_threads(1)
-        MAKERS[work] = Maker(Tokenizer.from_file(str(work / "tokenizer.json")))
+def draw(maker, step, progress):
+    """The batch of one step, and how many tokens it has."""
     size, longest, _ = plan(progress)
     size *= random.Random(step).random() ** 0.5
     sequences, total, seed = [], 0, TRAIN_SEED + step * SEEDS
     while total < BATCH and seed < TRAIN_SEED + (step + 1) * SEEDS:
-        document, pairs = MAKERS[work].sequence(seed, size)
+        document, pairs = maker.sequence(seed, size)
         seed += 1
         length = len(document) + sum(len(question) + len(answer) for question, answer, _, _ in pairs)
         if length <= longest:
@@ -187,28 +166,9 @@ def draw(work, step, progress):
     return batch(sequences), total
 
 
-MAKERS = {}
-
-
-def batches(work, steps, workers):
-    """The batches of these steps, in order; drawn ahead by other processes if there are any."""
-    if not workers:
-        yield from (draw(work, step, progress) for step, progress in steps)
-        return
-    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        ahead = collections.deque()
-        for step, progress in steps:
-            ahead.append(pool.submit(draw, work, step, progress))
-            if len(ahead) > 4 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-
-
 def train(work, a):
-    model = Clerk()
-    circuits(model, Tokenizer.from_file(str(work / "tokenizer.json")))
-    model.to(a.device)
+    model, maker = Clerk(), Maker(Tokenizer.from_file(str(work / "tokenizer.json")))
+    circuits(model, maker.tokenizer)
     state = {"step": 0, "tokens": 0, "seconds": 0.0}
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
@@ -216,18 +176,18 @@ def train(work, a):
     adam = torch.optim.AdamW(others, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)
     saved = work / "checkpoint.pt"
     if saved.exists():
-        kept = torch.load(saved, weights_only=False, map_location=a.device)
+        kept = torch.load(saved, weights_only=False)
         model.load_state_dict(kept["model"])
         adam.load_state_dict(kept["adam"])
         memory, state = kept["memory"], kept["state"]
     steps = int(a.million * 1e6 / BATCH)
-    todo = [(step, step / steps) for step in range(state["step"], steps)]
     log = open(work / "train.log", "a", buffering=1)
     began = last = time.time()
     seen = []
-    for (step, progress), (drawn, total) in zip(todo, batches(work, todo, a.workers)):
-        tokens, positions, mask, place, targets, weights = (x.to(a.device) for x in drawn)
-        logits = model(tokens, positions, mask, place)
+    for step in range(state["step"], steps):
+        progress = step / steps
+        (tokens, positions, parts, place, targets, weights), total = draw(maker, step, progress)
+        logits = model(tokens, positions, parts, place)
         each = F.cross_entropy(logits, targets, reduction="none")
         loss = (each * weights).sum() / weights.sum()
         model.zero_grad()
@@ -249,7 +209,7 @@ def train(work, a):
             mean = numpy.mean(seen[-20:], 0)
             log.write(
                 f"step {state['step']}, {state['tokens']} tokens, {state['seconds']:.0f} s: loss {mean[0]:.3f}, right "
-                f"first tokens {mean[1]:.3f}, others {mean[2]:.3f}; rate {rate:.4f}, width {tokens.shape[1]}\n"
+                f"first tokens {mean[1]:.3f}, others {mean[2]:.3f}; rate {rate:.4f}\n"
             )
         late = now - began > a.minutes * 60
         if state["step"] % 60 == 0 or late or state["step"] == steps:
@@ -269,7 +229,7 @@ def save(path, model, adam, memory, state):
 
 def load(work):
     model = Clerk()
-    kept = torch.load(work / "checkpoint.pt", weights_only=False, map_location="cpu")
+    kept = torch.load(work / "checkpoint.pt", weights_only=False)
     model.load_state_dict(kept["model"])
     return model, kept["state"]
 
@@ -280,8 +240,8 @@ def exact(model, sequences):
     right ones before it exactly if greedy generation would write the whole answer."""
     out = []
     for sequence in sequences:
-        tokens, positions, mask, place, targets, _ = batch([sequence])
-        right, at = model(tokens, positions, mask, place).argmax(-1) == targets, 0
+        tokens, positions, parts, place, targets, _ = batch([sequence])
+        right, at = model(tokens, positions, parts, place).argmax(-1) == targets, 0
         for _, answer, stated, key in sequence[1]:
             out.append((key, stated, bool(right[at : at + len(answer)].all())))
             at += len(answer)
@@ -348,8 +308,8 @@ def answer(model, maker, text, question, most=64):
     start = len(ids)
     while len(ids) < start + most:
         n = len(ids)
-        mask = torch.ones(n, n, dtype=torch.bool).tril()[None, None]
-        best = model(torch.tensor([ids]), torch.arange(n)[None], mask, torch.tensor([n - 1])).argmax().item()
+        parts = [(n, torch.ones(0, n, dtype=torch.bool))]
+        best = model(torch.tensor(ids), torch.arange(n), parts, torch.tensor([n - 1])).argmax().item()
         if best == END:
             break
         ids.append(best)
@@ -420,7 +380,7 @@ def export(work, a):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "work", type=pathlib.Path, help="the folder of tokenizer.json, plan.json, checkpoint.pt and train.log"
+        "work", type=pathlib.Path, help="the folder of tokenizer.json, checkpoint.pt and train.log"
     )
     parser.add_argument("what", choices=["train", "measure", "export"])
     parser.add_argument("folder", type=pathlib.Path, nargs="?", help="where the checkpoint goes")
@@ -428,14 +388,13 @@ def main():
     parser.add_argument(
         "--minutes", type=float, default=1e9, help="stop after so many; it goes on from there next time"
     )
-    parser.add_argument("--device", default="cpu", help="where to train")
-    parser.add_argument("--workers", type=int, default=0, help="processes that draw documents")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--documents", type=int, default=100, help="to measure with, of each kind")
     parser.add_argument("--bits", type=int, choices=[4, 8], help="measure these weights, or export them")
     parser.add_argument("--read", type=pathlib.Path, help="ask about the shipped lease instead: its markdown")
     parser.add_argument("--group", type=int, default=64)
     a = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(a.threads)
     a.work.mkdir(exist_ok=True)
     if not (a.work / "tokenizer.json").exists():
         make_tokenizer(a.work / "tokenizer.json")
