@@ -35,6 +35,8 @@ pub(crate) enum Problem {
     Unconfirmed { name: String },
     #[error("the model's files tell too little to plan with")]
     Undescribed,
+    #[error("`{model}` answers with numbers that are none (NaN or infinity)")]
+    NotANumber { model: String },
 }
 
 impl Problem {
@@ -54,6 +56,10 @@ impl Problem {
             Self::Unconfirmed { .. } => {
                 Some("repeat the command with --yes; --dry-run shows what would go".to_owned())
             }
+            Self::NotANumber { .. } => Some(
+                "try `--exact`; if it does so too, the checkpoint is damaged: pull it again"
+                    .to_owned(),
+            ),
             Self::Undescribed => Some("`folio show` tells what is there".to_owned()),
             Self::Files { .. } => Some("each is named above, with the reason".to_owned()),
         }

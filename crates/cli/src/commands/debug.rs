@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use manager::Special;
-use manager::runtime::Error;
+use manager::runtime::{Comparison, Error};
+use serde_json::json;
 
 use crate::args::Compute;
-use crate::report::Result;
+use crate::progress::counting;
+use crate::report::{Problem, Result};
 use crate::{models, output};
 
 /// Look inside a model, to compare it with a reference.
@@ -24,6 +26,28 @@ enum What {
     Logits(Logits),
     /// Print the ids of a text's tokens
     Tokens(Tokens),
+    /// Measure how well a model foretells texts, and what the fast kernels cost
+    Perplexity(Perplexity),
+}
+
+#[derive(Args, Debug)]
+struct Perplexity {
+    /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
+    model: String,
+    /// Texts to foretell, in UTF-8
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Tokens that are foretold from what stands before them in the same window
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    context: usize,
+    /// Compute everything in 32-bit floats as well, and compare
+    #[arg(long, conflicts_with = "exact")]
+    compare: bool,
+    /// Answer with one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 #[derive(Args, Debug)]
@@ -97,7 +121,69 @@ impl Debug {
                     output::line(&ids.join(","))?;
                 }
             }
+            What::Perplexity(perplexity) => perplexity.run()?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Perplexity {
+    fn run(self) -> Result<()> {
+        let Self { model, files, context, compare, json, compute } = self;
+        let texts: Vec<_> = files
+            .iter()
+            .map(|file| {
+                let read = std::fs::read_to_string(file);
+                read.map_err(|error| Problem::io("read", file, error))
+            })
+            .collect::<Result<_>>()?;
+        let judged = models::load(&model, compute)?;
+        let exact = Compute { exact: true, ..compute };
+        let reference = if compare { Some(models::load(&model, exact)?) } else { None };
+        let windows: Vec<_> = texts
+            .iter()
+            .map(|text| judged.windows(text, context))
+            .collect::<std::result::Result<_, _>>()?;
+        let windows = windows.concat();
+        let bar = counting(true, windows.len(), "windows");
+        let mut all = Comparison::default();
+        for window in &windows {
+            match &reference {
+                Some(reference) => all += judged.compare(reference, window)?,
+                None => all.score += judged.score(window)?,
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let Comparison { score, reference: truth, divergence, worst, agreed } = all;
+        let tokens = score.tokens;
+        if !score.nll.is_finite() || (compare && !(truth.nll + divergence).is_finite()) {
+            return Err(Problem::NotANumber { model }.into());
+        }
+        let share = |n: usize| n as f64 / tokens as f64;
+        let mean = divergence / tokens as f64;
+        if json {
+            let mut object = json!({"tokens": tokens, "perplexity": score.perplexity()});
+            if compare {
+                object["exact"] = json!({
+                    "perplexity": truth.perplexity(),
+                    "kl_divergence": mean,
+                    "largest_kl_divergence": worst,
+                    "same_likeliest": share(agreed),
+                });
+            }
+            return output::line(&object.to_string());
+        }
+        output::line(&format!("perplexity {:.4} over {tokens} tokens", score.perplexity()))?;
+        if compare {
+            output::line(&format!(
+                "exact      {:.4} ({:+.3} %)\nKL divergence from exact: {mean:.6} nats a token, {worst:.4} at most\n\
+                 the same token is likeliest at {:.2} % of places",
+                truth.perplexity(),
+                (score.perplexity() / truth.perplexity() - 1.0) * 100.0,
+                share(agreed) * 100.0,
+            ))?;
+        }
+        Ok(())
     }
 }

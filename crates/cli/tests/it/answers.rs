@@ -171,3 +171,21 @@ fn debug_prints_tokens_and_writes_logits() {
     let unknown = world.run(&["debug", "logits", &llama, "--tokens", "9999", "--out", out]);
     assert_snapshot!("debug_unknown_token", unknown.transcript());
 }
+
+#[test]
+fn the_fast_kernels_cost_little_and_perplexity_says_how_much() {
+    let world = World::new();
+    let qwen2 = model("qwen2_affine_4_g64");
+    std::fs::write(world.home.path().join("a.txt"), "The lease ends on 31 March 2030.").unwrap();
+    let flags = ["--context", "16", "--compare", "--json"];
+    let mut arguments = vec!["debug", "perplexity", &qwen2, "a.txt"];
+    arguments.extend(flags);
+    let answer = world.run(&arguments).json();
+    let (fast, exact) = (&answer["perplexity"], &answer["exact"]["perplexity"]);
+    let ratio = fast.as_f64().unwrap() / exact.as_f64().unwrap();
+    assert!((ratio - 1.0).abs() < 0.03 && ratio != 1.0, "{answer}");
+    assert!(answer["exact"]["kl_divergence"].as_f64().unwrap() < 1e-2, "{answer}");
+    // Windows are foretold apart, so that a shorter context finds other numbers.
+    let short = world.run(&["debug", "perplexity", &qwen2, "a.txt", "--context", "8", "--json"]);
+    assert_ne!(short.json()["perplexity"], answer["perplexity"]);
+}

@@ -10,6 +10,7 @@ mod error;
 mod generate;
 mod inspect;
 mod load;
+mod perplexity;
 
 pub use bench::{BenchOptions, BenchReport, Rate};
 pub use device::{EncodeReply, ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
@@ -17,3 +18,4 @@ pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding};
 pub use error::Error;
 pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
 pub use load::{LoadOptions, LoadedModel, tokenizer};
+pub use perplexity::{Comparison, Score};
