@@ -43,4 +43,4 @@ pub use sentence_transformers::{
     Activation, Dense, Module, Pooling, PoolingMode, SentenceTransformers,
 };
 pub use weights::{Path, RawTensor, Weights};
-pub use writer::{NewTensor, write};
+pub use writer::{NewTensor, TensorHeader, write, write_streamed};

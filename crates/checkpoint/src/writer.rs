@@ -2,12 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use crate::{Dtype, Error, Result};
+
+/// What a file's header says of a tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorHeader<'a> {
+    /// Its full name.
+    pub name: &'a str,
+    /// Its element type.
+    pub dtype: Dtype,
+    /// Its extents.
+    pub shape: &'a [usize],
+}
 
 /// A tensor to be written.
 #[derive(Clone, Debug)]
@@ -37,22 +48,87 @@ pub fn write(
     tensors: &[NewTensor<'_>],
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    let mut sorted: Vec<_> = tensors.iter().collect();
-    sorted.sort_by_key(|tensor| tensor.name);
-    for pair in sorted.windows(2) {
-        assert_ne!(pair[0].name, pair[1].name, "two tensors have one name");
+    let headers: Vec<_> = tensors.iter().map(NewTensor::header).collect();
+    for (header, tensor) in headers.iter().zip(tensors) {
+        // Before anything is written, so that a mistake leaves no trace on the disk.
+        assert_length(header, tensor.bytes.len() as u64);
     }
-    for NewTensor { name, dtype, shape, bytes } in &sorted {
-        let bits = shape.iter().product::<usize>() * dtype.bits();
-        assert_eq!(bits, bytes.len() * 8, "bytes of `{name}`, {shape:?} {dtype}");
+    write_streamed(path, &headers, metadata, |index, out| out.write_all(tensors[index].bytes))
+}
+
+/// Writes a file whose elements are produced as they are needed: one larger than memory, say.
+///
+/// `produce` is called once for each of `tensors`, in the order of their names, with its index in
+/// `tensors`, and writes its elements, little-endian and row-major. Otherwise as [`write`].
+///
+/// # Errors
+///
+/// If a file cannot be written, or `produce` fails. The name of the file is in the error.
+///
+/// # Panics
+///
+/// If two tensors have one name, or `produce` writes not as many bytes as a shape says.
+pub fn write_streamed(
+    path: &Path,
+    tensors: &[TensorHeader<'_>],
+    metadata: &BTreeMap<String, String>,
+    mut produce: impl FnMut(usize, &mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let mut order: Vec<usize> = (0..tensors.len()).collect();
+    order.sort_by_key(|&index| tensors[index].name);
+    for pair in order.windows(2) {
+        assert_ne!(tensors[pair[0]].name, tensors[pair[1]].name, "two tensors have one name");
     }
+    let header = header(order.iter().map(|&index| &tensors[index]), metadata);
+    let partial = path.with_extension("safetensors.partial");
+    let mut put = || {
+        let mut out = BufWriter::new(File::create(&partial)?);
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        for &index in &order {
+            let mut counted = Counted { out: &mut out, bytes: 0 };
+            produce(index, &mut counted)?;
+            assert_length(&tensors[index], counted.bytes);
+        }
+        out.into_inner()?.sync_all()?;
+        fs::rename(&partial, path)
+    };
+    put().map_err(|source| Error::Io { path: path.to_owned(), action: "write", source })
+}
+
+impl<'a> NewTensor<'a> {
+    fn header(&self) -> TensorHeader<'a> {
+        TensorHeader { name: self.name, dtype: self.dtype, shape: self.shape }
+    }
+}
+
+impl TensorHeader<'_> {
+    /// The bytes that its elements take.
+    fn length(&self) -> u64 {
+        let elements: u64 = self.shape.iter().map(|&extent| extent as u64).product();
+        elements * self.dtype.bits() as u64 / 8
+    }
+}
+
+#[track_caller]
+fn assert_length(tensor: &TensorHeader<'_>, bytes: u64) {
+    let TensorHeader { name, dtype, shape } = tensor;
+    assert_eq!(tensor.length(), bytes, "bytes of `{name}`, {shape:?} {dtype}");
+}
+
+/// The header of a file in which `tensors` follow each other.
+fn header<'a>(
+    tensors: impl Iterator<Item = &'a TensorHeader<'a>>,
+    metadata: &BTreeMap<String, String>,
+) -> Vec<u8> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".to_owned(), json!(metadata));
     }
     let mut at = 0;
-    for NewTensor { name, dtype, shape, bytes } in &sorted {
-        let end = at + bytes.len();
+    for tensor in tensors {
+        let end = at + tensor.length();
+        let TensorHeader { name, dtype, shape } = tensor;
         let entry = json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [at, end]});
         header.insert((*name).to_owned(), entry);
         at = end;
@@ -60,19 +136,25 @@ pub fn write(
     let mut header = Value::Object(header).to_string().into_bytes();
     // Elements begin at a multiple of eight bytes, so that readers may map them as they are.
     header.resize(header.len().next_multiple_of(8), b' ');
-    let partial = path.with_extension("safetensors.partial");
-    let written = put(&partial, &header, &sorted).and_then(|()| fs::rename(&partial, path));
-    written.map_err(|source| Error::Io { path: path.to_owned(), action: "write", source })
+    header
 }
 
-fn put(path: &Path, header: &[u8], tensors: &[&NewTensor<'_>]) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(header)?;
-    for tensor in tensors {
-        out.write_all(tensor.bytes)?;
+/// Counts what passes through it.
+struct Counted<'a, W> {
+    out: &'a mut W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
     }
-    out.into_inner()?.sync_all()
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 #[cfg(test)]
@@ -97,5 +179,49 @@ mod tests {
         }
         assert_eq!(folder.index().unwrap().files[0].metadata["format"], "mlx");
         weights.finish().unwrap();
+    }
+
+    /// A stream of `sizes[i]` bytes of the value `i` for each tensor.
+    fn stream(path: &Path, sizes: [usize; 2]) -> Result<()> {
+        let shapes = [[3], [2]];
+        let tensors = [("b", &shapes[0]), ("a", &shapes[1])].map(|(name, shape)| TensorHeader {
+            name,
+            dtype: Dtype::U8,
+            shape,
+        });
+        write_streamed(path, &tensors, &BTreeMap::new(), |index, out| {
+            // In pieces, as a large tensor would come.
+            (0..sizes[index]).try_for_each(|_| out.write_all(&[index as u8]))
+        })
+    }
+
+    #[test]
+    fn a_stream_is_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, streamed) =
+            (folder.path().join("whole.safetensors"), folder.path().join("streamed.safetensors"));
+        stream(&streamed, [3, 2]).unwrap();
+        let tensor = |name, shape, bytes| NewTensor { name, dtype: Dtype::U8, shape, bytes };
+        let tensors = [tensor("b", &[3], &[0; 3]), tensor("a", &[2], &[1; 2])];
+        write(&whole, &tensors, &BTreeMap::new()).unwrap();
+        assert_eq!(fs::read(whole).unwrap(), fs::read(streamed).unwrap());
+    }
+
+    #[test]
+    #[should_panic(expected = "bytes of `a`, [2] U8")]
+    fn a_stream_that_is_too_short_is_a_bug() {
+        let folder = tempfile::tempdir().unwrap();
+        let _ = stream(&folder.path().join("model.safetensors"), [3, 1]);
+    }
+
+    #[test]
+    fn a_stream_that_fails_leaves_no_file_under_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let tensors = [TensorHeader { name: "a", dtype: Dtype::U8, shape: &[2] }];
+        let fail = |_, _: &mut dyn Write| Err(io::Error::other("no more"));
+        let error = write_streamed(&path, &tensors, &BTreeMap::new(), fail).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        assert!(!path.exists());
     }
 }
