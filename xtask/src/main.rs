@@ -6,6 +6,7 @@ mod command;
 mod goldens;
 mod licences;
 mod minilm;
+mod shape;
 mod tidy;
 
 use std::path::Path;
@@ -19,7 +20,9 @@ const USAGE: &str = "usage: cargo xtask CHORE
   ci [STAGE...]     fmt, tidy, clippy, doc, dependencies: everything but the tests, or these stages
   goldens           install the oracle under target/oracle and run fixtures/goldens.py
   minilm [--torch]  compare `folio embed` with the reference embeddings of a real MiniLM package;
-                    --torch takes the reference from the package's own call (downloads some GB)";
+                    --torch takes the reference from the package's own call (downloads some GB)
+  shape NAME FOLDER [--bits 4] [--group 64] [--mode affine|mxfp4|mxfp8|nvfp4|dense] [--dtype bf16]
+                    make a checkpoint of a real shape with random weights, for measuring";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,6 +46,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["goldens", more @ ..] => goldens::run(root, more),
         ["minilm"] => minilm::run(root, minilm::Reference::Numpy),
         ["minilm", "--torch"] => minilm::run(root, minilm::Reference::Torch),
+        ["shape", more @ ..] => shape::run(root, more),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(true)

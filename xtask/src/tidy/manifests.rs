@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("server", &["manager", "text", "documents", "index"]),
     ("cli", &["server", "manager", "forge", "documents"]),
     ("testkit", &["kernels", "checkpoint", "text", "documents", "models"]),
-    ("xtask", &[]),
+    ("xtask", &["checkpoint", "kernels", "models"]),
 ];
 
 /// Crates that are dependencies of tests only.
