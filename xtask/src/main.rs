@@ -1,9 +1,11 @@
 //! The chores of the project, in Rust: `cargo xtask CHORE`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore reports to a person")]
 
+mod bench;
 mod ci;
 mod command;
 mod goldens;
+mod instructions;
 mod licences;
 mod minilm;
 mod shape;
@@ -22,7 +24,12 @@ const USAGE: &str = "usage: cargo xtask CHORE
   minilm [--torch]  compare `folio embed` with the reference embeddings of a real MiniLM package;
                     --torch takes the reference from the package's own call (downloads some GB)
   shape NAME FOLDER [--bits 4] [--group 64] [--mode affine|mxfp4|mxfp8|nvfp4|dense] [--dtype bf16]
-                    make a checkpoint of a real shape with random weights, for measuring";
+                    make a checkpoint of a real shape with random weights, for measuring
+  bench [--model FOLDER]... [--peer NAME=COMMAND]... [--quick] [--json FILE]
+                    measure the machine, the operations and whole models; docs/dev/benchmarks.md
+                    has the other options
+  instructions [--accept]
+                    count the instructions of the hot operations, and compare or keep the counts";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,6 +53,9 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["goldens", more @ ..] => goldens::run(root, more),
         ["minilm"] => minilm::run(root, minilm::Reference::Numpy),
         ["minilm", "--torch"] => minilm::run(root, minilm::Reference::Torch),
+        ["bench", more @ ..] => bench::run(root, more),
+        ["instructions"] => instructions::run(root, false),
+        ["instructions", "--accept"] => instructions::run(root, true),
         ["shape", more @ ..] => shape::run(root, more),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

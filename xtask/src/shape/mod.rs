@@ -36,6 +36,13 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
     Ok(true)
 }
 
+/// Makes the shape called `name` in `folder`, stored in the usual way.
+pub(crate) fn usual(root: &Path, name: &str, folder: &Path) -> Result<()> {
+    let shape = Shape::named(name).with_context(|| format!("no shape `{name}`"))?;
+    let quantization = Some(Mode::Affine.default_parameters());
+    make(root, &Options { shape, folder: folder.to_owned(), quantization, dtype: Dtype::BF16 })
+}
+
 impl Options {
     fn parse(arguments: &[&str]) -> Result<Self> {
         let names = || SHAPES.iter().map(|shape| shape.name).collect::<Vec<_>>().join(", ");
