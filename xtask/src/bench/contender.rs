@@ -1,10 +1,10 @@
 //! Programs that run a model: folio, and peers beside it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Options;
@@ -13,6 +13,9 @@ use super::figures::Figure;
 use super::machine::Limits;
 use super::quiet::during;
 use crate::command::output;
+
+/// The shape of a model with next to no arithmetic: what a token costs beside its weights.
+pub(super) const IDLE: &str = "tiny-decoder";
 
 /// A command of somebody else's.
 #[derive(Clone, Debug)]
@@ -49,7 +52,7 @@ impl Contender {
     ) -> Result<Self> {
         let bound = Bound::of(model)?;
         // Prompt, answer, sequences. The tiny model has little room.
-        let work = if model.ends_with("tiny-decoder") {
+        let work = if model.ends_with(IDLE) {
             [16, 64, 1]
         } else {
             [options.prompt, options.generate, options.batch]
@@ -90,6 +93,11 @@ impl Run {
         }
     }
 
+    /// Whether its model is the one with next to no arithmetic, to which no limit applies.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(&self.contender, Contender::Folio { model, .. } if model.ends_with(IDLE))
+    }
+
     /// Runs it once.
     pub(super) fn measure(&mut self) -> Result<()> {
         match &self.contender {
@@ -104,37 +112,71 @@ impl Run {
                 decode.into_iter().for_each(|rate| self.decode.push(rate, others));
             }
             Contender::Folio { program, model, bound, work, .. } => {
-                let threads = self.threads.to_string();
-                let [prompt, generate, batch] = work.map(|number| number.to_string());
-                let mut bench = Command::new(program);
-                bench.arg("bench").arg(model).args(["--threads", &threads]);
-                bench.args(["--prompt", &prompt, "--generate", &generate, "--batch", &batch]);
-                bench.args(["--repeat", "1", "--json"]);
-                let (said, others) = during(|| output(&mut bench))?;
-                let said: Value = serde_json::from_str(&said)?;
-                let rate = |what: &str| said[what]["tokens_per_second"].as_f64();
-                rate("prefill").into_iter().for_each(|rate| self.prefill.push(rate, others));
-                rate("decode").into_iter().for_each(|rate| self.decode.push(rate, others));
-                if let Some(peak) = said["peak_rss_bytes"].as_f64() {
-                    self.memory.push(peak - bound.file as f64, 0.0);
-                }
+                let (program, model, bound, work) = (program.clone(), model.clone(), *bound, *work);
                 if bound.is_decoder {
-                    let mut one = Command::new(program);
-                    one.arg("run").arg(model).args(["hello", "--max-tokens", "1"]);
-                    one.args(["--threads", &threads]).stdout(Stdio::null()).stderr(Stdio::null());
-                    let run = || {
-                        let begun = Instant::now();
-                        let status = one.status().context("cannot start folio")?;
-                        Ok((begun.elapsed().as_secs_f64(), status.success()))
-                    };
-                    let ((seconds, is_good), others) = during(run)?;
-                    if !is_good {
-                        bail!("`folio run` failed on {}", model.display());
-                    }
-                    self.start.push(seconds, others);
+                    self.answer(&program, &model, bound, work)?;
+                } else {
+                    self.embed(&program, &model, work)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Prompts and answers, and a process of one token.
+    fn answer(
+        &mut self,
+        program: &Path,
+        model: &Path,
+        bound: Bound,
+        work: [usize; 3],
+    ) -> Result<()> {
+        let threads = self.threads.to_string();
+        let [prompt, generate, batch] = work.map(|number| number.to_string());
+        let mut bench = Command::new(program);
+        bench.arg("bench").arg(model).args(["--threads", &threads]);
+        bench.args(["--prompt", &prompt, "--generate", &generate, "--batch", &batch]);
+        bench.args(["--repeat", "1", "--json"]);
+        let (said, others) = during(|| output(&mut bench))?;
+        let said: Value = serde_json::from_str(&said)?;
+        let rate = |what: &str| said[what]["tokens_per_second"].as_f64();
+        rate("prefill").into_iter().for_each(|rate| self.prefill.push(rate, others));
+        rate("decode").into_iter().for_each(|rate| self.decode.push(rate, others));
+        if let Some(peak) = said["peak_rss_bytes"].as_f64() {
+            self.memory.push(peak - bound.file as f64, others);
+        }
+        let mut one = Command::new(program);
+        one.arg("run").arg(model).args(["hello", "--max-tokens", "1"]);
+        one.args(["--threads", &threads]);
+        let ((_, seconds), others) = during(|| timed(&mut one))?;
+        self.start.push(seconds, others);
+        Ok(())
+    }
+
+    /// Passages, less what a process with one word takes.
+    fn embed(&mut self, program: &Path, model: &Path, work: [usize; 3]) -> Result<()> {
+        let [length, _, batch] = work;
+        // A letter is a token, and two are added. Each passage is another, in its first letters.
+        let passage = |index: usize| {
+            let first = (0..4).map(|digit| ["a", "b", "c", "d"][index >> (2 * digit) & 3]);
+            let rest = std::iter::repeat_n("e", length.saturating_sub(6));
+            first.chain(rest).collect::<Vec<_>>().join(" ")
+        };
+        let threads = self.threads.to_string();
+        let run = |texts: Vec<String>| {
+            let mut embed = Command::new(program);
+            embed.arg("embed").arg(model).args(["--threads", &threads]).args(texts);
+            during(|| timed(&mut embed))
+        };
+        let ((_, least), others) = run(vec!["a".to_owned()])?;
+        self.start.push(least, others);
+        let ((said, seconds), others) = run((0..batch).map(passage).collect())?;
+        let tokens = |line: &str| {
+            let line: Value = serde_json::from_str(line)?;
+            line["tokens"].as_f64().context("an embedding says nothing of its tokens")
+        };
+        let tokens: f64 = said.lines().map(tokens).sum::<Result<_>>()?;
+        self.prefill.push(tokens / (seconds - least).max(1e-9), others);
         Ok(())
     }
 
@@ -144,6 +186,9 @@ impl Run {
         let Contender::Folio { bound, work: [_, _, batch], .. } = &self.contender else {
             return None;
         };
+        if self.is_idle() {
+            return None;
+        }
         let memory = limits.rate("memory", self.threads)?;
         let peak = limits.rate(bound.peak, self.threads).or(limits.rate("f32", self.threads))?;
         let token =
@@ -193,6 +238,15 @@ impl Run {
             "memory_beyond_files": figure(&self.memory),
         })
     }
+}
+
+/// What `command` prints, and the seconds from its start to its end.
+fn timed(command: &mut Command) -> Result<(String, f64)> {
+    let begun = Instant::now();
+    let out = command.output().context("cannot start folio")?;
+    let seconds = begun.elapsed().as_secs_f64();
+    ensure!(out.status.success(), "folio failed: {}", String::from_utf8_lossy(&out.stderr));
+    Ok((String::from_utf8(out.stdout)?, seconds))
 }
 
 /// Tokens a second of prompts and of answers, from what a peer printed.

@@ -81,9 +81,8 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
 
 /// All contenders in turn, as often as there are rounds: what changes with time meets all alike.
 fn models(root: &Path, options: &Options, watch: &Watch) -> Result<Vec<contender::Run>> {
-    // A model with next to no arithmetic: what a token costs beside its weights.
-    let idle = target(root).join("bench/tiny-decoder");
-    shape::usual(root, "tiny-decoder", &idle)?;
+    let idle = target(root).join("bench").join(contender::IDLE);
+    shape::usual(root, contender::IDLE, &idle)?;
     let mut contenders = Vec::new();
     for &threads in &options.threads {
         for (name, program) in &options.programs {

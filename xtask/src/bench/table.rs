@@ -115,6 +115,12 @@ pub(super) fn runs(limits: &Limits, runs: &[Run]) {
             run.memory.median().map_or_else(|| "-".to_owned(), |b| format!("{:.0} MB", b / 1e6)),
         );
     }
+    for run in runs.iter().filter(|run| run.is_idle()) {
+        if let Some(rate) = run.decode.median() {
+            let seconds = time(rate.recip());
+            println!("{} on {}: {seconds} for a token beside its weights", run.name(), run.threads);
+        }
+    }
 }
 
 /// `median (least..most, n=count)`.
