@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, is_installed, succeeds};
-use crate::{licences, tidy};
+use crate::{licences, mlx, tidy};
 
 /// A stage: its name and what runs it.
 type Stage = (&'static str, fn(&Path) -> Result<bool>);
@@ -24,6 +24,7 @@ const STAGES: &[Stage] = &[
         succeeds(cargo(root).args(doc).env("RUSTDOCFLAGS", "-D warnings"))
     }),
     ("dependencies", dependencies),
+    ("mlx", on_mlx),
 ];
 
 /// Runs the stages of these names, or every stage, also after one has failed, and prints a table.
@@ -56,6 +57,16 @@ fn table(results: &[(&str, bool, Duration)]) -> String {
         format!("{name:<14}{:>7.1} s  {verdict}\n", time.as_secs_f64())
     };
     std::iter::once("== summary\n".to_owned()).chain(results.iter().map(line)).collect()
+}
+
+/// The library over MLX, and what compares it with references: operations, networks, the engine.
+fn on_mlx(root: &Path) -> Result<bool> {
+    let folder = root.join("target/mlx");
+    mlx::run(root, &["--to", &folder.display().to_string()])?;
+    let mut test = cargo(root);
+    // The whole workspace, as it was built for the other tests: nothing is compiled anew.
+    test.args(["test", "--workspace", "--locked", "--lib", "--tests", "--", "mlx", "ops::"]);
+    succeeds(test.env("FOLIO_MLX", folder))
 }
 
 /// cargo-deny where it is installed, with the checks that need no network; else our own reading

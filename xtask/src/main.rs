@@ -8,6 +8,7 @@ mod goldens;
 mod instructions;
 mod licences;
 mod minilm;
+mod mlx;
 mod shape;
 mod tidy;
 
@@ -19,8 +20,12 @@ use anyhow::{Context as _, Result};
 const USAGE: &str = "usage: cargo xtask CHORE
 
   tidy              check the invariants of ARCHITECTURE.md and the rules of STYLE.md
-  ci [STAGE...]     fmt, tidy, clippy, doc, dependencies: everything but the tests, or these stages
+  ci [STAGE...]     fmt, tidy, clippy, doc, dependencies, mlx: everything but the tests without
+                    MLX, or these stages
   goldens           install the oracle under target/oracle and run fixtures/goldens.py
+  mlx [--user | --to FOLDER | --link-check]
+                    build the library over MLX: into target/mlx, the user's data folder, or FOLDER;
+                    or check that the one for macOS links
   minilm [--torch]  compare `folio embed` with the reference embeddings of a real MiniLM package;
                     --torch takes the reference from the package's own call (downloads some GB)
   shape NAME FOLDER [--bits 4] [--group 64] [--mode affine|mxfp4|mxfp8|nvfp4|dense] [--dtype bf16]
@@ -51,6 +56,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["tidy"] => tidy::run(root),
         ["ci", stages @ ..] => ci::run(root, stages),
         ["goldens", more @ ..] => goldens::run(root, more),
+        ["mlx", more @ ..] => mlx::run(root, more),
         ["minilm"] => minilm::run(root, minilm::Reference::Numpy),
         ["minilm", "--torch"] => minilm::run(root, minilm::Reference::Torch),
         ["bench", more @ ..] => bench::run(root, more),

@@ -1,6 +1,8 @@
 //! The words of the command line that several commands share.
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
+use manager::runtime::Backend;
+use manager::{CpuOptions, Precision};
 
 use crate::commands::Command;
 
@@ -21,6 +23,35 @@ pub(crate) struct Compute {
     /// Keep activations in 32-bit floats: slower, for comparing with a reference
     #[arg(long)]
     pub(crate) exact: bool,
+    /// Where to compute: auto takes MLX on a Mac if it can be used, and else the CPU
+    #[arg(long, value_name = "DEVICE", value_enum, default_value_t, hide_possible_values = true)]
+    pub(crate) device: Where,
+}
+
+/// `auto`, `cpu` or `mlx`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Where {
+    #[default]
+    Auto,
+    Cpu,
+    Mlx,
+}
+
+impl Compute {
+    /// The backend that was asked for.
+    pub(crate) fn backend(self) -> Backend {
+        match self.device {
+            Where::Auto => Backend::Auto,
+            Where::Cpu => Backend::Cpu,
+            Where::Mlx => Backend::Mlx,
+        }
+    }
+
+    /// How the CPU computes; MLX takes the precision from it.
+    pub(crate) fn cpu(self) -> CpuOptions {
+        let precision = if self.exact { Precision::Exact } else { Precision::Fast };
+        CpuOptions { threads: self.threads, isa: None, precision }
+    }
 }
 
 /// Reads a number of bytes: `16GB`, `7.5 GiB`, `1000`.

@@ -7,7 +7,7 @@ use manager::catalog::{Catalog, Entry, Hold, ModelName, Source};
 use manager::fetch::Selection;
 use manager::machine::Machine;
 use manager::runtime::{LoadOptions, LoadedModel, Runtime};
-use manager::{CpuOptions, Environment, Error, Precision};
+use manager::{Environment, Error};
 
 use crate::args::Compute;
 use crate::fetching::{Fetched, INTERRUPTED, fetch};
@@ -15,9 +15,8 @@ use crate::report::Result;
 
 /// Starts the device.
 pub(crate) fn runtime(compute: Compute) -> Result<Arc<Runtime>> {
-    let precision = if compute.exact { Precision::Exact } else { Precision::Fast };
-    let options = CpuOptions { threads: compute.threads, isa: None, precision };
-    Ok(Arc::new(Runtime::start(options)?))
+    let device = compute.backend().open(&Environment::from_process(), compute.cpu())?;
+    Ok(Arc::new(Runtime::on(device)?))
 }
 
 /// Finds `model` (a folder, a name on this machine, or one that the hub has) and loads it.

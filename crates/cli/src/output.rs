@@ -105,6 +105,13 @@ impl Facts {
     }
 }
 
+/// MLX's version and the device it computes on.
+pub(crate) fn mlx_name(mlx: &manager::Mlx) -> String {
+    let device = if mlx.is_gpu() { "GPU" } else { "CPU" };
+    let name = if mlx.name().is_empty() { String::new() } else { format!(" ({})", mlx.name()) };
+    format!("MLX {} on the {device}{name}", manager::MLX_VERSION)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,6 +47,7 @@ impl EngineOptions {
 
 /// One loaded network and the sequences it is working on. Owned by one thread.
 pub struct Engine {
+    device: Device,
     decoder: Box<dyn Decoder>,
     cache: Cache,
     scheduler: Scheduler,
@@ -75,7 +76,8 @@ impl Engine {
         let window = widest(&layers);
         let limits = Limits { tokens: step_tokens, sequences, context, vocabulary, window };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
-        Self { decoder, cache, scheduler, sampler: Sampler::default() }
+        let device = device.clone();
+        Self { device, decoder, cache, scheduler, sampler: Sampler::default() }
     }
 
     /// Queues a request.
@@ -107,20 +109,25 @@ impl Engine {
         self.scheduler.status()
     }
 
-    /// Runs one forward pass and reports what came of it. A panic on the way ends the sequences
-    /// that were in the pass, and no others.
+    /// Runs one forward pass and reports what came of it. A panic on the way, or a failure of the
+    /// device, ends the sequences that were in the pass, and no others.
     pub fn step(&mut self) -> Vec<Event> {
         let step = self.scheduler.schedule();
         if step.is_empty() {
             return Vec::new();
         }
-        match catch_unwind(AssertUnwindSafe(|| self.run(&step))) {
-            Ok(sampled) => self.scheduler.complete(&step, &sampled),
-            Err(panic) => {
-                let failure = Failure::Panicked { what: message(&*panic) };
-                self.scheduler.abandon(&step, &failure)
-            }
-        }
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            let sampled = self.run(&step);
+            self.cache.settle();
+            sampled
+        }));
+        let failure = match (self.device.take_failure(), ran) {
+            (None, Ok(sampled)) => return self.scheduler.complete(&step, &sampled),
+            (Some(what), _) => Failure::Device { what },
+            (None, Err(panic)) => Failure::Panicked { what: message(&*panic) },
+        };
+        self.cache.forget();
+        self.scheduler.abandon(&step, &failure)
     }
 
     fn run(&mut self, step: &Step) -> Vec<Result<u32, NotANumber>> {

@@ -94,4 +94,10 @@ pub enum Failure {
         /// What it said.
         what: String,
     },
+    /// The device refused or lost a computation.
+    #[error("the device failed while computing: {what}")]
+    Device {
+        /// What it said.
+        what: String,
+    },
 }

@@ -34,9 +34,10 @@ impl Drop for Neighbour {
 
 fn regions(bencher: Bencher<'_, '_>, threads: usize, pause: Duration) {
     let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
-    let Device::Cpu(cpu) = Device::cpu(options).expect("a device");
+    let device = Device::cpu(options).expect("a device");
+    let cpu = device.as_cpu().expect("the CPU");
     let region = |cpu: &Cpu| cpu.empty_region(4 * threads);
-    bencher.with_inputs(|| thread::sleep(pause)).bench_local_refs(|()| region(&cpu));
+    bencher.with_inputs(|| thread::sleep(pause)).bench_local_refs(|()| region(cpu));
 }
 
 /// Regions one after the other: the workers are looking for work.

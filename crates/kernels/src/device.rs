@@ -6,14 +6,17 @@ use bytes::Bytes;
 use half::{bf16, f16};
 
 use crate::cpu::{Cpu, CpuOptions};
+use crate::mlx::{Array, Mlx, MlxOptions};
 use crate::tensor::Storage;
-use crate::{DType, Result, Tensor};
+use crate::{DType, Precision, Result, Tensor};
 
 /// A handle on a backend. Cheap to clone; tensors of different devices never meet in one op.
 #[derive(Clone, Debug)]
 pub enum Device {
     /// The portable backend: this crate's own kernels on the machine's cores.
     Cpu(Arc<Cpu>),
+    /// Apple's MLX: the GPU of a Mac.
+    Mlx(Arc<Mlx>),
 }
 
 impl Device {
@@ -26,8 +29,47 @@ impl Device {
         Ok(Self::Cpu(Cpu::open(options)?))
     }
 
-    /// Wraps little-endian elements that lie in memory someone else owns, usually a mapped file.
-    /// Nothing is copied and no alignment is assumed.
+    /// Opens the MLX backend, on the GPU if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the library is missing, of another version or broken, or MLX has no device.
+    pub fn mlx(options: &MlxOptions) -> Result<Self> {
+        Ok(Self::Mlx(Mlx::open(options)?))
+    }
+
+    /// The CPU backend, if this is it.
+    pub fn as_cpu(&self) -> Option<&Arc<Cpu>> {
+        match self {
+            Self::Cpu(cpu) => Some(cpu),
+            Self::Mlx(_) => None,
+        }
+    }
+
+    /// The MLX backend, if this is it.
+    pub fn as_mlx(&self) -> Option<&Arc<Mlx>> {
+        match self {
+            Self::Mlx(mlx) => Some(mlx),
+            Self::Cpu(_) => None,
+        }
+    }
+
+    /// How numbers are computed.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Cpu(cpu) => cpu.precision(),
+            Self::Mlx(mlx) => mlx.precision(),
+        }
+    }
+
+    /// What went wrong on the device since this was last asked, if something did. Operations do
+    /// not fail; a device that does gives numbers that are none until its owner has asked.
+    pub fn take_failure(&self) -> Option<String> {
+        self.as_mlx().and_then(|mlx| mlx.take_failure())
+    }
+
+    /// A tensor of little-endian elements that lie in memory someone else owns, usually a mapped
+    /// file. The CPU reads them where they lie, of no particular alignment; MLX copies them, once.
     ///
     /// # Panics
     ///
@@ -36,8 +78,12 @@ impl Device {
     pub fn wrap(&self, shape: &[usize], dtype: DType, bytes: Bytes) -> Tensor {
         let expected = shape.iter().product::<usize>() * dtype.size();
         assert_eq!(bytes.len(), expected, "wrap: bytes of {shape:?} {dtype:?}");
-        let Self::Cpu(cpu) = self;
-        Tensor::from_parts(shape, dtype, Storage::mapped(cpu, bytes))
+        match self {
+            Self::Cpu(cpu) => Tensor::from_parts(shape, dtype, Storage::mapped(cpu, bytes)),
+            Self::Mlx(mlx) => {
+                Tensor::from_array(shape, Array::from_bytes(mlx, shape, dtype, &bytes))
+            }
+        }
     }
 
     /// A tensor of `f32`, row-major.
@@ -48,12 +94,19 @@ impl Device {
     #[track_caller]
     pub fn tensor(&self, shape: &[usize], data: Vec<f32>) -> Tensor {
         assert_eq!(data.len(), shape.iter().product::<usize>(), "tensor: elements of {shape:?}");
-        let Self::Cpu(cpu) = self;
-        Tensor::from_parts(shape, DType::F32, Storage::owned(cpu, data))
+        match self {
+            Self::Cpu(cpu) => Tensor::from_parts(shape, DType::F32, Storage::owned(cpu, data)),
+            Self::Mlx(mlx) => {
+                let bytes: Vec<[u8; 4]> = data.into_iter().map(f32::to_le_bytes).collect();
+                let bytes = bytes.as_flattened();
+                Tensor::from_array(shape, Array::from_bytes(mlx, shape, DType::F32, bytes))
+            }
+        }
     }
 
-    /// Reads little-endian floating-point `bytes` into a tensor of `f32`: for what is small and
-    /// read by elementwise code, such as the weight of a norm.
+    /// Reads little-endian floating-point `bytes` into a tensor of the type of activations: for
+    /// what is small and read by elementwise code, such as the weight of a norm. That type is
+    /// `f32`, or that of the bytes where activations follow the weights.
     ///
     /// # Panics
     ///
@@ -62,7 +115,12 @@ impl Device {
     pub fn widen(&self, shape: &[usize], dtype: DType, bytes: &[u8]) -> Tensor {
         let expected = shape.iter().product::<usize>() * dtype.size();
         assert_eq!(bytes.len(), expected, "widen: bytes of {shape:?} {dtype:?}");
-        self.tensor(shape, to_f32(dtype, bytes))
+        match self {
+            Self::Mlx(mlx) if mlx.is_native() => {
+                Tensor::from_array(shape, Array::from_bytes(mlx, shape, dtype, bytes))
+            }
+            Self::Cpu(_) | Self::Mlx(_) => self.tensor(shape, to_f32(dtype, bytes)),
+        }
     }
 }
 

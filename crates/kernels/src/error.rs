@@ -1,5 +1,7 @@
 //! What can go wrong before a forward pass begins.
 
+use std::path::PathBuf;
+
 use crate::Isa;
 
 /// This crate's result.
@@ -31,6 +33,44 @@ pub enum Error {
         /// How many were asked for.
         wanted: usize,
     },
+    /// The library over MLX cannot be opened: it is missing, or what it needs is.
+    #[error("{} cannot be opened: {what}", path.display())]
+    MlxUnopened {
+        /// The library.
+        path: PathBuf,
+        /// What the system's loader says.
+        what: String,
+    },
+    /// The library over MLX was made for an older or newer program.
+    #[error("{} speaks version {found} of folio's border to MLX, and this program version {wanted}", path.display())]
+    MlxAbi {
+        /// The library.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// This program's.
+        wanted: u32,
+    },
+    /// The library over MLX was built with another MLX than it should, or lies beside another.
+    #[error("{} was built with MLX {built_with} and runs on {beside}, but {wanted} is needed", path.display())]
+    MlxVersion {
+        /// The library.
+        path: PathBuf,
+        /// The MLX whose headers it was built with.
+        built_with: String,
+        /// The MLX that it runs on.
+        beside: String,
+        /// The one that this program was tested with.
+        wanted: &'static str,
+    },
+    /// MLX has no device that works.
+    #[error("{} has no device: {what}", path.display())]
+    MlxDevice {
+        /// The library.
+        path: PathBuf,
+        /// What MLX says.
+        what: String,
+    },
 }
 
 /// What sort of failure this is.
@@ -48,9 +88,12 @@ impl Error {
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchIsa { .. } => Kind::Unsupported,
+            Self::NoSuchIsa { .. }
+            | Self::MlxUnopened { .. }
+            | Self::MlxAbi { .. }
+            | Self::MlxVersion { .. } => Kind::Unsupported,
             Self::Threads { .. } => Kind::Invalid,
-            Self::Spawn { .. } => Kind::Internal,
+            Self::Spawn { .. } | Self::MlxDevice { .. } => Kind::Internal,
         }
     }
 
@@ -62,6 +105,10 @@ impl Error {
             Self::Spawn { .. } => {
                 "raise the limit on processes (`ulimit -u`) or ask for fewer threads"
             }
+            Self::MlxUnopened { .. } | Self::MlxAbi { .. } | Self::MlxVersion { .. } => {
+                "run `cargo xtask mlx` in folio's source folder, which builds it anew"
+            }
+            Self::MlxDevice { .. } => "use the CPU: `--device cpu`",
         }
     }
 }

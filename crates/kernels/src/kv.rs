@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::Pages;
-use crate::{DType, Device, Tensor};
+use crate::{DType, Device, Tensor, cpu, mlx};
 
 /// What one layer stores for each token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,6 +54,12 @@ pub struct KvCache {
     pages: Pages,
 }
 
+#[derive(Debug)]
+enum Pages {
+    Cpu(cpu::Pages),
+    Mlx(mlx::Pages),
+}
+
 impl KvCache {
     /// Room for `pages` pages of `page_size` tokens, stored as `F32` or `F16`.
     ///
@@ -69,23 +74,35 @@ impl KvCache {
         pages: usize,
         dtype: DType,
     ) -> Self {
-        let Device::Cpu(_) = device;
-        Self { pages: Pages::new(layers, page_size, pages, dtype) }
+        let pages = match device {
+            Device::Cpu(_) => Pages::Cpu(cpu::Pages::new(layers, page_size, pages, dtype)),
+            Device::Mlx(mlx) => Pages::Mlx(mlx::Pages::new(mlx, layers, page_size, pages, dtype)),
+        };
+        Self { pages }
     }
 
     /// Tokens in a page.
     pub fn page_size(&self) -> usize {
-        self.pages.page_size()
+        match &self.pages {
+            Pages::Cpu(pages) => pages.page_size(),
+            Pages::Mlx(pages) => pages.page_size(),
+        }
     }
 
     /// How many pages there may be.
     pub fn pages(&self) -> usize {
-        self.pages.capacity()
+        match &self.pages {
+            Pages::Cpu(pages) => pages.capacity(),
+            Pages::Mlx(pages) => pages.capacity(),
+        }
     }
 
     /// The bytes of one page over all layers.
     pub fn page_bytes(&self) -> usize {
-        self.pages.page_bytes()
+        match &self.pages {
+            Pages::Cpu(pages) => pages.page_bytes(),
+            Pages::Mlx(pages) => pages.page_bytes(),
+        }
     }
 
     /// Stores keys `k: [rows, kv_heads, key_dim]` and values `v: [rows, kv_heads, value_dim]` of
@@ -96,7 +113,10 @@ impl KvCache {
     /// If a shape does not fit the layer, or a position has no page.
     #[track_caller]
     pub fn append(&mut self, layer: usize, k: &Tensor, v: &Tensor, spans: &[Span]) {
-        self.pages.append(layer, k, v, spans);
+        match &mut self.pages {
+            Pages::Cpu(pages) => pages.append(layer, k, v, spans),
+            Pages::Mlx(pages) => pages.append(layer, k, v, spans),
+        }
     }
 
     /// The keys and values of `layer` at positions `0..end`, as `f32`:
@@ -104,10 +124,52 @@ impl KvCache {
     /// [gone](Span::GONE). Slow; for references and tests.
     #[track_caller]
     pub fn read(&self, layer: usize, pages: &[u32], end: usize) -> (Vec<f32>, Vec<f32>) {
-        self.pages.read(layer, pages, end)
+        match &self.pages {
+            Pages::Cpu(own) => own.read(layer, pages, end),
+            Pages::Mlx(own) => own.read(layer, pages, end),
+        }
     }
 
-    pub(crate) fn cpu_pages(&self) -> &Pages {
-        &self.pages
+    /// Computes what was appended: what ends a step on a device that puts work off. Without it, a
+    /// step from which nothing is read would be computed with a later one.
+    pub fn settle(&mut self) {
+        match &mut self.pages {
+            Pages::Cpu(_) => {}
+            Pages::Mlx(pages) => pages.settle(),
+        }
+    }
+
+    /// Gives up what a device that failed has stored. Every page counts as never written.
+    pub fn forget(&mut self) {
+        match &mut self.pages {
+            Pages::Cpu(_) => {}
+            Pages::Mlx(pages) => pages.forget(),
+        }
+    }
+
+    /// What `layer` stores for each token.
+    pub(crate) fn layer(&self, layer: usize) -> KvLayer {
+        match &self.pages {
+            Pages::Cpu(pages) => pages.layer(layer),
+            Pages::Mlx(pages) => pages.layer(layer),
+        }
+    }
+
+    /// The pages of a cache on the CPU.
+    #[track_caller]
+    pub(crate) fn cpu_pages(&self) -> &cpu::Pages {
+        match &self.pages {
+            Pages::Cpu(pages) => pages,
+            Pages::Mlx(_) => panic!("a cache on MLX in a kernel of the CPU"),
+        }
+    }
+
+    /// The pages of a cache on MLX.
+    #[track_caller]
+    pub(crate) fn mlx_pages(&self) -> &mlx::Pages {
+        match &self.pages {
+            Pages::Mlx(pages) => pages,
+            Pages::Cpu(_) => panic!("a cache of the CPU on MLX"),
+        }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::cpu::{Buffer, Cpu};
 use crate::device::to_f32;
+use crate::mlx::{Array, Mlx};
 use crate::{DType, Device};
 
 /// A shape, an element type and storage on a device. Immutable, and cheap to clone.
@@ -23,6 +24,15 @@ pub(crate) enum Storage {
     Owned(Arc<Buffer>),
     /// Weights: little-endian bytes in memory that someone else owns, of no particular alignment.
     Mapped(Arc<Cpu>, Bytes),
+    /// Weights and activations of any type, on MLX.
+    Mlx(Arc<Array>),
+}
+
+/// Who computes with a tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Backend<'a> {
+    Cpu,
+    Mlx(&'a Arc<Mlx>),
 }
 
 impl Storage {
@@ -47,6 +57,11 @@ impl Tensor {
         Self::from_parts(shape, DType::F32, Storage::Owned(Arc::new(buffer)))
     }
 
+    /// A tensor over an array of MLX, which has this shape.
+    pub(crate) fn from_array(shape: &[usize], array: Array) -> Self {
+        Self::from_parts(shape, array.dtype(), Storage::Mlx(Arc::new(array)))
+    }
+
     /// The extent of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -59,7 +74,10 @@ impl Tensor {
 
     /// The device the elements are on.
     pub fn device(&self) -> Device {
-        Device::Cpu(Arc::clone(self.cpu()))
+        match self.backend() {
+            Backend::Cpu => Device::Cpu(Arc::clone(self.cpu())),
+            Backend::Mlx(mlx) => Device::Mlx(Arc::clone(mlx)),
+        }
     }
 
     /// How many elements there are.
@@ -86,7 +104,11 @@ impl Tensor {
     #[must_use]
     pub fn reshape(&self, shape: &[usize]) -> Self {
         assert_eq!(shape.iter().product::<usize>(), self.elements(), "reshape to {shape:?}");
-        Self { shape: shape.into(), dtype: self.dtype, storage: self.storage.clone() }
+        let storage = match &self.storage {
+            Storage::Mlx(array) => Storage::Mlx(Arc::new(array.reshape(shape))),
+            Storage::Owned(_) | Storage::Mapped(..) => self.storage.clone(),
+        };
+        Self { shape: shape.into(), dtype: self.dtype, storage }
     }
 
     /// The elements, copied to the host; waits for the device.
@@ -99,6 +121,10 @@ impl Tensor {
         match &self.storage {
             Storage::Owned(buffer) => buffer.to_vec(),
             Storage::Mapped(_, bytes) => to_f32(self.dtype, bytes),
+            Storage::Mlx(array) => {
+                assert!(self.dtype.is_float(), "{:?} is not a floating-point type", self.dtype);
+                array.to_f32(self.elements())
+            }
         }
     }
 
@@ -112,6 +138,7 @@ impl Tensor {
         match &self.storage {
             Storage::Owned(buffer) => buffer,
             Storage::Mapped(..) => panic!("a mapped {:?} tensor is not an activation", self.dtype),
+            Storage::Mlx(_) => panic!("a tensor on MLX in a kernel of the CPU"),
         }
     }
 
@@ -125,6 +152,7 @@ impl Tensor {
         match &self.storage {
             Storage::Mapped(_, bytes) => bytes,
             Storage::Owned(_) => panic!("an activation is not a mapped weight"),
+            Storage::Mlx(_) => panic!("a tensor on MLX in a kernel of the CPU"),
         }
     }
 
@@ -132,10 +160,33 @@ impl Tensor {
         &self.storage
     }
 
+    #[track_caller]
     pub(crate) fn cpu(&self) -> &Arc<Cpu> {
         match &self.storage {
             Storage::Owned(buffer) => buffer.cpu(),
             Storage::Mapped(cpu, _) => cpu,
+            Storage::Mlx(_) => panic!("a tensor on MLX in a kernel of the CPU"),
+        }
+    }
+
+    /// The array of a tensor on MLX.
+    ///
+    /// # Panics
+    ///
+    /// If the tensor is on another device.
+    #[track_caller]
+    pub(crate) fn array(&self) -> &Array {
+        match &self.storage {
+            Storage::Mlx(array) => array,
+            Storage::Owned(_) | Storage::Mapped(..) => panic!("a tensor of the CPU on MLX"),
+        }
+    }
+
+    /// Who computes with it: what an operation asks of its first operand.
+    pub(crate) fn backend(&self) -> Backend<'_> {
+        match &self.storage {
+            Storage::Owned(_) | Storage::Mapped(..) => Backend::Cpu,
+            Storage::Mlx(array) => Backend::Mlx(array.mlx()),
         }
     }
 }

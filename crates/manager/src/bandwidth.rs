@@ -38,9 +38,10 @@ pub fn measure(machine: &Machine, threads: Option<usize>) -> Result<Bandwidth, E
     let bytes = enough(machine);
     let rate = |threads| {
         let device = Device::cpu(CpuOptions { threads, ..CpuOptions::default() })?;
-        let Device::Cpu(cpu) = &device;
-        let threads = cpu.threads();
-        Ok::<_, Error>((threads, device.read_bandwidth(usize::try_from(bytes).unwrap_or(0))))
+        let rate = device
+            .as_cpu()
+            .map(|cpu| (cpu.threads(), cpu.read_bandwidth(usize::try_from(bytes).unwrap_or(0))));
+        Ok::<_, Error>(rate.unwrap_or_default())
     };
     let (_, one_thread) = rate(Some(1))?;
     let (threads, all) = if threads == Some(1) { (1, one_thread) } else { rate(threads)? };

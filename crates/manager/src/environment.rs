@@ -63,6 +63,11 @@ pub struct Environment {
     pub offline: bool,
     /// The proxies to go through.
     pub proxies: Proxies,
+    /// `FOLIO_MLX`: the library over MLX, or its folder, or `off`.
+    pub mlx: Option<PathBuf>,
+    /// The folder for what programs keep for their user: `XDG_DATA_HOME`, else `~/.local/share`, or
+    /// `~/Library/Application Support` on a Mac.
+    pub data: PathBuf,
 }
 
 impl Environment {
@@ -118,6 +123,11 @@ impl Environment {
                 https: either("https_proxy", "HTTPS_PROXY").or(all),
                 except: either("no_proxy", "NO_PROXY"),
             },
+            mlx: vars.path("FOLIO_MLX"),
+            data: vars.path("XDG_DATA_HOME").unwrap_or_else(|| {
+                let mac = cfg!(target_os = "macos");
+                vars.home.join(if mac { "Library/Application Support" } else { ".local/share" })
+            }),
         }
     }
 

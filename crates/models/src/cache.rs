@@ -49,4 +49,14 @@ impl Cache {
     pub fn page_bytes(&self) -> usize {
         self.kv.page_bytes()
     }
+
+    /// Ends a step: computes what the layers stored, on a device that puts work off.
+    pub fn settle(&mut self) {
+        self.kv.settle();
+    }
+
+    /// Gives up what a device that failed has stored.
+    pub fn forget(&mut self) {
+        self.kv.forget();
+    }
 }

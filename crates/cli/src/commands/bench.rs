@@ -9,6 +9,7 @@ use manager::runtime::{BenchOptions, Rate};
 use serde_json::{Value, json};
 
 use crate::args::Compute;
+use crate::output::mlx_name;
 use crate::report::Result;
 use crate::{models, output};
 
@@ -57,7 +58,15 @@ impl Bench {
             }
         }
         let peak = manager::peak_rss();
-        let Device::Cpu(cpu) = model.device();
+        let cpu = model.device().as_cpu();
+        let mlx = model.device().as_mlx();
+        let device = match model.device() {
+            Device::Cpu(cpu) => format!("{} threads, {}", cpu.threads(), cpu.isa()),
+            Device::Mlx(mlx) => {
+                let peak = output::bytes(mlx.memory().peak);
+                format!("{} of it by arrays of {}", peak, mlx_name(mlx))
+            }
+        };
         if self.json {
             let runs: Vec<_> = runs
                 .iter()
@@ -74,8 +83,10 @@ impl Bench {
             let mut object = json!({
                 "model": model.name(),
                 "architecture": model.facts().architecture,
-                "threads": cpu.threads(),
-                "instruction_set": cpu.isa().to_string(),
+                "backend": if mlx.is_some() { "mlx" } else { "cpu" },
+                "threads": cpu.map(|cpu| cpu.threads()),
+                "instruction_set": cpu.map(|cpu| cpu.isa().to_string()),
+                "mlx_peak_bytes": mlx.map(|mlx| mlx.memory().peak),
                 "exact": self.compute.exact,
                 "repeat": self.repeat,
                 "load_seconds": load.as_secs_f64(),
@@ -118,11 +129,9 @@ impl Bench {
         output::write(&output::table(&rows, &[0, 1, 2, 3, 4, 5, 6]))?;
         let peak = peak.map_or_else(|| "unknown".to_owned(), output::bytes);
         output::line(&format!(
-            "\nloaded in {:.0} ms, first answer after {:.0} ms, peak memory {peak}, {} threads, {}",
+            "\nloaded in {:.0} ms, first answer after {:.0} ms, peak memory {peak}, {device}",
             load.as_secs_f64() * 1e3,
             ready.as_secs_f64() * 1e3,
-            cpu.threads(),
-            cpu.isa(),
         ))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -9,11 +9,12 @@ use manager::catalog::{Catalog, Source};
 use manager::environment::DEFAULT_ENDPOINT;
 use manager::fetch::{Hub, Patience};
 use manager::machine::{Cache, CacheKind, Machine};
-use manager::{CpuOptions, Device, Environment, Isa, disk};
+use manager::runtime::{Backend, MlxState};
+use manager::{Environment, Isa, disk};
 use serde_json::{Value, json};
 
 use crate::args::Compute;
-use crate::output::{self, Facts, bytes};
+use crate::output::{self, Facts, bytes, mlx_name};
 use crate::report::Result;
 
 /// Tell what this machine has, and what is wrong with it.
@@ -54,6 +55,7 @@ struct Examination {
     environment: Environment,
     machine: Machine,
     cpu: Option<(Isa, usize)>,
+    mlx: MlxState,
     bandwidth: Option<Bandwidth>,
     places: Vec<Place>,
     models: usize,
@@ -83,6 +85,7 @@ impl Examination {
         let catalog = Catalog::scan(&environment);
         let mut examination = Self {
             cpu: None,
+            mlx: MlxState::look(&environment, compute.cpu()),
             bandwidth: None,
             places: places(&environment, &catalog),
             models: catalog.entries().len(),
@@ -105,13 +108,35 @@ impl Examination {
     }
 
     fn open_device(&mut self, compute: Compute) {
-        let options = CpuOptions { threads: compute.threads, ..CpuOptions::default() };
-        match Device::cpu(options) {
-            Ok(Device::Cpu(cpu)) => self.cpu = Some((cpu.isa(), cpu.threads())),
+        match Backend::Cpu.open(&self.environment, compute.cpu()) {
+            Ok(device) => self.cpu = device.as_cpu().map(|cpu| (cpu.isa(), cpu.threads())),
             Err(error) => {
-                let hint = error.hint().to_owned();
-                self.broken(format!("the CPU backend cannot be opened: {error}"), Some(hint));
+                let hint = error.hint();
+                self.broken(format!("the CPU backend cannot be opened: {error}"), hint);
             }
+        }
+        if let Some((what, help)) = self.lack_of_mlx() {
+            let asked = compute.backend() == Backend::Mlx;
+            if asked {
+                self.broken(format!("MLX cannot be used: {what}"), Some(help));
+            } else if !matches!(self.mlx, MlxState::Missing(_) | MlxState::Off) {
+                self.warn(format!("MLX cannot be used, and the CPU serves: {what}"), help);
+            } else if cfg!(target_os = "macos") && matches!(self.mlx, MlxState::Missing(_)) {
+                self.warn("the GPU is not used: MLX is not installed", help);
+            }
+        }
+    }
+
+    /// Why MLX cannot be used, and what to do about it.
+    fn lack_of_mlx(&self) -> Option<(String, String)> {
+        match &self.mlx {
+            MlxState::Ready(_) => None,
+            MlxState::Off => Some(("switched off by FOLIO_MLX".to_owned(), String::new())),
+            MlxState::Missing(_) => Some((
+                "not installed".to_owned(),
+                "run `cargo xtask mlx` in folio's source folder".to_owned(),
+            )),
+            MlxState::Unusable(error) => Some((error.to_string(), error.hint().to_owned())),
         }
     }
 
@@ -211,7 +236,15 @@ impl Examination {
             }
             None => facts.add("backend cpu", "cannot be opened"),
         }
-        facts.add("backend mlx", NO_MLX);
+        match (&self.mlx, self.lack_of_mlx()) {
+            (MlxState::Ready(mlx), _) => {
+                facts.add("backend mlx", format!("ready: {}", mlx_name(mlx)));
+                facts.add("", mlx.path().display().to_string());
+            }
+            (_, Some((what, help))) if help.is_empty() => facts.add("backend mlx", what),
+            (_, Some((what, help))) => facts.add("backend mlx", format!("{what}; {help}")),
+            (_, None) => {}
+        }
         let known: Vec<_> = manager::architectures().collect();
         facts.add("architectures", known.join(", "));
     }
@@ -241,6 +274,25 @@ impl Examination {
         facts.add("network", if e.offline { "switched off by HF_HUB_OFFLINE" } else { "allowed" });
         let proxy = e.proxies.http.is_some() || e.proxies.https.is_some();
         facts.add("proxy", if proxy { "set" } else { "none" });
+    }
+
+    fn mlx_json(&self) -> Value {
+        if let MlxState::Ready(mlx) = &self.mlx {
+            return json!({
+                "present": true,
+                "version": manager::MLX_VERSION,
+                "library": mlx.path(),
+                "gpu": mlx.is_gpu(),
+                "device": mlx.name(),
+                "device_memory_bytes": mlx.device_memory(),
+            });
+        }
+        let (reason, help) = self.lack_of_mlx().unwrap_or_default();
+        let looked = match &self.mlx {
+            MlxState::Missing(looked) => looked.as_slice(),
+            MlxState::Ready(_) | MlxState::Off | MlxState::Unusable(_) => &[],
+        };
+        json!({ "present": false, "reason": reason, "help": help, "looked_in": looked })
     }
 
     fn json(&self) -> Value {
@@ -302,7 +354,7 @@ impl Examination {
                     "threads": self.cpu.map(|(_, threads)| threads),
                     "available": available,
                 },
-                "mlx": { "present": false, "reason": NO_MLX },
+                "mlx": self.mlx_json(),
             },
             "architectures": manager::architectures().collect::<Vec<_>>(),
             "models": {
@@ -324,8 +376,6 @@ impl Examination {
 
 /// Less room than this holds no model worth pulling.
 const SCARCE: u64 = 2_000_000_000;
-
-const NO_MLX: &str = "not part of this build yet";
 
 fn places(environment: &Environment, catalog: &Catalog) -> Vec<Place> {
     let own = environment.folders.iter().map(|path| (path, Source::Folder));

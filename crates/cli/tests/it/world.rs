@@ -26,7 +26,8 @@ impl World {
     pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let text = home.path().to_str().unwrap();
-        let variables = [("HOME", text), ("HF_HUB_OFFLINE", "1"), ("FOLIO_THREADS", "1")];
+        let variables =
+            [("HOME", text), ("HF_HUB_OFFLINE", "1"), ("FOLIO_THREADS", "1"), ("FOLIO_MLX", "off")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { variables: variables.to_vec(), home }
     }

@@ -1,7 +1,7 @@
 //! Whole steps over a made-up network: what comes in, what goes out, what breaks.
 
 use engine::{Engine, EngineOptions, Event, Failure, Finish, Id, Request};
-use kernels::{CpuOptions, DType, Device, KvLayer, Tensor};
+use kernels::{CpuOptions, DType, Device, KvLayer, QuantizationMode, QuantizedTensor, Tensor, ops};
 use models::{Batch, Cache, Decoder, LayerCache, Remember};
 
 const VOCABULARY: usize = 10;
@@ -123,4 +123,72 @@ fn a_cancelled_sequence_says_so_once() {
     assert_eq!(engine.cancel(Id(1)), Some(Event::Finished(Id(1), Finish::Cancelled)));
     assert_eq!(engine.cancel(Id(1)), None);
     assert!(engine.is_idle() && engine.step().is_empty());
+}
+
+/// Continues each token with the one after it, on MLX; a call that MLX refuses breaks its step.
+struct Refused(Device);
+
+impl Decoder for Refused {
+    fn layers(&self) -> Vec<LayerCache> {
+        Counter { device: self.0.clone() }.layers()
+    }
+
+    fn forward(&self, batch: &Batch, _: &mut Cache) -> Tensor {
+        let rows = batch.tokens.iter().map(|&token| token as f32).collect();
+        let hidden = self.0.tensor(&[batch.tokens.len(), 1], rows);
+        if !batch.tokens.contains(&PANIC) {
+            return hidden;
+        }
+        // MLX knows no groups of 16 in this mode.
+        let part =
+            |shape: &[usize], dtype, bytes: usize| self.0.wrap(shape, dtype, vec![0; bytes].into());
+        let weight = QuantizedTensor {
+            rows: 1,
+            columns: 16,
+            mode: QuantizationMode::Affine,
+            bits: 4,
+            group_size: 16,
+            weight: part(&[1, 2], DType::U32, 8),
+            scales: part(&[1, 1], DType::F32, 4),
+            biases: Some(part(&[1, 1], DType::F32, 4)),
+            global_scale: None,
+        };
+        let rows = batch.tokens.len();
+        ops::quantized_matmul(&self.0.tensor(&[rows, 16], vec![1.0; rows * 16]), &weight)
+    }
+
+    fn unembed(&self, hidden: &Tensor) -> Tensor {
+        Counter { device: self.0.clone() }.unembed(hidden)
+    }
+}
+
+#[test]
+fn a_failure_of_mlx_ends_its_step_and_no_other() {
+    let device =
+        testkit::mlx::opened(|library| Device::mlx(&kernels::MlxOptions::new(library.to_owned())));
+    let Some(device) = device else { return };
+    let options = EngineOptions {
+        step_tokens: 8,
+        sequences: 1,
+        page_size: 4,
+        cache_tokens: 64,
+        cache_dtype: DType::F32,
+    };
+    let decoder = Box::new(Refused(device.clone()));
+    let mut engine = Engine::new(&device, decoder, (64, VOCABULARY), options);
+    add(&mut engine, 1, &[PANIC], 3, &[]);
+    add(&mut engine, 2, &[1], 2, &[]);
+    let mut events = Vec::new();
+    while !engine.is_idle() {
+        events.extend(engine.step());
+    }
+    let failed = |event: &Event| {
+        let Event::Finished(Id(1), Finish::Failed(Failure::Device { what })) = event else {
+            return false;
+        };
+        what.contains("group")
+    };
+    assert!(events.iter().any(failed), "{events:?}");
+    assert!(events.contains(&Event::Finished(Id(2), Finish::Length)), "{events:?}");
+    assert_eq!(device.take_failure(), None);
 }

@@ -26,7 +26,8 @@ pub(crate) fn run() {
     let peaks = peaks();
     for threads in 1..=most {
         let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
-        let pool = Device::cpu(options).expect("a device").read_bandwidth(MEMORY);
+        let pool = Device::cpu(options).expect("a device");
+        let pool = pool.as_cpu().expect("the CPU").read_bandwidth(MEMORY);
         let wide = together(threads, read(threads)).map_or(0.0, |time| MEMORY as f64 / time);
         line("memory", "reads in order", threads, pool.max(wide));
         for peak in &peaks {

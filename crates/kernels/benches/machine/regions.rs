@@ -7,7 +7,8 @@ use kernels::{CpuOptions, Device};
 /// Prints a line for regions one after the other, and one for a region after a pause.
 pub(crate) fn run(threads: usize) {
     let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
-    let Device::Cpu(cpu) = Device::cpu(options).expect("a device");
+    let device = Device::cpu(options).expect("a device");
+    let cpu = device.as_cpu().expect("the CPU");
     for (what, pause, count) in [("one after the other", 0, 2000), ("after 2 ms", 2, 100)] {
         let mut samples: Vec<f64> = (0..count)
             .map(|_| {

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use crate::Device;
+use super::Cpu;
 
 /// Passes over the buffer; the best one counts, because a disturbance only ever slows one down.
 const PASSES: usize = 6;
@@ -11,19 +11,18 @@ const PASSES: usize = 6;
 /// Words that one task reads: little enough that a thread put aside does not hold up a pass.
 const GRAIN: usize = 128 * 1024;
 
-impl Device {
-    /// Bytes a second that the device's threads read together from a buffer of `bytes` bytes, one
+impl Cpu {
+    /// Bytes a second that the backend's threads read together from a buffer of `bytes` bytes, one
     /// after another from each task's beginning to its end. For the speed of memory and not of a
     /// cache, `bytes` must be several times the size of the last cache.
     ///
     /// Allocates the buffer, and takes a few times as long as it takes to read it.
     pub fn read_bandwidth(&self, bytes: usize) -> f64 {
-        let Self::Cpu(cpu) = self;
         // Written once, so that every page is there: untouched pages are all the same one.
         let words = vec![1_u64; (bytes / size_of::<u64>()).max(GRAIN)];
         let pass = || {
             let begun = Instant::now();
-            cpu.pool().run_ranges(words.len(), GRAIN, |range| {
+            self.pool().run_ranges(words.len(), GRAIN, |range| {
                 black_box(sum(&words[range]));
             });
             size_of_val(words.as_slice()) as f64 / begun.elapsed().as_secs_f64()
@@ -47,7 +46,7 @@ fn sum(words: &[u64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::CpuOptions;
+    use crate::{CpuOptions, Device};
 
     #[test]
     fn every_word_is_read() {
@@ -60,7 +59,8 @@ mod tests {
     #[test]
     fn memory_has_a_speed() {
         let options = CpuOptions { threads: Some(2), ..CpuOptions::default() };
-        let rate = Device::cpu(options).unwrap().read_bandwidth(8 << 20);
+        let device = Device::cpu(options).unwrap();
+        let rate = device.as_cpu().unwrap().read_bandwidth(8 << 20);
         assert!(rate.is_finite() && rate > 1e8, "{rate}");
     }
 }

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn memory_is_aligned_and_used_again() {
-        let Device::Cpu(cpu) = Device::cpu(CpuOptions::default()).unwrap();
+        let device = Device::cpu(CpuOptions::default()).unwrap();
+        let cpu = device.as_cpu().unwrap();
         let mut first = cpu.buffer(100);
         first[99] = 1.0;
         let address = first.as_ptr();

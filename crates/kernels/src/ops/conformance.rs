@@ -4,10 +4,26 @@
 use bytes::Bytes;
 use half::{bf16, f16};
 
-use crate::{CpuOptions, DType, Device, Isa, Precision, QuantizationMode, QuantizedTensor, Tensor};
+use crate::{
+    CpuOptions, DType, Device, Isa, MlxOptions, Precision, QuantizationMode, QuantizedTensor,
+    Tensor,
+};
+
+/// Every backend of the machine: a device for each instruction set, and MLX where it is installed.
+pub(crate) fn devices(precision: Precision) -> Vec<Device> {
+    cpu_devices(precision).into_iter().chain(mlx()).collect()
+}
+
+/// MLX in 32-bit floats, where its library is installed.
+pub(crate) fn mlx() -> Option<Device> {
+    testkit::mlx::opened(|library| {
+        let options = MlxOptions::new(library.to_owned());
+        Device::mlx(&MlxOptions { precision: Precision::Exact, ..options })
+    })
+}
 
 /// A device for each instruction set of the machine, alone and with two more threads.
-pub(crate) fn devices(precision: Precision) -> Vec<Device> {
+pub(crate) fn cpu_devices(precision: Precision) -> Vec<Device> {
     let sets = Isa::ALL.into_iter().filter(|isa| isa.is_available());
     let options = sets.flat_map(|isa| [1, 3].map(|threads| (isa, threads)));
     options

@@ -1,11 +1,11 @@
 //! One folder per operation.
 //!
 //! `mod.rs` is the contract (equation, shapes, panics), `reference.rs` the definition with no
-//! thought for speed, `cpu.rs` the fast way to the same answer, `tests.rs` what compares the two
+//! thought for speed, `cpu.rs` the fast way to the same answer, `mlx.rs` the way on MLX, `tests.rs` what compares the two
 //! on every instruction set of the machine. Operations carry the names MLX gives them.
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 mod add;
 mod gelu;

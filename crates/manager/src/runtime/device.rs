@@ -120,7 +120,16 @@ impl Runtime {
     ///
     /// If the device cannot be opened as `options` ask.
     pub fn start(options: CpuOptions) -> Result<Self, Error> {
-        let device = Device::cpu(options)?;
+        Self::on(Device::cpu(options)?)
+    }
+
+    /// Starts the thread of a device that is open. Nothing was computed on it yet: it belongs to
+    /// its thread.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses the thread.
+    pub fn on(device: Device) -> Result<Self, Error> {
         let (commands, inbox) = channel();
         let owner = Owner { device: device.clone(), inbox, slots: BTreeMap::new() };
         let thread = Builder::new().name("device".to_owned()).spawn(move || owner.run());
@@ -136,8 +145,7 @@ impl Runtime {
 
     /// How numbers are computed.
     pub fn precision(&self) -> Precision {
-        let Device::Cpu(cpu) = &self.device;
-        cpu.precision()
+        self.device.precision()
     }
 
     pub(super) fn send(&self, command: Command) -> Result<(), Error> {
@@ -204,11 +212,20 @@ impl Owner {
         }
     }
 
+    /// Runs `work`, and makes a panic of it or a failure of the device an error.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let done = caught(work);
+        match self.device.take_failure() {
+            Some(what) => Err(engine::Failure::Device { what }.into()),
+            None => done,
+        }
+    }
+
     fn obey(&mut self, command: Command) {
         // A reply that nobody waits for any more is no failure of ours.
         match command {
             Command::Load { folder, options, reply } => {
-                let loaded = guarded(|| load(&folder, &self.device, options));
+                let loaded = self.guarded(|| load(&folder, &self.device, options));
                 let loaded = loaded.map(|(slot, facts)| {
                     let id = ModelId(number());
                     self.slots.insert(id, slot);
@@ -218,6 +235,9 @@ impl Owner {
             }
             Command::Unload(id) => {
                 self.slots.remove(&id);
+                if let Some(mlx) = self.device.as_mlx() {
+                    mlx.clear_cache();
+                }
             }
             Command::Generate { model, request, updates, reply } => {
                 let id = Id(number());
@@ -240,7 +260,7 @@ impl Owner {
             }
             Command::Encode { model, passages, reply } => {
                 let encoded = match self.slots.get(&model) {
-                    Some(Slot::Embedding { encoder, head }) => guarded(|| {
+                    Some(Slot::Embedding { encoder, head }) => self.guarded(|| {
                         let (hidden, batch) = engine::encode(&**encoder, &passages);
                         Ok(head.apply(&hidden, &batch.spans))
                     }),
@@ -250,7 +270,7 @@ impl Owner {
             }
             Command::Forward { model, tokens, taps, reply } => {
                 let computed = match self.slots.get(&model) {
-                    Some(slot) => guarded(|| Ok(forward(slot, &self.device, &tokens, taps))),
+                    Some(slot) => self.guarded(|| Ok(forward(slot, &self.device, &tokens, taps))),
                     None => Err(Error::Gone),
                 };
                 let _ = reply.send(computed);
@@ -306,7 +326,7 @@ impl Language {
 }
 
 /// Runs `work`, and makes a panic of it an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let what = what.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -359,10 +379,14 @@ fn engine_options(
     options: LoadOptions,
 ) -> EngineOptions {
     let LoadOptions { cache_bytes, sequences, step_tokens } = options;
-    let Device::Cpu(cpu) = device;
-    let cache_dtype = match cpu.precision() {
-        Precision::Exact => DType::F32,
-        Precision::Fast => DType::F16,
+    let cache_dtype = match device {
+        // MLX converts what differs from the activations, each time.
+        Device::Mlx(mlx) if !mlx.is_native() => DType::F32,
+        Device::Mlx(_) => DType::F16,
+        Device::Cpu(cpu) => match cpu.precision() {
+            Precision::Exact => DType::F32,
+            Precision::Fast => DType::F16,
+        },
     };
     let base = EngineOptions { sequences, step_tokens, cache_dtype, ..EngineOptions::default() };
     let per_token = base.cache_bytes_per_token(&decoder.layers()).max(1) as u64;

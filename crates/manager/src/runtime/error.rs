@@ -14,6 +14,12 @@ pub enum Error {
     /// The device.
     #[error("the device cannot be opened")]
     Device(#[from] kernels::Error),
+    /// MLX was asked for, and its library is nowhere.
+    #[error("MLX was asked for, but its library is in none of: {}", shown(looked))]
+    NoMlx {
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+    },
     /// The tokenizer, the chat template, or a conversation that does not fit it.
     #[error("{}", path.display())]
     Text {
@@ -117,7 +123,7 @@ impl Error {
             | Self::Refused(_)
             | Self::Parameter { .. }
             | Self::TextTooLong { .. } => Kind::Invalid,
-            Self::Device(_) => Kind::Unsupported,
+            Self::Device(_) | Self::NoMlx { .. } => Kind::Unsupported,
             Self::NotANumber { .. } | Self::Failed(_) | Self::Gone => Kind::Internal,
             Self::Unloaded { .. } => Kind::Overloaded,
         }
@@ -128,6 +134,12 @@ impl Error {
         let hint = match self {
             Self::Models(error) => return Some(error.hint()),
             Self::Device(error) => error.hint(),
+            Self::NoMlx { .. } => {
+                "run `cargo xtask mlx` in folio's source folder, or use `--device cpu`"
+            }
+            Self::Failed(engine::Failure::Device { .. }) => {
+                "if memory was short, take a smaller model or context; `--device cpu` does without MLX"
+            }
             Self::Text { source, .. } => return source.hint().map(str::to_owned),
             Self::NoTokenizer { .. } => "fetch the model again, with all of its files",
             Self::NoTemplate { .. } => {
@@ -159,4 +171,8 @@ impl Error {
         };
         Some(hint.to_owned())
     }
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

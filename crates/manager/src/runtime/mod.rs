@@ -3,6 +3,7 @@
 //! Words become tokens on the caller's side of the border, tokens become numbers on the device
 //! thread's. Nothing here blocks an async caller; those who are not async have blocking twins.
 
+mod backend;
 mod bench;
 mod device;
 mod embed;
@@ -12,6 +13,7 @@ mod inspect;
 mod load;
 mod perplexity;
 
+pub use backend::{Backend, MlxState};
 pub use bench::{BenchOptions, BenchReport, Rate};
 pub use device::{EncodeReply, ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
 pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding};

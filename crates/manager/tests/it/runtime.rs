@@ -8,7 +8,7 @@ use manager::runtime::{
     BenchOptions, EmbedOptions, Error, FinishReason, GenerateOptions, LoadOptions, LoadedModel,
     Piece, Prompt, Runtime,
 };
-use manager::{CpuOptions, Kind, Message, Precision, RenderOptions};
+use manager::{CpuOptions, Device, Kind, Message, MlxOptions, Precision, RenderOptions};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name)
@@ -259,4 +259,27 @@ fn async_callers_get_the_same() {
         text
     });
     assert_eq!(text, streamed);
+}
+
+/// Whole answers, several at once, on both backends: the same words.
+#[test]
+fn mlx_answers_as_the_cpu_does() {
+    let device = testkit::mlx::opened(|library| {
+        let options = MlxOptions::new(library.to_owned());
+        Device::mlx(&MlxOptions { precision: Precision::Exact, ..options })
+    });
+    let Some(device) = device else { return };
+    let mlx = Arc::new(Runtime::on(device).unwrap());
+    for name in ["llama_affine_4_g64", "qwen3", "mistral"] {
+        let there = LoadedModel::load(&mlx, &fixture(name), LoadOptions::default()).unwrap();
+        let here = load(name);
+        let text = |model: &LoadedModel| {
+            std::thread::scope(|scope| {
+                let run = |n| move || all(model, &tokens(n), &limited(24));
+                let running: Vec<_> = [5, 40, 70].map(|n| scope.spawn(run(n))).into();
+                running.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(text(&there), text(&here), "{name}");
+    }
 }

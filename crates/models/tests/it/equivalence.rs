@@ -1,7 +1,7 @@
 //! One network, many ways to run it: a whole prompt, token by token, packed with strangers, in
 //! chunks, and after somebody else's beginning was found in the cache must all give the same.
 
-use kernels::{Isa, Precision, Span};
+use kernels::{Device, Isa, Precision, Span};
 use models::{Batch, Cache};
 
 use crate::fixture::{self, Fixture, PAGE, difference};
@@ -32,8 +32,20 @@ fn pages(from: u32) -> Vec<u32> {
 
 #[test]
 fn every_way_to_run_a_decoder_gives_the_same() {
+    every_way(&fixture::device(Isa::best(), Precision::Exact));
+}
+
+#[test]
+fn every_way_to_run_a_decoder_gives_the_same_on_mlx() {
+    if let Some(device) = fixture::mlx() {
+        every_way(&device);
+        assert_eq!(device.take_failure(), None);
+    }
+}
+
+fn every_way(device: &Device) {
     for name in fixture::all() {
-        let fixture = Fixture::load(&name, Isa::best(), Precision::Exact);
+        let fixture = Fixture::on(&name, device.clone());
         if fixture.decoder().is_none() {
             continue;
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use checkpoint::{Dtype, Folder};
-use kernels::{CpuOptions, DType, Device, Isa, Precision, Tensor};
+use kernels::{CpuOptions, DType, Device, Isa, MlxOptions, Precision, Tensor};
 use models::{Batch, Cache, Decoder, Encoder, LayerCache, Model, Network};
 
 pub(crate) const PAGE: usize = 4;
@@ -30,6 +30,14 @@ pub(crate) fn device(isa: Isa, precision: Precision) -> Device {
     Device::cpu(CpuOptions { threads: Some(2), isa: Some(isa), precision }).unwrap()
 }
 
+/// MLX in 32-bit floats, where it is installed.
+pub(crate) fn mlx() -> Option<Device> {
+    testkit::mlx::opened(|library| {
+        let options = MlxOptions::new(library.to_owned());
+        Device::mlx(&MlxOptions { precision: Precision::Exact, ..options })
+    })
+}
+
 /// A fixture, loaded.
 pub(crate) struct Fixture {
     pub(crate) model: Model,
@@ -38,7 +46,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn load(name: &str, isa: Isa, precision: Precision) -> Self {
-        let device = device(isa, precision);
+        Self::on(name, device(isa, precision))
+    }
+
+    pub(crate) fn on(name: &str, device: Device) -> Self {
         let folder = Folder::open(&root().join(name)).unwrap();
         let model =
             models::load(&folder, &device).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -31,33 +31,55 @@ fn every_architecture_has_a_fixture() {
     }
 }
 
+/// The activations in order of computation, so that a failure names the first module that is wrong,
+/// and the logits.
+fn compare(fixture: &Fixture, name: &str, how: &str) {
+    let golden = Golden::read(name);
+    let (logits, taps) = logits(fixture, &golden.tokens("tokens"));
+    for (tap, ours) in &taps {
+        let difference = difference(&ours.to_vec(), golden.values(tap));
+        assert!(difference < 1e-4, "{name}, {how}: `{tap}` is off by {difference:e}");
+    }
+    let recorded = golden.names().filter(|name| name.starts_with("model.")).count();
+    assert_eq!(taps.len(), recorded, "{name}: as many taps as the reference has");
+    let difference = difference(&logits.to_vec(), golden.values("logits"));
+    assert!(difference < 1e-4, "{name}, {how}: the logits are off by {difference:e}");
+}
+
+fn compare_greedy(fixture: &Fixture, name: &str) {
+    let golden = Golden::read(name);
+    let ours = greedy(fixture, &golden.tokens("tokens"), 16);
+    assert_eq!(ours, golden.tokens("greedy"), "{name}: the greedy continuation");
+}
+
 #[test]
 fn exact_mode_agrees_with_the_reference() {
     for name in fixture::all() {
         for isa in [Isa::Portable, Isa::best()] {
             let fixture = Fixture::load(&name, isa, Precision::Exact);
-            if fixture.decoder().is_none() {
-                continue;
+            if fixture.decoder().is_some() {
+                compare(&fixture, &name, &isa.to_string());
             }
-            let golden = Golden::read(&name);
-            let tokens = golden.tokens("tokens");
-            let (logits, taps) = logits(&fixture, &tokens);
-            // In order of computation, so that a failure names the first module that is wrong.
-            for (tap, ours) in &taps {
-                let difference = difference(&ours.to_vec(), golden.values(tap));
-                assert!(difference < 1e-4, "{name}, {isa}: `{tap}` is off by {difference:e}");
-            }
-            let recorded = golden.names().filter(|name| name.starts_with("model.")).count();
-            assert_eq!(taps.len(), recorded, "{name}: as many taps as the reference has");
-            let difference = difference(&logits.to_vec(), golden.values("logits"));
-            assert!(difference < 1e-4, "{name}, {isa}: the logits are off by {difference:e}");
         }
         let fixture = Fixture::load(&name, Isa::best(), Precision::Exact);
         if fixture.decoder().is_some() {
-            let golden = Golden::read(&name);
-            let ours = greedy(&fixture, &golden.tokens("tokens"), 16);
-            assert_eq!(ours, golden.tokens("greedy"), "{name}: the greedy continuation");
+            compare_greedy(&fixture, &name);
         }
+    }
+}
+
+#[test]
+fn mlx_agrees_with_the_reference() {
+    let Some(device) = fixture::mlx() else { return };
+    for name in fixture::all() {
+        let fixture = Fixture::on(&name, device.clone());
+        if fixture.decoder().is_some() {
+            compare(&fixture, &name, "mlx");
+            compare_greedy(&fixture, &name);
+        } else {
+            compare_encoder(&fixture, &name, Precision::Exact);
+        }
+        assert_eq!(device.take_failure(), None, "{name}");
     }
 }
 
@@ -78,48 +100,50 @@ fn fast_mode_stays_close_to_the_reference() {
     }
 }
 
-/// The activations, the last hidden states and the embeddings of two passages in one batch.
 #[test]
 fn encoders_agree_with_the_reference() {
     for name in fixture::all() {
         for precision in [Precision::Exact, Precision::Fast] {
-            let fixture = Fixture::load(&name, Isa::best(), precision);
-            let Some(encoder) = fixture.encoder() else { continue };
-            let golden = Golden::read(&name);
-            let mut tokens = &golden.tokens("tokens")[..];
-            let mut batch = Batch::default();
-            for length in golden.tokens("lengths") {
-                let (passage, rest) = tokens.split_at(length as usize);
-                batch.push(passage, 0, Vec::new());
-                tokens = rest;
-            }
-            batch.record();
-            let hidden = encoder.forward(&batch);
-            let mut ours = Vec::new();
-            for module in modules(&name) {
-                match module {
-                    Module::Pooling(pooling) => ours = pool(&hidden, &batch.spans, &pooling.modes),
-                    Module::Normalize => ours.iter_mut().for_each(|vector| normalize(vector)),
-                    Module::Transformer { .. } | Module::Dense(_) => {}
-                }
-            }
-            for (ours, truth) in ours.iter().zip(golden.values("embedding").chunks(hidden.width()))
-            {
-                let cosine = cosine(ours, truth);
-                assert!(cosine > 0.9999, "{name}, {precision:?}: cosine {cosine}");
-            }
-            if precision == Precision::Fast {
-                continue;
-            }
-            for (tap, ours) in batch.recorded() {
-                let difference = difference(&ours.to_vec(), golden.values(&tap));
-                assert!(difference < 1e-4, "{name}: `{tap}` is off by {difference:e}");
-            }
-            let difference = difference(&hidden.to_vec(), golden.values("last_hidden_state"));
-            assert!(difference < 1e-4, "{name}: the hidden states are off by {difference:e}");
-            assert!(fixture::difference(&ours.concat(), golden.values("embedding")) < 1e-4);
+            compare_encoder(&Fixture::load(&name, Isa::best(), precision), &name, precision);
         }
     }
+}
+
+/// The activations, the last hidden states and the embeddings of two passages in one batch.
+fn compare_encoder(fixture: &Fixture, name: &str, precision: Precision) {
+    let Some(encoder) = fixture.encoder() else { return };
+    let golden = Golden::read(name);
+    let mut tokens = &golden.tokens("tokens")[..];
+    let mut batch = Batch::default();
+    for length in golden.tokens("lengths") {
+        let (passage, rest) = tokens.split_at(length as usize);
+        batch.push(passage, 0, Vec::new());
+        tokens = rest;
+    }
+    batch.record();
+    let hidden = encoder.forward(&batch);
+    let mut ours = Vec::new();
+    for module in modules(name) {
+        match module {
+            Module::Pooling(pooling) => ours = pool(&hidden, &batch.spans, &pooling.modes),
+            Module::Normalize => ours.iter_mut().for_each(|vector| normalize(vector)),
+            Module::Transformer { .. } | Module::Dense(_) => {}
+        }
+    }
+    for (ours, truth) in ours.iter().zip(golden.values("embedding").chunks(hidden.width())) {
+        let cosine = cosine(ours, truth);
+        assert!(cosine > 0.9999, "{name}, {precision:?}: cosine {cosine}");
+    }
+    if precision == Precision::Fast {
+        return;
+    }
+    for (tap, ours) in batch.recorded() {
+        let difference = difference(&ours.to_vec(), golden.values(&tap));
+        assert!(difference < 1e-4, "{name}: `{tap}` is off by {difference:e}");
+    }
+    let difference = difference(&hidden.to_vec(), golden.values("last_hidden_state"));
+    assert!(difference < 1e-4, "{name}: the hidden states are off by {difference:e}");
+    assert!(fixture::difference(&ours.concat(), golden.values("embedding")) < 1e-4);
 }
 
 /// The steps of a fixture; the mean of all tokens where its files name none.

@@ -6,11 +6,13 @@
 //! | `b`      | as `a`, or `[n]` |
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
 use crate::Tensor;
+use crate::tensor::Backend;
 
 /// Adds `b` to `a`.
 ///
@@ -21,5 +23,8 @@ use crate::Tensor;
 pub fn add(a: &Tensor, b: &Tensor) -> Tensor {
     let fits = a.shape() == b.shape() || b.shape() == [a.width()];
     assert!(fits, "add: shapes {:?} and {:?}", a.shape(), b.shape());
-    cpu::add(a, b)
+    match a.backend() {
+        Backend::Cpu => cpu::add(a, b),
+        Backend::Mlx(_) => mlx::add(a, b),
+    }
 }

@@ -4,11 +4,13 @@
 //! with a hyperbolic tangent that some checkpoints were trained with.
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
 use crate::Tensor;
+use crate::tensor::Backend;
 
 /// Which form a checkpoint was trained with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,5 +24,8 @@ pub enum Gelu {
 /// Weighs each element by the probability that a normal variable is below it.
 #[track_caller]
 pub fn gelu(x: &Tensor, form: Gelu) -> Tensor {
-    cpu::gelu(x, form)
+    match x.backend() {
+        Backend::Cpu => cpu::gelu(x, form),
+        Backend::Mlx(_) => mlx::gelu(x, form),
+    }
 }

@@ -8,11 +8,13 @@
 //! Source: Ba, Kiros and Hinton, "Layer Normalization" (2016).
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
 use crate::Tensor;
+use crate::tensor::Backend;
 
 /// Normalizes each row of `x` to zero mean and unit variance, scales and shifts it.
 ///
@@ -25,5 +27,8 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f32) 
     if let Some(bias) = bias {
         assert_eq!(bias.shape(), [x.width()], "layer_norm: shape of bias");
     }
-    cpu::layer_norm(x, weight, bias, eps)
+    match x.backend() {
+        Backend::Cpu => cpu::layer_norm(x, weight, bias, eps),
+        Backend::Mlx(_) => mlx::layer_norm(x, weight, bias, eps),
+    }
 }

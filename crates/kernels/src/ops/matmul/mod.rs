@@ -9,11 +9,13 @@
 //! Sums are taken in `f32`.
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
 use crate::Tensor;
+use crate::tensor::Backend;
 
 /// Multiplies the rows of `x` with the transpose of the mapped weight `w`.
 ///
@@ -26,5 +28,8 @@ pub fn matmul(x: &Tensor, w: &Tensor) -> Tensor {
         panic!("matmul: shapes {:?} and {:?}", x.shape(), w.shape())
     };
     assert_eq!(k, inner, "matmul: inner extents");
-    cpu::matmul(x, w)
+    match x.backend() {
+        Backend::Cpu => cpu::matmul(x, w),
+        Backend::Mlx(_) => mlx::matmul(x, w),
+    }
 }

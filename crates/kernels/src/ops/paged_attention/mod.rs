@@ -11,10 +11,12 @@
 //! `h / (heads / kv_heads)`. One span may be a whole prompt, another a single token.
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
+use crate::tensor::Backend;
 use crate::{KvCache, Span, Tensor};
 
 /// How the rows of a batch look at a layer of the cache.
@@ -44,7 +46,7 @@ impl PagedAttention {
 #[track_caller]
 pub fn paged_attention(q: &Tensor, cache: &KvCache, spans: &[Span], how: PagedAttention) -> Tensor {
     let &[rows, heads, d] = q.shape() else { panic!("paged_attention: shape {:?}", q.shape()) };
-    let layer = cache.cpu_pages().layer(how.layer);
+    let layer = cache.layer(how.layer);
     assert_eq!(d, layer.key_dim, "paged_attention: width of a head");
     let fits = layer.kv_heads > 0 && heads.is_multiple_of(layer.kv_heads);
     assert!(fits, "paged_attention: {heads} heads over {}", layer.kv_heads);
@@ -52,5 +54,8 @@ pub fn paged_attention(q: &Tensor, cache: &KvCache, spans: &[Span], how: PagedAt
         (at == span.rows.start && at <= span.rows.end).then_some(span.rows.end)
     });
     assert_eq!(covered, Some(rows), "paged_attention: the spans do not cover the rows");
-    cpu::paged_attention(q, cache, spans, how)
+    match q.backend() {
+        Backend::Cpu => cpu::paged_attention(q, cache, spans, how),
+        Backend::Mlx(_) => mlx::paged_attention(q, cache, spans, how),
+    }
 }

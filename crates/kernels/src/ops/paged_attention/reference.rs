@@ -11,7 +11,7 @@ pub(super) fn paged_attention(
     how: PagedAttention,
 ) -> Tensor {
     let &[rows, heads, d] = q.shape() else { panic!("shape") };
-    let layer = cache.cpu_pages().layer(how.layer);
+    let layer = cache.layer(how.layer);
     let (kv_heads, dv) = (layer.kv_heads, layer.value_dim);
     let queries = q.to_vec();
     let mut out = vec![0.0; rows * heads * dv];

@@ -11,12 +11,14 @@
 //! [`Precision::Fast`](crate::Precision) the CPU rounds them to 8 bits for each group.
 
 mod cpu;
+mod mlx;
 pub(super) mod reference;
 #[cfg(test)]
 mod tests;
 
 pub(super) use cpu::decode_rows;
 
+use crate::tensor::Backend;
 use crate::{QuantizedTensor, Tensor};
 
 /// Multiplies the rows of `x` with the transpose of `w`.
@@ -28,5 +30,8 @@ use crate::{QuantizedTensor, Tensor};
 pub fn quantized_matmul(x: &Tensor, w: &QuantizedTensor) -> Tensor {
     let &[_, k] = x.shape() else { panic!("quantized_matmul: shape {:?}", x.shape()) };
     assert_eq!(k, w.columns, "quantized_matmul: inner extents");
-    cpu::quantized_matmul(x, w)
+    match x.backend() {
+        Backend::Cpu => cpu::quantized_matmul(x, w),
+        Backend::Mlx(_) => mlx::quantized_matmul(x, w),
+    }
 }

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use half::bf16;
 
 use super::cpu::multiply;
-use super::reference;
+use super::{quantized_matmul, reference};
 use crate::cpu::simd::quantized::Level;
 use crate::ops::conformance::{
-    Quantization, activations, assert_close, numbers, quantizations, quantized,
+    Quantization, activations, assert_close, mlx, numbers, quantizations, quantized,
 };
 use crate::{CpuOptions, DType, Device, Precision, QuantizationMode, QuantizedTensor, Tensor};
 
@@ -62,6 +62,21 @@ fn exact_products_agree_with_the_reference() {
             everywhere(Precision::Exact, |level, device| {
                 assert_close(&multiply(level, &moved(&x, device), &w), &truth, 5e-5);
             });
+        }
+    }
+}
+
+#[test]
+fn mlx_agrees_with_the_reference() {
+    let Some(mlx) = mlx() else { return };
+    let home = device(Precision::Exact, 1);
+    for quantization in quantizations() {
+        for (m, groups, n) in SIZES {
+            let k = groups * quantization.group_size;
+            let x = activations(&home, 1, &[m, k]);
+            let truth = reference::quantized_matmul(&x, &quantized(&home, 2, n, k, quantization));
+            let w = quantized(&mlx, 2, n, k, quantization);
+            assert_close(&quantized_matmul(&moved(&x, &mlx), &w), &truth, 5e-5);
         }
     }
 }

@@ -7,10 +7,12 @@
 //! | `y`       | `[t, n]`     |
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
+use crate::tensor::Backend;
 use crate::{QuantizedTensor, Tensor};
 
 /// Picks and decodes rows.
@@ -23,5 +25,8 @@ pub fn quantized_take(w: &QuantizedTensor, indices: &[u32]) -> Tensor {
     for &index in indices {
         assert!((index as usize) < w.rows, "quantized_take: row {index} of {}", w.rows);
     }
-    cpu::quantized_take(w, indices)
+    match w.weight.backend() {
+        Backend::Cpu => cpu::quantized_take(w, indices),
+        Backend::Mlx(_) => mlx::quantized_take(w, indices),
+    }
 }

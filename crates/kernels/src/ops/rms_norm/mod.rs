@@ -8,11 +8,13 @@
 //! Source: Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019).
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
 use crate::Tensor;
+use crate::tensor::Backend;
 
 /// Normalizes each row of `x` by its root mean square and scales it by `weight`.
 ///
@@ -22,5 +24,8 @@ use crate::Tensor;
 #[track_caller]
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Tensor {
     assert_eq!(weight.shape(), [x.width()], "rms_norm: shape of weight");
-    cpu::rms_norm(x, weight, eps)
+    match x.backend() {
+        Backend::Cpu => cpu::rms_norm(x, weight, eps),
+        Backend::Mlx(_) => mlx::rms_norm(x, weight, eps),
+    }
 }

@@ -13,11 +13,13 @@
 //! Source: Su et al., "RoFormer" (2021).
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
 use crate::Tensor;
+use crate::tensor::Backend;
 
 /// The frequencies of a rotary embedding, in radians for each position.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,5 +50,8 @@ pub fn rope(x: &Tensor, positions: &[u32], rope: &Rope) -> Tensor {
     let &[rows, _, n] = x.shape() else { panic!("rope: shape {:?}", x.shape()) };
     assert_eq!(rows, positions.len(), "rope: one position a row");
     assert!(rope.freqs.len() * 2 <= n, "rope: {} pairs in a head of {n}", rope.freqs.len());
-    cpu::rope(x, positions, rope)
+    match x.backend() {
+        Backend::Cpu => cpu::rope(x, positions, rope),
+        Backend::Mlx(_) => mlx::rope(x, positions, rope),
+    }
 }

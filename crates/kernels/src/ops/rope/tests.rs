@@ -15,7 +15,9 @@ fn agrees_with_the_reference() {
             for (traditional, scale) in [(false, 1.0), (true, 1.2)] {
                 let table = Rope { traditional, scale, ..Rope::new(dims, 10_000.0) };
                 let truth = reference::rope(&x, &positions, &table);
-                assert_close(&rope(&x, &positions, &table), &truth, 1e-6);
+                // MLX divides by periods: angles of a thousand radians are rounded once more.
+                let tolerance = if device.as_mlx().is_some() { 1e-4 } else { 1e-6 };
+                assert_close(&rope(&x, &positions, &table), &truth, tolerance);
             }
         }
     }

@@ -12,6 +12,7 @@
 //! in order and without gaps; rows of different sequences do not see each other.
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ mod tests;
 use std::ops::Range;
 
 use crate::Tensor;
+use crate::tensor::Backend;
 
 /// Which keys a query sees, within its sequence.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,5 +69,8 @@ pub fn scaled_dot_product_attention(
         (at == sequence.start && at <= sequence.end).then_some(sequence.end)
     });
     assert_eq!(covered, Some(rows), "attention: the sequences do not cover the rows");
-    cpu::attention(&cpu::Operands { q, k, v, scale, mask }, sequences)
+    match q.backend() {
+        Backend::Cpu => cpu::attention(&cpu::Operands { q, k, v, scale, mask }, sequences),
+        Backend::Mlx(_) => mlx::attention([q, k, v], sequences, scale, mask),
+    }
 }

@@ -17,6 +17,7 @@ pub(super) fn take(table: &Tensor, indices: &[u32]) -> Tensor {
                 let size = table.dtype().size();
                 widen(table.dtype(), &bytes[from * size..][..n * size], out);
             }
+            Storage::Mlx(_) => unreachable!("a table on MLX is read there"),
         }
     }
     Tensor::from_buffer(&[indices.len(), n], out)

@@ -7,11 +7,13 @@
 //! | `y`       | `[t, n]`     | `F32`        |
 
 mod cpu;
+mod mlx;
 mod reference;
 #[cfg(test)]
 mod tests;
 
 use crate::Tensor;
+use crate::tensor::Backend;
 
 /// Picks rows of a mapped weight or of activations.
 ///
@@ -24,5 +26,8 @@ pub fn take(table: &Tensor, indices: &[u32]) -> Tensor {
     for &index in indices {
         assert!((index as usize) < rows, "take: row {index} of {rows}");
     }
-    cpu::take(table, indices)
+    match table.backend() {
+        Backend::Cpu => cpu::take(table, indices),
+        Backend::Mlx(_) => mlx::take(table, indices),
+    }
 }

@@ -1,0 +1,602 @@
+// A C border around the parts of MLX that folio's operations need.
+//
+// MLX's own interface is C++ and has no stable binary form, not even between patch versions. This
+// file is compiled against one pinned MLX (`cargo xtask mlx`) and opened at run time by
+// `crates/kernels/src/mlx/library.rs`, whose `Functions` is the mirror of `struct FolioMlx` below.
+//
+// The border, version FOLIO_MLX_ABI:
+//
+//   folio_mlx_abi()      the version that this library was built for; never changes its type
+//   folio_mlx()          the table of functions; its layout belongs to that version alone
+//
+//   - Every function that can fail returns 0, or 1 with a text for `message()` of the same thread.
+//     No exception passes; MLX's C++ interface has no handler that exits.
+//   - An array is a handle that its taker releases. Arguments are borrowed; `out` is written only
+//     on success. An array that may be absent is a null pointer.
+//   - Operations build a graph. `eval` and `read` compute.
+//   - Element types are numbers: 0 f32, 1 f16, 2 bf16, 3 u8, 4 u32.
+//   - A stream belongs to the thread that made it, so one thread builds and evaluates. MLX's
+//     functions are never given a stream: it is the last argument, and its place changes between
+//     versions.
+//   - `set_wired_limit` is not here: raising it has taken whole machines down.
+
+#include <cstdint>
+#include <cstring>
+#include <algorithm>
+#include <exception>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "mlx/fast.h"
+#include "mlx/memory.h"
+#include "mlx/ops.h"
+#include "mlx/stream.h"
+#include "mlx/transforms.h"
+#include "mlx/version.h"
+
+#define FOLIO_MLX_ABI 1
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+#define BUILT_WITH \
+  TEXT(MLX_VERSION_MAJOR) "." TEXT(MLX_VERSION_MINOR) "." TEXT(MLX_VERSION_PATCH)
+
+namespace mx = mlx::core;
+
+// What Rust holds: a node of the graph.
+struct FolioArray {
+  mx::array array;
+};
+
+namespace {
+
+using Array = const FolioArray*;
+using Out = FolioArray**;
+
+thread_local std::string last_message;
+
+void remember(const char* what) noexcept {
+  try {
+    last_message = what;
+  } catch (...) {
+    last_message.clear();
+  }
+}
+
+template <typename Work>
+int guarded(Work&& work) noexcept {
+  try {
+    work();
+    return 0;
+  } catch (const std::exception& error) {
+    remember(error.what());
+  } catch (...) {
+    remember("MLX threw something that is no std::exception");
+  }
+  return 1;
+}
+
+// Runs `work` and hands its array over.
+template <typename Work>
+int giving(Out out, Work&& work) noexcept {
+  return guarded([&] { *out = new FolioArray{work()}; });
+}
+
+mx::Dtype dtype_of(int32_t code) {
+  switch (code) {
+    case 0:
+      return mx::float32;
+    case 1:
+      return mx::float16;
+    case 2:
+      return mx::bfloat16;
+    case 3:
+      return mx::uint8;
+    case 4:
+      return mx::uint32;
+  }
+  throw std::invalid_argument("no such element type");
+}
+
+mx::Shape shape_of(const int32_t* shape, size_t axes) {
+  return mx::Shape(shape, shape + axes);
+}
+
+std::optional<mx::array> maybe(Array array) {
+  if (array == nullptr) {
+    return std::nullopt;
+  }
+  return array->array;
+}
+
+mx::array indices(const uint32_t* values, size_t count) {
+  return mx::array(values, mx::Shape{static_cast<int>(count)}, mx::uint32);
+}
+
+// `[rows, heads, dim]` as MLX's attention wants it, without moving anything: `[1, heads, rows, dim]`.
+mx::array heads_first(const mx::array& x, mx::Dtype dtype) {
+  return mx::expand_dims(mx::transpose(mx::astype(x, dtype), {1, 0, 2}), 0);
+}
+
+// Whether the query at each of `rows` positions sees the key at each of `keys`, the last of which
+// is the last query's own: from `back` before it to `ahead` after it.
+mx::array band(int rows, int keys, int64_t back, int64_t ahead) {
+  auto row = mx::expand_dims(mx::arange(keys - rows, keys, mx::int32), 1);
+  auto key = mx::expand_dims(mx::arange(0, keys, mx::int32), 0);
+  auto distance = mx::subtract(key, row);
+  auto seen = mx::full({rows, keys}, mx::array(true), mx::bool_);
+  if (back >= 0) {
+    seen = mx::greater_equal(distance, mx::array(static_cast<int>(-back)));
+  }
+  if (ahead >= 0) {
+    seen = mx::logical_and(seen, mx::less_equal(distance, mx::array(static_cast<int>(ahead))));
+  }
+  return seen;
+}
+
+// --- the device ---
+
+const char* message() noexcept {
+  return last_message.c_str();
+}
+
+const char* version() noexcept {
+  return mx::version();
+}
+
+int has_gpu() noexcept {
+  try {
+    return mx::is_available(mx::Device(mx::Device::gpu)) ? 1 : 0;
+  } catch (...) {
+    return 0;
+  }
+}
+
+int open_device(int32_t gpu) noexcept {
+  return guarded([&] {
+    mx::Device device(gpu != 0 ? mx::Device::gpu : mx::Device::cpu);
+    if (!mx::is_available(device)) {
+      throw std::runtime_error("MLX cannot use this device");
+    }
+    mx::set_default_device(device);
+  });
+}
+
+// The device's name, cut to `room` bytes with the zero, and its memory.
+int describe(char* name, size_t room, uint64_t* memory) noexcept {
+  return guarded([&] {
+    const auto& info = mx::device_info(mx::default_device());
+    std::string text;
+    if (auto it = info.find("device_name"); it != info.end()) {
+      if (auto* value = std::get_if<std::string>(&it->second)) {
+        text = *value;
+      }
+    }
+    uint64_t bytes = 0;
+    for (const char* key : {"max_recommended_working_set_size", "memory_size", "total_memory"}) {
+      if (auto it = info.find(key); it != info.end() && bytes == 0) {
+        if (auto* value = std::get_if<size_t>(&it->second)) {
+          bytes = *value;
+        }
+      }
+    }
+    *memory = bytes;
+    if (room > 0) {
+      auto length = std::min(room - 1, text.size());
+      std::memcpy(name, text.data(), length);
+      name[length] = 0;
+    }
+  });
+}
+
+void memory(uint64_t* active, uint64_t* peak, uint64_t* cache) noexcept {
+  guarded([&] {
+    *active = mx::get_active_memory();
+    *peak = mx::get_peak_memory();
+    *cache = mx::get_cache_memory();
+  });
+}
+
+int set_cache_limit(uint64_t bytes) noexcept {
+  return guarded([&] { mx::set_cache_limit(bytes); });
+}
+
+int clear_cache() noexcept {
+  return guarded([] { mx::clear_cache(); });
+}
+
+int reset_peak() noexcept {
+  return guarded([] { mx::reset_peak_memory(); });
+}
+
+// --- arrays ---
+
+void release(FolioArray* array) noexcept {
+  delete array;
+}
+
+// Copies `bytes`, once.
+int from_bytes(
+    const void* bytes,
+    size_t length,
+    const int32_t* shape,
+    size_t axes,
+    int32_t dtype,
+    Out out) noexcept {
+  return giving(out, [&] {
+    auto data = mx::allocator::malloc(length);
+    auto buffer = data.buffer();
+    if (length > 0) {
+      std::memcpy(buffer.raw_ptr(), bytes, length);
+    }
+    return mx::array(std::move(data), shape_of(shape, axes), dtype_of(dtype));
+  });
+}
+
+int zeros(const int32_t* shape, size_t axes, int32_t dtype, Out out) noexcept {
+  return giving(out, [&] { return mx::zeros(shape_of(shape, axes), dtype_of(dtype)); });
+}
+
+// The element type's number, or -1.
+int32_t dtype(Array array) noexcept {
+  auto type = array->array.dtype();
+  for (int32_t code = 0; code < 5; code++) {
+    if (type == dtype_of(code)) {
+      return code;
+    }
+  }
+  return -1;
+}
+
+int eval(const Array* arrays, size_t count) noexcept {
+  return guarded([&] {
+    std::vector<mx::array> all;
+    for (size_t i = 0; i < count; i++) {
+      all.push_back(arrays[i]->array);
+    }
+    mx::eval(std::move(all));
+  });
+}
+
+// Computes, converts to `dtype` and copies `length` bytes to the host.
+int read_back(Array array, int32_t dtype, void* out, size_t length) noexcept {
+  return guarded([&] {
+    auto host = mx::contiguous(mx::astype(array->array, dtype_of(dtype)));
+    if (host.nbytes() != length) {
+      throw std::invalid_argument("the array has another size than the place for it");
+    }
+    mx::eval(host);
+    if (length > 0) {
+      std::memcpy(out, host.data<char>(), length);
+    }
+  });
+}
+
+int reshape(Array a, const int32_t* shape, size_t axes, Out out) noexcept {
+  return giving(out, [&] { return mx::reshape(a->array, shape_of(shape, axes)); });
+}
+
+int as_type(Array a, int32_t dtype, Out out) noexcept {
+  return giving(out, [&] { return mx::astype(a->array, dtype_of(dtype)); });
+}
+
+// --- operations ---
+
+int add(Array a, Array b, Out out) noexcept {
+  return giving(out, [&] { return mx::add(a->array, b->array); });
+}
+
+int multiply(Array a, Array b, Out out) noexcept {
+  return giving(out, [&] { return mx::multiply(a->array, b->array); });
+}
+
+// Multiplies by a number, in the array's own type.
+int scale(Array a, float factor, Out out) noexcept {
+  return giving(out, [&] {
+    return mx::multiply(a->array, mx::array(factor, a->array.dtype()));
+  });
+}
+
+int swiglu(Array gate, Array up, Out out) noexcept {
+  return giving(out, [&] {
+    const auto& x = gate->array;
+    return mx::multiply(mx::multiply(x, mx::sigmoid(x)), up->array);
+  });
+}
+
+int gelu(Array a, int32_t tanh_form, Out out) noexcept {
+  return giving(out, [&] {
+    const auto& x = a->array;
+    auto number = [&](float value) { return mx::array(value, x.dtype()); };
+    auto inner = x;
+    if (tanh_form != 0) {
+      auto cube = mx::multiply(x, mx::multiply(x, x));
+      auto sum = mx::add(x, mx::multiply(number(0.044715f), cube));
+      inner = mx::tanh(mx::multiply(number(0.7978845608f), sum));
+    } else {
+      inner = mx::erf(mx::multiply(x, number(0.7071067812f)));
+    }
+    auto half = mx::multiply(number(0.5f), x);
+    return mx::multiply(half, mx::add(number(1.0f), inner));
+  });
+}
+
+int rms_norm(Array x, Array weight, float eps, Out out) noexcept {
+  return giving(out, [&] { return mx::fast::rms_norm(x->array, weight->array, eps); });
+}
+
+int layer_norm(Array x, Array weight, Array bias, float eps, Out out) noexcept {
+  return giving(out, [&] {
+    return mx::fast::layer_norm(x->array, weight->array, maybe(bias), eps);
+  });
+}
+
+// Rotates `x: [rows, heads, n]`; `periods` are the reciprocals of the frequencies.
+int rope(
+    Array x,
+    const int32_t* positions,
+    Array periods,
+    int32_t traditional,
+    Out out) noexcept {
+  return giving(out, [&] {
+    const auto& a = x->array;
+    int rows = a.shape(0), heads = a.shape(1), n = a.shape(2);
+    auto offsets = mx::array(positions, mx::Shape{rows}, mx::int32);
+    int dims = 2 * periods->array.shape(0);
+    auto rotated = mx::fast::rope(
+        mx::reshape(a, {rows, heads, 1, n}),
+        dims,
+        traditional != 0,
+        std::nullopt,
+        1.0f,
+        offsets,
+        periods->array);
+    return mx::reshape(rotated, {rows, heads, n});
+  });
+}
+
+// `x w^T`, in the type of `x`.
+int matmul(Array x, Array w, Out out) noexcept {
+  return giving(out, [&] {
+    auto type = x->array.dtype();
+    return mx::matmul(x->array, mx::transpose(mx::astype(w->array, type)));
+  });
+}
+
+int quantized_matmul(
+    Array x,
+    Array w,
+    Array scales,
+    Array biases,
+    int32_t group_size,
+    int32_t bits,
+    const char* mode,
+    Out out) noexcept {
+  return giving(out, [&] {
+    auto product = mx::quantized_matmul(
+        x->array, w->array, scales->array, maybe(biases), true, group_size, bits, mode);
+    return mx::astype(product, x->array.dtype());
+  });
+}
+
+int take(Array table, const uint32_t* rows, size_t count, int32_t dtype, Out out) noexcept {
+  return giving(out, [&] {
+    return mx::astype(mx::take(table->array, indices(rows, count), 0), dtype_of(dtype));
+  });
+}
+
+// Rows of a quantized table, decoded in `dtype`. `scales` and `biases` as `w`.
+int quantized_take(
+    Array w,
+    Array scales,
+    Array biases,
+    int32_t group_size,
+    int32_t bits,
+    const char* mode,
+    const uint32_t* rows,
+    size_t count,
+    int32_t dtype,
+    Out out) noexcept {
+  return giving(out, [&] {
+    auto picked = indices(rows, count);
+    auto type = dtype_of(dtype);
+    auto some = mx::take(scales->array, picked, 0);
+    std::optional<mx::array> offsets;
+    if (biases != nullptr) {
+      // Affine: decoded in the type that is asked for, not in that of the scales.
+      some = mx::astype(some, type);
+      offsets = mx::astype(mx::take(biases->array, picked, 0), type);
+    }
+    auto decoded = mx::dequantize(
+        mx::take(w->array, picked, 0),
+        some,
+        offsets,
+        group_size,
+        bits,
+        mode,
+        std::nullopt,
+        type);
+    return mx::astype(decoded, type);
+  });
+}
+
+// Rows `from..to`: a view.
+int slice_rows(Array a, int32_t from, int32_t to, Out out) noexcept {
+  return giving(out, [&] {
+    auto stop = a->array.shape();
+    mx::Shape start(stop.size(), 0);
+    start[0] = from;
+    stop[0] = to;
+    return mx::slice(a->array, start, stop);
+  });
+}
+
+// Blocks of `block` rows of `a`, one after the other: a copy.
+int take_blocks(
+    Array a,
+    int32_t block,
+    const uint32_t* blocks,
+    size_t count,
+    Out out) noexcept {
+  return giving(out, [&] {
+    auto shape = a->array.shape();
+    auto rows = shape[0];
+    auto width = static_cast<int>(a->array.size() / rows);
+    auto tall = mx::reshape(a->array, {rows / block, block * width});
+    shape[0] = static_cast<int>(count) * block;
+    return mx::reshape(mx::take(tall, indices(blocks, count), 0), shape);
+  });
+}
+
+// `a` with its rows `slots` replaced by `update`. If nobody else holds `a`, in place.
+int store_rows(Array a, Array update, const uint32_t* slots, size_t count, Out out) noexcept {
+  return giving(out, [&] {
+    auto rows = mx::astype(update->array, a->array.dtype());
+    bool in_a_row = true;
+    for (size_t i = 1; i < count; i++) {
+      in_a_row &= slots[i] == slots[0] + i;
+    }
+    if (in_a_row && count > 0) {
+      auto stop = a->array.shape();
+      mx::Shape start(stop.size(), 0);
+      start[0] = static_cast<int>(slots[0]);
+      stop[0] = static_cast<int>(slots[0] + count);
+      return mx::slice_update(a->array, rows, start, stop);
+    }
+    return mx::scatter(a->array, indices(slots, count), mx::expand_dims(rows, 1), 0);
+  });
+}
+
+int concatenate(const Array* arrays, size_t count, Out out) noexcept {
+  return giving(out, [&] {
+    std::vector<mx::array> all;
+    for (size_t i = 0; i < count; i++) {
+      all.push_back(arrays[i]->array);
+    }
+    return mx::concatenate(std::move(all), 0);
+  });
+}
+
+// `softmax(q k^T scale) v` for `q: [rows, heads, d]`, `k: [keys, kv_heads, d]` and
+// `v: [keys, kv_heads, dv]`, to `[rows, heads * dv]`. The last query stands at the last key; a
+// query sees the keys from `back` before it to `ahead` after it, each without a bound if negative.
+int attention(
+    Array q,
+    Array k,
+    Array v,
+    float factor,
+    int64_t back,
+    int64_t ahead,
+    Out out) noexcept {
+  return giving(out, [&] {
+    auto type = q->array.dtype();
+    int rows = q->array.shape(0), heads = q->array.shape(1);
+    int keys = k->array.shape(0), width = v->array.shape(2);
+    bool all = (back < 0 || back >= keys - 1) && (ahead < 0 || rows == 1);
+    bool causal = (back < 0 || back >= keys - 1) && ahead == 0;
+    std::string mode = all ? "" : causal ? "causal" : "array";
+    std::optional<mx::array> mask;
+    if (!all && !causal) {
+      mask = band(rows, keys, back, ahead);
+    }
+    auto y = mx::fast::scaled_dot_product_attention(
+        heads_first(q->array, type),
+        heads_first(k->array, type),
+        heads_first(v->array, type),
+        factor,
+        mode,
+        mask);
+    return mx::reshape(mx::transpose(mx::squeeze(y, 0), {1, 0, 2}), {rows, heads * width});
+  });
+}
+
+} // namespace
+
+extern "C" {
+
+struct FolioMlx {
+  const char* built_with;
+  decltype(&message) message;
+  decltype(&version) version;
+  decltype(&has_gpu) has_gpu;
+  decltype(&open_device) open_device;
+  decltype(&describe) describe;
+  decltype(&memory) memory;
+  decltype(&set_cache_limit) set_cache_limit;
+  decltype(&clear_cache) clear_cache;
+  decltype(&reset_peak) reset_peak;
+  decltype(&release) release;
+  decltype(&from_bytes) from_bytes;
+  decltype(&zeros) zeros;
+  decltype(&dtype) dtype;
+  decltype(&eval) eval;
+  decltype(&read_back) read;
+  decltype(&reshape) reshape;
+  decltype(&as_type) as_type;
+  decltype(&add) add;
+  decltype(&multiply) multiply;
+  decltype(&scale) scale;
+  decltype(&swiglu) swiglu;
+  decltype(&gelu) gelu;
+  decltype(&rms_norm) rms_norm;
+  decltype(&layer_norm) layer_norm;
+  decltype(&rope) rope;
+  decltype(&matmul) matmul;
+  decltype(&quantized_matmul) quantized_matmul;
+  decltype(&take) take;
+  decltype(&quantized_take) quantized_take;
+  decltype(&slice_rows) slice_rows;
+  decltype(&take_blocks) take_blocks;
+  decltype(&store_rows) store_rows;
+  decltype(&concatenate) concatenate;
+  decltype(&attention) attention;
+};
+
+__attribute__((visibility("default"))) uint32_t folio_mlx_abi() {
+  return FOLIO_MLX_ABI;
+}
+
+__attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
+  static const FolioMlx table{
+      BUILT_WITH,
+      message,
+      version,
+      has_gpu,
+      open_device,
+      describe,
+      memory,
+      set_cache_limit,
+      clear_cache,
+      reset_peak,
+      release,
+      from_bytes,
+      zeros,
+      dtype,
+      eval,
+      read_back,
+      reshape,
+      as_type,
+      add,
+      multiply,
+      scale,
+      swiglu,
+      gelu,
+      rms_norm,
+      layer_norm,
+      rope,
+      matmul,
+      quantized_matmul,
+      take,
+      quantized_take,
+      slice_rows,
+      take_blocks,
+      store_rows,
+      concatenate,
+      attention,
+  };
+  return &table;
+}
+
+}

@@ -1,0 +1,334 @@
+//! Handles on MLX's arrays, and the shim's functions as safe ones.
+//!
+//! Nothing here fails: a call that MLX refuses is remembered on the [device](Mlx) and gives a dead
+//! array, and so does every call on a dead one, until the owner of the step asks for the failure.
+#![expect(unsafe_code, reason = "C functions are called with handles that this module owns")]
+
+use std::ffi::{CStr, c_int};
+use std::fmt;
+use std::ptr::{null, null_mut};
+use std::sync::Arc;
+
+use super::Mlx;
+use super::library::{Functions, Given, Handle};
+use crate::{DType, QuantizationMode, QuantizedTensor};
+
+/// A node of MLX's graph.
+pub(crate) struct Array {
+    mlx: Arc<Mlx>,
+    /// Null if it is dead.
+    handle: Handle,
+}
+
+// SAFETY: a handle is a counted reference whose count is atomic, and all calls go one at a time.
+unsafe impl Send for Array {}
+// SAFETY: as above; nothing is changed through a shared handle.
+unsafe impl Sync for Array {}
+
+impl Drop for Array {
+    fn drop(&mut self) {
+        if !self.handle.is_null() {
+            let (functions, _turn) = self.mlx.library().turn();
+            // SAFETY: the handle is ours and is not used again.
+            unsafe { (functions.release)(self.handle) };
+        }
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.handle.is_null() { "Array(dead)" } else { "Array" })
+    }
+}
+
+impl Array {
+    /// Calls `call` with the handles of `inputs`, unless one is dead.
+    fn build<const N: usize>(
+        inputs: [&Self; N],
+        call: impl FnOnce(&Functions, [Given; N], &mut Handle) -> c_int,
+    ) -> Self {
+        let mlx = Arc::clone(&inputs[0].mlx);
+        let handles = inputs.map(|input| input.handle.cast_const());
+        let mut handle = null_mut();
+        if handles.iter().all(|handle| !handle.is_null()) {
+            mlx.call(|functions| call(functions, handles, &mut handle));
+        }
+        Self { mlx, handle }
+    }
+
+    fn made(mlx: &Arc<Mlx>, call: impl FnOnce(&Functions, &mut Handle) -> c_int) -> Self {
+        let mut handle = null_mut();
+        mlx.call(|functions| call(functions, &mut handle));
+        Self { mlx: Arc::clone(mlx), handle }
+    }
+
+    /// Copies little-endian `bytes`, once.
+    pub(crate) fn from_bytes(mlx: &Arc<Mlx>, shape: &[usize], dtype: DType, bytes: &[u8]) -> Self {
+        assert_eq!(bytes.len(), shape.iter().product::<usize>() * dtype.size(), "bytes");
+        let shape = extents(shape);
+        Self::made(mlx, |f, out| {
+            let (data, axes) = (bytes.as_ptr().cast(), shape.as_ptr());
+            // SAFETY: as many bytes and extents as are said; they are copied.
+            unsafe { (f.from_bytes)(data, bytes.len(), axes, shape.len(), code(dtype), out) }
+        })
+    }
+
+    pub(crate) fn zeros(mlx: &Arc<Mlx>, shape: &[usize], dtype: DType) -> Self {
+        let shape = extents(shape);
+        // SAFETY: as many extents as are said.
+        Self::made(mlx, |f, out| unsafe {
+            (f.zeros)(shape.as_ptr(), shape.len(), code(dtype), out)
+        })
+    }
+
+    pub(crate) fn mlx(&self) -> &Arc<Mlx> {
+        &self.mlx
+    }
+
+    /// Its element type; `F32` if it is dead or of a type that tensors do not have.
+    pub(crate) fn dtype(&self) -> DType {
+        if self.handle.is_null() {
+            return DType::F32;
+        }
+        let (functions, _turn) = self.mlx.library().turn();
+        // SAFETY: a live handle.
+        match unsafe { (functions.dtype)(self.handle) } {
+            1 => DType::F16,
+            2 => DType::BF16,
+            3 => DType::U8,
+            4 => DType::U32,
+            _ => DType::F32,
+        }
+    }
+
+    /// Computes its elements, `N` bytes each, converted to `dtype`; `None` if the device failed.
+    pub(crate) fn read<const N: usize>(&self, dtype: DType, len: usize) -> Option<Vec<[u8; N]>> {
+        assert_eq!(dtype.size(), N, "the width of {dtype:?}");
+        if self.handle.is_null() {
+            return None;
+        }
+        let mut out = vec![[0; N]; len];
+        let done = self.mlx.call(|f| {
+            let bytes = out.as_flattened_mut();
+            // SAFETY: a live handle, and room for as many bytes as are said.
+            unsafe { (f.read)(self.handle, code(dtype), bytes.as_mut_ptr().cast(), bytes.len()) }
+        });
+        done.then_some(out)
+    }
+
+    /// Computes its `len` elements as `f32`; NaN if the device failed, so that whoever does not ask
+    /// for the failure cannot take them for results.
+    pub(crate) fn to_f32(&self, len: usize) -> Vec<f32> {
+        match self.read(DType::F32, len) {
+            Some(elements) => elements.into_iter().map(f32::from_ne_bytes).collect(),
+            None => vec![f32::NAN; len],
+        }
+    }
+
+    /// Computes all of `arrays`.
+    pub(crate) fn eval<'a>(mlx: &Mlx, arrays: impl Iterator<Item = &'a Self>) {
+        let handles: Vec<Given> = arrays.map(|array| array.handle.cast_const()).collect();
+        if handles.iter().all(|handle| !handle.is_null()) {
+            // SAFETY: live handles, as many as are said.
+            mlx.call(|f| unsafe { (f.eval)(handles.as_ptr(), handles.len()) });
+        }
+    }
+
+    pub(crate) fn reshape(&self, shape: &[usize]) -> Self {
+        let shape = extents(shape);
+        Self::build([self], |f, [a], out| {
+            // SAFETY: a live handle, and as many extents as are said.
+            unsafe { (f.reshape)(a, shape.as_ptr(), shape.len(), out) }
+        })
+    }
+
+    pub(crate) fn as_type(&self, dtype: DType) -> Self {
+        // SAFETY: a live handle.
+        Self::build([self], |f, [a], out| unsafe { (f.as_type)(a, code(dtype), out) })
+    }
+
+    pub(crate) fn add(&self, other: &Self) -> Self {
+        // SAFETY: live handles.
+        Self::build([self, other], |f, [a, b], out| unsafe { (f.add)(a, b, out) })
+    }
+
+    pub(crate) fn multiply(&self, other: &Self) -> Self {
+        // SAFETY: live handles.
+        Self::build([self, other], |f, [a, b], out| unsafe { (f.multiply)(a, b, out) })
+    }
+
+    pub(crate) fn scale(&self, factor: f32) -> Self {
+        // SAFETY: a live handle.
+        Self::build([self], |f, [a], out| unsafe { (f.scale)(a, factor, out) })
+    }
+
+    pub(crate) fn swiglu(&self, up: &Self) -> Self {
+        // SAFETY: live handles.
+        Self::build([self, up], |f, [gate, up], out| unsafe { (f.swiglu)(gate, up, out) })
+    }
+
+    pub(crate) fn gelu(&self, tanh: bool) -> Self {
+        // SAFETY: a live handle.
+        Self::build([self], |f, [x], out| unsafe { (f.gelu)(x, i32::from(tanh), out) })
+    }
+
+    pub(crate) fn rms_norm(&self, weight: &Self, eps: f32) -> Self {
+        // SAFETY: live handles.
+        Self::build([self, weight], |f, [x, w], out| unsafe { (f.rms_norm)(x, w, eps, out) })
+    }
+
+    pub(crate) fn layer_norm(&self, weight: &Self, bias: Option<&Self>, eps: f32) -> Self {
+        match bias {
+            Some(bias) => Self::build([self, weight, bias], |f, [x, w, b], out| {
+                // SAFETY: live handles.
+                unsafe { (f.layer_norm)(x, w, b, eps, out) }
+            }),
+            None => Self::build([self, weight], |f, [x, w], out| {
+                // SAFETY: live handles; the bias may be absent.
+                unsafe { (f.layer_norm)(x, w, null(), eps, out) }
+            }),
+        }
+    }
+
+    /// Rotates `[rows, heads, n]`; `periods` are the reciprocals of the frequencies.
+    pub(crate) fn rope(&self, positions: &[u32], periods: &Self, traditional: bool) -> Self {
+        let positions: Vec<i32> = positions.iter().map(|&p| p as i32).collect();
+        Self::build([self, periods], |f, [x, periods], out| {
+            let traditional = i32::from(traditional);
+            // SAFETY: live handles; one position for each row, which the operation has checked.
+            unsafe { (f.rope)(x, positions.as_ptr(), periods, traditional, out) }
+        })
+    }
+
+    /// `self w^T`.
+    pub(crate) fn matmul(&self, w: &Self) -> Self {
+        // SAFETY: live handles.
+        Self::build([self, w], |f, [x, w], out| unsafe { (f.matmul)(x, w, out) })
+    }
+
+    /// `self w^T` with a quantized `w`, but for its global scale.
+    pub(crate) fn quantized_matmul(&self, w: &QuantizedTensor) -> Self {
+        let (group, bits, mode) = (w.group_size as i32, w.bits as i32, mode(w.mode));
+        let (codes, scales) = (w.weight.array(), w.scales.array());
+        match &w.biases {
+            Some(biases) => {
+                Self::build([self, codes, scales, biases.array()], |f, [x, w, s, b], out| {
+                    // SAFETY: live handles and a static text.
+                    unsafe { (f.quantized_matmul)(x, w, s, b, group, bits, mode.as_ptr(), out) }
+                })
+            }
+            None => Self::build([self, codes, scales], |f, [x, w, s], out| {
+                // SAFETY: live handles and a static text; biases may be absent.
+                unsafe { (f.quantized_matmul)(x, w, s, null(), group, bits, mode.as_ptr(), out) }
+            }),
+        }
+    }
+
+    /// Rows of a table, as `dtype`.
+    pub(crate) fn take(&self, rows: &[u32], dtype: DType) -> Self {
+        Self::build([self], |f, [table], out| {
+            // SAFETY: a live handle and as many rows as are said, which were checked.
+            unsafe { (f.take)(table, rows.as_ptr(), rows.len(), code(dtype), out) }
+        })
+    }
+
+    /// Rows of a quantized table decoded as `dtype`, but for its global scale.
+    pub(crate) fn quantized_take(w: &QuantizedTensor, rows: &[u32], dtype: DType) -> Self {
+        let (group, bits) = (w.group_size as i32, w.bits as i32);
+        let (codes, scales) = (w.weight.array(), w.scales.array());
+        let call = |f: &Functions, [w_, s, b]: [Given; 3], out: &mut Handle| {
+            let (rows, count, mode) = (rows.as_ptr(), rows.len(), mode(w.mode).as_ptr());
+            // SAFETY: live handles but for the biases, which may be absent; a static text; as many
+            // rows as are said, which were checked.
+            unsafe {
+                (f.quantized_take)(w_, s, b, group, bits, mode, rows, count, code(dtype), out)
+            }
+        };
+        match &w.biases {
+            Some(biases) => Self::build([codes, scales, biases.array()], call),
+            None => Self::build([codes, scales], |f, [w, s], out| call(f, [w, s, null()], out)),
+        }
+    }
+
+    /// Rows `from..to`: a view.
+    pub(crate) fn slice_rows(&self, from: usize, to: usize) -> Self {
+        // SAFETY: a live handle; MLX checks the bounds.
+        Self::build([self], |f, [a], out| unsafe { (f.slice_rows)(a, from as i32, to as i32, out) })
+    }
+
+    /// Blocks of `block` rows, one after the other: a copy.
+    pub(crate) fn take_blocks(&self, block: usize, blocks: &[u32]) -> Self {
+        Self::build([self], |f, [a], out| {
+            // SAFETY: a live handle and as many blocks as are said.
+            unsafe { (f.take_blocks)(a, block as i32, blocks.as_ptr(), blocks.len(), out) }
+        })
+    }
+
+    /// With the rows `slots` replaced by those of `update`: in place, if this was the last handle
+    /// when it is computed.
+    pub(crate) fn store_rows(self, update: &Self, slots: &[u32]) -> Self {
+        Self::build([&self, update], |f, [a, update], out| {
+            // SAFETY: live handles and as many slots as are said.
+            unsafe { (f.store_rows)(a, update, slots.as_ptr(), slots.len(), out) }
+        })
+    }
+
+    /// The rows of `first` and then those of each of `rest`.
+    pub(crate) fn concatenate(first: Self, rest: &[Self]) -> Self {
+        if rest.is_empty() {
+            return first;
+        }
+        let all: Vec<Given> =
+            std::iter::once(&first).chain(rest).map(|array| array.handle.cast_const()).collect();
+        if all.iter().any(|handle| handle.is_null()) {
+            return Self { mlx: Arc::clone(&first.mlx), handle: null_mut() };
+        }
+        // SAFETY: live handles, as many as are said.
+        Self::made(&first.mlx, |f, out| unsafe { (f.concatenate)(all.as_ptr(), all.len(), out) })
+    }
+
+    /// `softmax(q k^T scale) v` for `q: [rows, heads, d]`, to `[rows, heads * dv]`. The last query
+    /// stands at the last key; each sees the keys within `reach`: how far back and ahead, without
+    /// a bound if absent.
+    pub(crate) fn attention(
+        [q, k, v]: [&Self; 3],
+        scale: f32,
+        (back, ahead): (Option<usize>, Option<usize>),
+    ) -> Self {
+        let bound = |reach: Option<usize>| reach.map_or(-1, |reach| reach as i64);
+        let (back, ahead) = (bound(back), bound(ahead));
+        Self::build([q, k, v], |f, [q, k, v], out| {
+            // SAFETY: live handles.
+            unsafe { (f.attention)(q, k, v, scale, back, ahead, out) }
+        })
+    }
+}
+
+/// The shim's number of an element type.
+fn code(dtype: DType) -> i32 {
+    match dtype {
+        DType::F32 => 0,
+        DType::F16 => 1,
+        DType::BF16 => 2,
+        DType::U8 => 3,
+        DType::U32 => 4,
+    }
+}
+
+fn mode(mode: QuantizationMode) -> &'static CStr {
+    match mode {
+        QuantizationMode::Affine => c"affine",
+        QuantizationMode::Mxfp4 => c"mxfp4",
+        QuantizationMode::Mxfp8 => c"mxfp8",
+        QuantizationMode::Nvfp4 => c"nvfp4",
+    }
+}
+
+/// Extents as MLX counts them.
+#[track_caller]
+fn extents(shape: &[usize]) -> Vec<i32> {
+    let narrow = |&extent: &usize| {
+        i32::try_from(extent).unwrap_or_else(|_| panic!("an extent of {extent} is beyond MLX"))
+    };
+    shape.iter().map(narrow).collect()
+}
