@@ -58,6 +58,15 @@ impl Limits {
         Ok(out)
     }
 
+    /// Takes the better of each: a disturbance only ever lowers one.
+    pub(super) fn merge(&mut self, later: Self) {
+        for (key, (how, rate)) in later.rates {
+            let entry = self.rates.entry(key).or_insert((how, rate));
+            entry.1 = entry.1.max(rate);
+        }
+        self.others = self.others.min(later.others);
+    }
+
     /// Bytes or operations a second, if the machine has what the limit is of.
     pub(super) fn rate(&self, name: &str, threads: usize) -> Option<f64> {
         self.rates.get(&(name.to_owned(), threads)).map(|(_, rate)| *rate)

@@ -52,7 +52,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
         options.programs.push(("folio".to_owned(), target(root).join("release/folio")));
     }
     let watch = Watch::new(options.guard.as_deref());
-    let limits = Limits::measure(&machine, &watch)?;
+    let mut limits = Limits::measure(&machine, &watch)?;
     table::limits(&limits);
     let groups = match &options.ops {
         Some(groups) => groups.clone(),
@@ -65,6 +65,9 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
         ops.extend(lines);
     }
     let runs = if options.models.is_empty() { Vec::new() } else { models(root, &options, &watch)? };
+    // Once more: what disturbed the first time may be gone, and models took minutes.
+    limits.merge(Limits::measure(&machine, &watch)?);
+    table::limits(&limits);
     table::runs(&limits, &runs);
     if let Some(path) = &options.json {
         let all = json!({
