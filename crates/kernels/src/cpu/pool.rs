@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 use std::{hint, thread};
 
 use super::SharedMut;
@@ -24,6 +25,13 @@ const SPINS: u32 = if cfg!(miri) { 4 } else { 4_000 };
 /// How often the caller looks for the end of a job before it lets another thread run.
 const PATIENCE: u32 = if cfg!(miri) { 4 } else { 20_000 };
 
+/// How often it looks before it looks at the clock.
+const BRIEFLY: u32 = if cfg!(miri) { 2 } else { 100 };
+
+/// How long the caller waits for tasks that others have begun before it counts as a disturbance:
+/// longer than almost any task takes.
+const DISTURBED: Duration = Duration::from_micros(200);
+
 /// Numbers of elementwise work that are worth a task of their own.
 const GRAIN: usize = 16 * 1024;
 
@@ -32,7 +40,48 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// One job at a time; whoever comes second computes alone.
-    busy: Mutex<()>,
+    busy: Mutex<Caution>,
+}
+
+/// Whether to count on the workers.
+///
+/// Where another process wants the cores too, a worker may be put aside in the middle of a task,
+/// and the caller waits for it: a few milliseconds for every few of work, which is slower than one
+/// thread. After such a wait the caller computes alone for several times as long, and twice that if
+/// the next attempt ends the same way, so that the waits are a small part of the time.
+#[derive(Debug, Default)]
+struct Caution {
+    /// When the workers may be tried again.
+    until: Option<Instant>,
+    /// How long that was for.
+    pause: Duration,
+}
+
+impl Caution {
+    /// The least that a pause is longer than the wait before it.
+    const FACTOR: u32 = 8;
+
+    /// The longest pause.
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// Whether the caller is to compute alone.
+    fn is_alone(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// Takes note that in a job begun at `begun` the caller had nothing left to do from `idle` to
+    /// `now`.
+    fn waited(&mut self, begun: Instant, idle: Instant, now: Instant) {
+        let wait = now - idle;
+        // A last task that is long for its job is no disturbance.
+        if wait < DISTURBED || wait < (idle - begun) / 4 {
+            return;
+        }
+        let soon = self.until.is_some_and(|until| now < until + self.pause);
+        let again = if soon { self.pause * 2 } else { Duration::ZERO };
+        self.pause = (wait * Self::FACTOR).max(again).min(Self::LONGEST);
+        self.until = Some(now + self.pause);
+    }
 }
 
 struct Shared {
@@ -91,7 +140,7 @@ impl Pool {
             bed: Mutex::new(()),
             bell: Condvar::new(),
         });
-        let mut pool = Self { shared, workers: Vec::new(), busy: Mutex::new(()) };
+        let mut pool = Self { shared, workers: Vec::new(), busy: Mutex::new(Caution::default()) };
         for number in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let spawned =
@@ -117,10 +166,15 @@ impl Pool {
     /// If a call panics, with what it panicked with.
     pub(crate) fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
         let alone = tasks <= 1 || self.workers.is_empty();
-        let Some(_lock) = (if alone { None } else { self.claim() }) else {
+        let Some(mut lock) = (if alone { None } else { self.claim() }) else {
             (0..tasks).for_each(task);
             return;
         };
+        let begun = Instant::now();
+        if lock.is_alone(begun) {
+            (0..tasks).for_each(task);
+            return;
+        }
         let shared = &*self.shared;
         let task: &(dyn Fn(usize) + Sync) = &task;
         // SAFETY: only the lifetime is changed; `finish` returns when no thread can call it.
@@ -138,14 +192,20 @@ impl Pool {
             }
         }
         while shared.work_once() {}
-        let mut looks = 0;
+        let (mut looks, mut idle) = (0, None);
         while shared.unfinished.load(Ordering::Acquire) > 0 {
             looks += 1;
+            if looks == BRIEFLY {
+                idle = Some(Instant::now());
+            }
             if looks < PATIENCE {
                 hint::spin_loop();
             } else {
                 thread::yield_now();
             }
+        }
+        if let Some(idle) = idle {
+            lock.waited(begun, idle, Instant::now());
         }
         let panic = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = panic {
@@ -154,7 +214,7 @@ impl Pool {
     }
 
     /// The right to run a job on the workers, unless somebody has it.
-    fn claim(&self) -> Option<MutexGuard<'_, ()>> {
+    fn claim(&self) -> Option<MutexGuard<'_, Caution>> {
         match self.busy.try_lock() {
             Ok(lock) => Some(lock),
             // A job that panicked has ended all the same.
@@ -293,7 +353,7 @@ mod tests {
     fn sleeping_workers_wake() {
         let pool = Pool::start(3).unwrap();
         for _ in 0..3 {
-            thread::sleep(std::time::Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
             let sum = AtomicUsize::new(0);
             pool.run(64, |i| {
                 sum.fetch_add(i, Ordering::Relaxed);
@@ -370,10 +430,33 @@ mod tests {
     }
 
     #[test]
+    fn after_a_disturbance_the_caller_computes_alone_for_a_while() {
+        let ms = Duration::from_millis;
+        let begun = Instant::now();
+        let mut caution = Caution::default();
+        assert!(!caution.is_alone(begun));
+        // A short wait, and one that is short for its job.
+        caution.waited(begun, begun, begun + ms(1) / 10);
+        caution.waited(begun, begun + ms(50), begun + ms(55));
+        assert!(!caution.is_alone(begun + ms(55)));
+        caution.waited(begun, begun + ms(1), begun + ms(4));
+        assert!(caution.is_alone(begun + ms(4 + 23)) && !caution.is_alone(begun + ms(4 + 24)));
+        // Again soon after: twice as long. Much later: as at first.
+        let again = begun + ms(30);
+        caution.waited(again, again, again + ms(1));
+        assert!(caution.is_alone(again + ms(1 + 47)) && !caution.is_alone(again + ms(1 + 48)));
+        let later = begun + ms(500);
+        caution.waited(later, later, later + ms(1));
+        assert!(caution.is_alone(later + ms(1 + 7)) && !caution.is_alone(later + ms(1 + 8)));
+        caution.waited(later, later, later + ms(900));
+        assert!(!caution.is_alone(later + ms(900 + 1000)));
+    }
+
+    #[test]
     fn idle_workers_sleep() {
         let pool = Pool::start(3).unwrap();
         pool.run(64, |_| ());
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         while pool.shared.sleepers.load(Ordering::SeqCst) < 2 {
             assert!(begin.elapsed().as_secs() < 30, "workers still look for work");
             thread::yield_now();
