@@ -10,7 +10,7 @@ use super::load::LoadedModel;
 
 /// Tokens that one forward pass holds: enough to keep the cores busy, and little enough that a
 /// conversation does not wait long.
-pub const BATCH_TOKENS: usize = 4096;
+pub const BATCH_TOKENS: usize = 1024;
 
 /// How texts become vectors.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
