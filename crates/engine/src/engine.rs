@@ -22,7 +22,7 @@ pub struct EngineOptions {
     pub page_size: usize,
     /// Tokens that the cache holds in all, over all sequences.
     pub cache_tokens: usize,
-    /// How the cache stores numbers: `F32` or `F16`.
+    /// How the cache stores numbers: `F32`, `F16` or `BF16`.
     pub cache_dtype: DType,
 }
 

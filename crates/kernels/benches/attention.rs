@@ -8,7 +8,7 @@ use std::hint::black_box;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use kernels::ops::{self, Gelu, Mask, PagedAttention};
-use kernels::{CpuOptions, DType, Device, KvCache, KvLayer, Span, Tensor};
+use kernels::{CpuOptions, Device, KvCache, KvLayer, Span, Tensor};
 
 fn main() {
     divan::main();
@@ -35,7 +35,7 @@ fn decoder(bencher: Bencher<'_, '_>, threads: usize, shape: [usize; 3], past: us
     let layer = KvLayer { kv_heads, key_dim: dim, value_dim: dim };
     let end = past + rows;
     let pages: Vec<u32> = (0..end.div_ceil(32) as u32).collect();
-    let mut cache = KvCache::new(&device, &[layer], 32, pages.len(), DType::F16);
+    let mut cache = KvCache::new(&device, &[layer], 32, pages.len(), device.cache_dtype());
     let kv = numbers(&device, &[end, kv_heads, dim]);
     cache.append(0, &kv, &kv, &[Span { rows: 0..end, start: 0, pages: pages.clone() }]);
     let q = numbers(&device, &[rows, heads, dim]);

@@ -68,6 +68,19 @@ impl Device {
         self.as_mlx().and_then(|mlx| mlx.take_failure())
     }
 
+    /// How a cache of keys and values is best stored: as precisely as the device computes, and in
+    /// the form that it multiplies fastest.
+    pub fn cache_dtype(&self) -> DType {
+        match self {
+            // MLX converts what differs from the activations, each time.
+            Self::Mlx(mlx) if !mlx.is_native() => DType::F32,
+            Self::Mlx(_) => DType::F16,
+            Self::Cpu(cpu) if cpu.precision() == Precision::Exact => DType::F32,
+            Self::Cpu(cpu) if cpu.multiplies_pairs() => DType::BF16,
+            Self::Cpu(_) => DType::F16,
+        }
+    }
+
     /// A tensor of little-endian elements that lie in memory someone else owns, usually a mapped
     /// file. The CPU reads them where they lie, of no particular alignment; MLX copies them, once.
     ///

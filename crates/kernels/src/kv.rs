@@ -61,7 +61,9 @@ enum Pages {
 }
 
 impl KvCache {
-    /// Room for `pages` pages of `page_size` tokens, stored as `F32` or `F16`.
+    /// Room for `pages` pages of `page_size` tokens, stored as `F32`, `F16` or, on the CPU,
+    /// `BF16`, over which attention rounds queries and weights to that as well.
+    /// [`Device::cache_dtype`] is what suits the device.
     ///
     /// # Panics
     ///
@@ -75,7 +77,7 @@ impl KvCache {
         dtype: DType,
     ) -> Self {
         let pages = match device {
-            Device::Cpu(_) => Pages::Cpu(cpu::Pages::new(layers, page_size, pages, dtype)),
+            Device::Cpu(cpu) => Pages::Cpu(cpu::Pages::new(cpu, layers, page_size, pages, dtype)),
             Device::Mlx(mlx) => Pages::Mlx(mlx::Pages::new(mlx, layers, page_size, pages, dtype)),
         };
         Self { pages }

@@ -28,7 +28,7 @@ pub struct Cache {
 
 impl Cache {
     /// Room for `pages` pages of `page_size` tokens of a network with these `layers`, kept as
-    /// `dtype` (`F32` or `F16`). Memory is committed as pages are first written.
+    /// `dtype` (see [`KvCache::new`]). Memory is committed as pages are first written.
     pub fn new(
         device: &Device,
         layers: &[LayerCache],

@@ -25,7 +25,8 @@ use crate::{Error, Result};
 pub enum Precision {
     /// Activations stay `f32` throughout: what a reference is compared with.
     Exact,
-    /// Activations are rounded to 8 bits for each group before they meet quantized weights.
+    /// Activations are rounded to 8 bits for each group before they meet quantized weights, and to
+    /// `bf16` before they meet others or each other, where the machine multiplies those faster.
     #[default]
     Fast,
 }
@@ -72,6 +73,12 @@ impl Cpu {
     /// How quantized products are computed.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// Whether numbers that meet no quantized weight may be rounded to `bf16`, and are multiplied
+    /// faster so.
+    pub(crate) fn multiplies_pairs(&self) -> bool {
+        self.precision != Precision::Exact && simd::pairs::are_fast(self.isa)
     }
 
     /// How many threads compute.

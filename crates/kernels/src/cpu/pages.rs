@@ -1,21 +1,40 @@
-//! The CPU's layout of the cache: a page holds, layer after layer, the keys and then the values,
-//! each `[kv_heads][page_size][dim]`, so that one head reads one run of memory for each page.
+//! The CPU's layout of the cache: as attention reads it, so that the past is multiplied where it
+//! lies.
+//!
+//! A page holds, for each layer, head, and run of [`GROUP`] positions, keys `[units][positions]`
+//! and values `[units of positions][elements]`, where a unit is one number, or two if they are
+//! `bf16` (see [`attention`](super::simd::attention)). In a slab the same part of all of its pages
+//! lies together: a sequence whose pages follow each other is read in one stretch.
+#![expect(unsafe_code, reason = "threads write disjoint parts of a slab")]
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
-use super::simd::attention::{Numbers, Run};
+use super::simd::attention::{GROUP, Group, Widths};
+use super::simd::dispatch_pairs;
+use super::simd::pairs::{Narrow, pair, unpair};
+use super::{Cpu, SharedMut};
 use crate::{DType, KvLayer, Span, Tensor};
 
 /// How many pages are allocated together.
 const SLAB: usize = 32;
 
-#[derive(Debug)]
+/// Rows from which on several threads write.
+const MANY_ROWS: usize = 32;
+
 pub(crate) struct Pages {
+    cpu: Arc<Cpu>,
     layers: Vec<Layer>,
     page_size: usize,
     capacity: usize,
     page_elements: usize,
+    /// Positions of a run: a group, or a page that is no multiple of one.
+    run: usize,
+    /// Elements in a unit.
+    unit: usize,
     slabs: Slabs,
 }
 
@@ -27,31 +46,50 @@ struct Layer {
     values: usize,
 }
 
-#[derive(Debug)]
 enum Slabs {
-    F32(Vec<Option<Vec<f32>>>),
+    /// Single numbers or pairs.
+    Units(Vec<Option<Vec<f32>>>),
     F16(Vec<Option<Vec<f16>>>),
+}
+
+/// What a head of a layer has in a page.
+#[derive(Clone, Copy)]
+struct Part {
+    page: usize,
+    /// Where the keys are in the slab, and how many numbers they are.
+    keys: (usize, usize),
+    values: (usize, usize),
 }
 
 impl Pages {
     #[track_caller]
-    pub(crate) fn new(layers: &[KvLayer], page_size: usize, capacity: usize, dtype: DType) -> Self {
+    pub(crate) fn new(
+        cpu: &Arc<Cpu>,
+        layers: &[KvLayer],
+        page_size: usize,
+        capacity: usize,
+        dtype: DType,
+    ) -> Self {
         assert!(page_size > 0, "a page holds at least one token");
+        let run = if page_size.is_multiple_of(GROUP) { GROUP } else { page_size };
+        let unit = if dtype == DType::BF16 { 2 } else { 1 };
         let mut page_elements = 0;
         let layers = layers.iter().map(|&shape| {
             let keys = page_elements;
-            let values = keys + shape.kv_heads * shape.key_dim * page_size;
-            page_elements = values + shape.kv_heads * shape.value_dim * page_size;
+            let values = keys + shape.kv_heads * shape.key_dim.div_ceil(unit) * page_size;
+            let units = page_size / run * run.div_ceil(unit);
+            page_elements = values + shape.kv_heads * shape.value_dim * units;
             Layer { shape, keys, values }
         });
         let layers = layers.collect();
         let count = capacity.div_ceil(SLAB);
         let slabs = match dtype {
-            DType::F32 => Slabs::F32(vec![None; count]),
+            DType::F32 | DType::BF16 => Slabs::Units(vec![None; count]),
             DType::F16 => Slabs::F16(vec![None; count]),
-            DType::BF16 | DType::U8 | DType::U32 => panic!("a cache of {dtype:?}"),
+            DType::U8 | DType::U32 => panic!("a cache of {dtype:?}"),
         };
-        Self { layers, page_size, capacity, page_elements, slabs }
+        let cpu = Arc::clone(cpu);
+        Self { cpu, layers, page_size, capacity, page_elements, run, unit, slabs }
     }
 
     pub(crate) fn page_size(&self) -> usize {
@@ -66,68 +104,323 @@ impl Pages {
         self.layers[layer].shape
     }
 
+    /// The extents of an attention by `heads` query heads over `layer`.
+    pub(crate) fn widths(&self, layer: usize, heads: usize) -> Widths {
+        let KvLayer { kv_heads, key_dim, value_dim } = self.layer(layer);
+        Widths { heads, group: heads / kv_heads, key: key_dim, value: value_dim, unit: self.unit }
+    }
+
     pub(crate) fn page_bytes(&self) -> usize {
         let size = match self.slabs {
-            Slabs::F32(_) => 4,
+            Slabs::Units(_) => 4,
             Slabs::F16(_) => 2,
         };
         self.page_elements * size
     }
 
+    fn part(&self, layer: usize, page: u32, head: usize) -> Part {
+        let Layer { shape, keys, values } = self.layers[layer];
+        let (page, in_slab) = (page as usize, page as usize % SLAB);
+        let section = |first: usize, len: usize| ((first + head * len) * SLAB + in_slab * len, len);
+        let key_len = shape.key_dim.div_ceil(self.unit) * self.page_size;
+        let value_len = self.page_size / self.run * self.run.div_ceil(self.unit) * shape.value_dim;
+        Part { page, keys: section(keys, key_len), values: section(values, value_len) }
+    }
+
+    /// Where element `i` of the key in `slot` is among the keys of a page: the unit, and which of
+    /// its elements.
+    fn key_at(&self, dim: usize, slot: usize, i: usize) -> (usize, usize) {
+        let (run, slot) = (slot / self.run, slot % self.run);
+        ((run * dim.div_ceil(self.unit) + i / self.unit) * self.run + slot, i % self.unit)
+    }
+
+    /// The same for a value.
+    fn value_at(&self, dim: usize, slot: usize, i: usize) -> (usize, usize) {
+        let (run, slot) = (slot / self.run, slot % self.run);
+        ((run * self.run.div_ceil(self.unit) + slot / self.unit) * dim + i, slot % self.unit)
+    }
+
     #[track_caller]
     pub(crate) fn append(&mut self, layer: usize, k: &Tensor, v: &Tensor, spans: &[Span]) {
-        let Layer { shape, keys, values } = self.layers[layer];
+        let KvLayer { kv_heads, key_dim, value_dim } = self.layer(layer);
         let rows = spans.iter().map(|span| span.rows.len()).sum::<usize>();
-        let KvLayer { kv_heads, key_dim, value_dim } = shape;
         assert_eq!(k.elements(), rows * kv_heads * key_dim, "append: keys {:?}", k.shape());
         assert_eq!(v.elements(), rows * kv_heads * value_dim, "append: values {:?}", v.shape());
-        for (data, at, dim) in [(k.data(), keys, key_dim), (v.data(), values, value_dim)] {
-            for span in spans {
-                for (i, row) in span.rows.clone().enumerate() {
-                    let position = span.start + i;
-                    let page = span.pages[position / self.page_size] as usize;
-                    let slot = position % self.page_size;
-                    assert!(page < self.capacity, "append: page {page} of {}", self.capacity);
-                    let row = &data[row * kv_heads * dim..][..kv_heads * dim];
-                    for (head, from) in row.chunks_exact(dim).enumerate() {
-                        let at = at + (head * self.page_size + slot) * dim;
-                        self.slabs.store(page, self.page_elements, at, from);
+        // All that may fail does so here: below the slabs are out of place.
+        assert!(spans.iter().all(|span| span.rows.end <= rows), "append: rows of the spans");
+        let len = SLAB * self.page_elements;
+        for span in spans.iter().filter(|span| !span.rows.is_empty()) {
+            let pages = span.start / self.page_size..(span.end() - 1) / self.page_size + 1;
+            for &page in &span.pages[pages] {
+                let page = page as usize;
+                assert!(page < self.capacity, "append: page {page} of {}", self.capacity);
+                match &mut self.slabs {
+                    Slabs::Units(slabs) => {
+                        slabs[page / SLAB].get_or_insert_with(|| zeroed(len));
+                    }
+                    Slabs::F16(slabs) => {
+                        slabs[page / SLAB].get_or_insert_with(|| halves(len));
+                    }
+                }
+            }
+        }
+        let mut slabs = std::mem::replace(&mut self.slabs, Slabs::F16(Vec::new()));
+        let shared = Shared::of(&mut slabs);
+        let write = |head: usize| self.write((layer, head), [k.data(), v.data()], spans, &shared);
+        if rows < MANY_ROWS {
+            (0..kv_heads).for_each(write);
+        } else {
+            self.cpu.pool().run(kv_heads, write);
+        }
+        drop(shared);
+        self.slabs = slabs;
+    }
+
+    /// Writes what one head of a layer adds.
+    fn write(
+        &self,
+        (layer, head): (usize, usize),
+        data: [&[f32]; 2],
+        spans: &[Span],
+        slabs: &Shared<'_>,
+    ) {
+        let KvLayer { kv_heads, key_dim, value_dim } = self.layer(layer);
+        let mut pairs = vec![0.0; key_dim.max(value_dim).div_ceil(2)];
+        for span in spans {
+            for (position, row) in (span.start..).zip(span.rows.clone()) {
+                let slot = position % self.page_size;
+                let part = self.part(layer, span.pages[position / self.page_size], head);
+                let row = row * kv_heads + head;
+                let key = (true, part.keys, &data[0][row * key_dim..][..key_dim]);
+                let value = (false, part.values, &data[1][row * value_dim..][..value_dim]);
+                for (is_key, (at, len), from) in [key, value] {
+                    match slabs {
+                        Shared::Units(slabs) => {
+                            let Some(slab) = &slabs[part.page / SLAB] else { continue };
+                            // SAFETY: a head is written by one thread, and heads are disjoint.
+                            let to = unsafe { slab.part(at..at + len) };
+                            self.store(to, from, (is_key, slot), &mut pairs);
+                        }
+                        Shared::F16(slabs) => {
+                            let Some(slab) = &slabs[part.page / SLAB] else { continue };
+                            // SAFETY: as above.
+                            let to = unsafe { slab.part(at..at + len) };
+                            self.store_f16(to, from, (is_key, slot));
+                        }
                     }
                 }
             }
         }
     }
 
-    /// The keys that `head` of `layer` has in `page`, from `slot` on.
-    #[track_caller]
-    pub(crate) fn keys(&self, layer: usize, page: u32, head: usize, slot: usize) -> Run<'_> {
-        let Layer { shape, keys, .. } = self.layers[layer];
-        self.run(page, keys, head, slot, shape.key_dim)
+    /// Writes a key or a value to its slot, in halves.
+    fn store_f16(&self, to: &mut [f16], from: &[f32], (is_key, slot): (bool, usize)) {
+        if is_key {
+            let (first, _) = self.key_at(from.len(), slot, 0);
+            let to = to[first..].iter_mut().step_by(self.run);
+            to.zip(from).for_each(|(to, &x)| *to = f16::from_f32(x));
+        } else {
+            let (first, _) = self.value_at(from.len(), slot, 0);
+            to[first..][..from.len()].convert_from_f32_slice(from);
+        }
     }
 
-    /// The values that `head` of `layer` has in `page`, from `slot` on.
-    #[track_caller]
-    pub(crate) fn values(&self, layer: usize, page: u32, head: usize, slot: usize) -> Run<'_> {
-        let Layer { shape, values, .. } = self.layers[layer];
-        self.run(page, values, head, slot, shape.value_dim)
+    /// Writes a key or a value to its slot, in units.
+    fn store(
+        &self,
+        to: &mut [f32],
+        from: &[f32],
+        (is_key, slot): (bool, usize),
+        pairs: &mut [f32],
+    ) {
+        let dim = from.len();
+        if self.unit == 1 {
+            if is_key {
+                let (first, _) = self.key_at(dim, slot, 0);
+                let to = to[first..].iter_mut().step_by(self.run);
+                to.zip(from).for_each(|(to, x)| *to = *x);
+            } else {
+                let (first, _) = self.value_at(dim, slot, 0);
+                to[first..][..dim].copy_from_slice(from);
+            }
+            return;
+        }
+        let pairs = &mut pairs[..dim.div_ceil(2)];
+        dispatch_pairs(self.cpu.isa(), Narrow { from, scale: 1.0, to: pairs });
+        if is_key {
+            let (first, _) = self.key_at(dim, slot, 0);
+            let to = to[first..].iter_mut().step_by(self.run);
+            to.zip(pairs).for_each(|(to, pair)| *to = *pair);
+            return;
+        }
+        let (first, second) = self.value_at(dim, slot, 0);
+        for (to, pairs) in to[first..][..dim].chunks_mut(2).zip(pairs) {
+            let bits = pairs.to_bits();
+            for (to, half) in to.iter_mut().zip([bits & 0xffff, bits >> 16]) {
+                // The first of a pair of positions clears what others left in the second.
+                let both = if second == 1 { to.to_bits() & 0xffff | half << 16 } else { half };
+                *to = f32::from_bits(both);
+            }
+        }
     }
 
+    /// The keys and values of `head` of `layer` at `positions`, which are some of one group, for
+    /// the sequence in `pages`.
     #[track_caller]
-    fn run(&self, page: u32, at: usize, head: usize, slot: usize, dim: usize) -> Run<'_> {
-        let page = page as usize;
-        let rows = self.page_size - slot;
-        let from = (page % SLAB) * self.page_elements + at + (head * self.page_size + slot) * dim;
-        let range = from..from + rows * dim;
-        let numbers = match &self.slabs {
-            Slabs::F32(slabs) => {
-                slabs.get(page / SLAB).and_then(Option::as_ref).map(|s| Numbers::F32(&s[range]))
+    pub(crate) fn group<'a>(
+        &'a self,
+        (layer, head): (usize, usize),
+        pages: &[u32],
+        positions: Range<usize>,
+        room: &'a mut [f32],
+    ) -> Group<'a> {
+        let widths = self.widths(layer, self.layer(layer).kv_heads);
+        let (keys, values) = room.split_at_mut(widths.group_keys());
+        if self.run != GROUP {
+            self.gather((layer, head), pages, positions, (&mut *keys, &mut *values));
+            return Group { keys, values };
+        }
+        let (page, key_range, value_range) = self.ranges((layer, head), pages, positions.start);
+        let (key_len, value_len) = (key_range.len(), value_range.len());
+        // Pairs of positions of which one is seen.
+        let first = positions.start % GROUP;
+        let rows = first / self.unit..(first + positions.len()).div_ceil(self.unit);
+        let padded = widths.padded();
+        match &self.slabs {
+            Slabs::Units(slabs) => {
+                let slab = written(slabs, page);
+                let direct = &slab[value_range];
+                if positions.len() == GROUP && padded == widths.value {
+                    return Group { keys: &slab[key_range], values: direct };
+                }
+                let rows_of = values.chunks_exact_mut(padded);
+                for (row, to) in rows_of.take(GROUP / self.unit).enumerate() {
+                    if !rows.contains(&row) {
+                        to.fill(0.0);
+                        continue;
+                    }
+                    let from = &direct[row * widths.value..][..widths.value];
+                    to[widths.value..].fill(0.0);
+                    let seen = |i: usize| (first..first + positions.len()).contains(&i);
+                    let mask = match self.unit {
+                        1 => u32::MAX,
+                        _ => {
+                            let [low, high] = [2 * row, 2 * row + 1].map(|i| u32::from(seen(i)));
+                            (low * 0xffff) | (high * 0xffff_0000)
+                        }
+                    };
+                    for (to, from) in to.iter_mut().zip(from) {
+                        *to = f32::from_bits(from.to_bits() & mask);
+                    }
+                }
+                Group { keys: &slab[key_range], values }
             }
             Slabs::F16(slabs) => {
-                slabs.get(page / SLAB).and_then(Option::as_ref).map(|s| Numbers::F16(&s[range]))
+                let slab = written(slabs, page);
+                slab[key_range].convert_to_f32_slice(&mut keys[..key_len]);
+                let from = &slab[value_range];
+                if padded == widths.value && positions.len() == GROUP {
+                    from.convert_to_f32_slice(&mut values[..value_len]);
+                } else {
+                    let rows_of = values.chunks_exact_mut(padded);
+                    for (row, to) in rows_of.take(GROUP).enumerate() {
+                        to.fill(0.0);
+                        if rows.contains(&row) {
+                            from[row * widths.value..][..widths.value]
+                                .convert_to_f32_slice(&mut to[..widths.value]);
+                        }
+                    }
+                }
+                Group { keys, values }
             }
+        }
+    }
+
+    /// Where the keys and values of the group of `position` lie, if they lie as attention reads
+    /// them.
+    pub(crate) fn lies(
+        &self,
+        (layer, head): (usize, usize),
+        pages: &[u32],
+        position: usize,
+    ) -> Option<Group<'_>> {
+        let Slabs::Units(slabs) = &self.slabs else { return None };
+        let widths = self.widths(layer, self.layer(layer).kv_heads);
+        if self.run != GROUP || widths.padded() != widths.value {
+            return None;
+        }
+        let (page, keys, values) = self.ranges((layer, head), pages, position);
+        let slab = slabs.get(page / SLAB)?.as_ref()?;
+        Some(Group { keys: &slab[keys], values: &slab[values] })
+    }
+
+    /// The page of `position`, and where its slab has the keys and values of a whole group.
+    fn ranges(
+        &self,
+        (layer, head): (usize, usize),
+        pages: &[u32],
+        position: usize,
+    ) -> (usize, Range<usize>, Range<usize>) {
+        let widths = self.widths(layer, self.layer(layer).kv_heads);
+        let part = self.part(layer, pages[position / self.page_size], head);
+        let run = position % self.page_size / GROUP;
+        let range = |first: usize, len: usize| (first + run * len)..(first + (run + 1) * len);
+        let keys = range(part.keys.0, widths.group_keys());
+        (part.page, keys, range(part.values.0, GROUP / self.unit * widths.value))
+    }
+
+    /// The same as [`group`](Self::group), number by number, from pages of any size.
+    fn gather(
+        &self,
+        (layer, head): (usize, usize),
+        pages: &[u32],
+        positions: Range<usize>,
+        (keys, values): (&mut [f32], &mut [f32]),
+    ) {
+        let widths = self.widths(layer, self.layer(layer).kv_heads);
+        keys.fill(0.0);
+        values.fill(0.0);
+        let put = |to: &mut f32, second: usize, x: f32| {
+            if self.unit == 1 {
+                *to = x;
+                return;
+            }
+            let [low, high] = unpair(*to);
+            let [low, high] = if second == 1 { [low, x] } else { [x, high] };
+            *to = pair((low.to_bits() >> 16) as u16, (high.to_bits() >> 16) as u16);
         };
-        let numbers = numbers.unwrap_or_else(|| panic!("page {page} was never written"));
-        Run { numbers, rows, stride: dim }
+        for position in positions {
+            let page = pages[position / self.page_size];
+            let (slot, at) = (position % self.page_size, position % GROUP);
+            for i in 0..widths.key {
+                let x = self.key(layer, page, head, (slot, i));
+                put(&mut keys[i / self.unit * GROUP + at], i % self.unit, x);
+            }
+            for i in 0..widths.value {
+                let x = self.value(layer, page, head, (slot, i));
+                put(&mut values[at / self.unit * widths.padded() + i], at % self.unit, x);
+            }
+        }
+    }
+
+    fn key(&self, layer: usize, page: u32, head: usize, (slot, i): (usize, usize)) -> f32 {
+        let part = self.part(layer, page, head);
+        let (unit, half) = self.key_at(self.layers[layer].shape.key_dim, slot, i);
+        self.number(part.page, part.keys.0 + unit, half)
+    }
+
+    fn value(&self, layer: usize, page: u32, head: usize, (slot, i): (usize, usize)) -> f32 {
+        let part = self.part(layer, page, head);
+        let (unit, half) = self.value_at(self.layers[layer].shape.value_dim, slot, i);
+        self.number(part.page, part.values.0 + unit, half)
+    }
+
+    fn number(&self, page: usize, at: usize, half: usize) -> f32 {
+        match &self.slabs {
+            Slabs::Units(slabs) if self.unit == 2 => unpair(written(slabs, page)[at])[half],
+            Slabs::Units(slabs) => written(slabs, page)[at],
+            Slabs::F16(slabs) => written(slabs, page)[at].to_f32(),
+        }
     }
 
     pub(crate) fn read(&self, layer: usize, pages: &[u32], end: usize) -> (Vec<f32>, Vec<f32>) {
@@ -140,15 +433,12 @@ impl Pages {
             }
             let slot = position % self.page_size;
             for head in 0..kv_heads {
-                for (out, run, dim) in [
-                    (&mut out.0, self.keys(layer, page, head, slot), key_dim),
-                    (&mut out.1, self.values(layer, page, head, slot), value_dim),
-                ] {
-                    let out = &mut out[(position * kv_heads + head) * dim..][..dim];
-                    match run.numbers {
-                        Numbers::F32(from) => out.copy_from_slice(&from[..dim]),
-                        Numbers::F16(from) => from[..dim].convert_to_f32_slice(out),
-                    }
+                let row = position * kv_heads + head;
+                for i in 0..key_dim {
+                    out.0[row * key_dim + i] = self.key(layer, page, head, (slot, i));
+                }
+                for i in 0..value_dim {
+                    out.1[row * value_dim + i] = self.value(layer, page, head, (slot, i));
                 }
             }
         }
@@ -156,25 +446,45 @@ impl Pages {
     }
 }
 
-impl Slabs {
-    fn store(&mut self, page: usize, page_elements: usize, at: usize, from: &[f32]) {
-        let at = (page % SLAB) * page_elements + at;
-        let len = SLAB * page_elements;
-        match self {
-            Self::F32(slabs) => {
-                let slab = slabs[page / SLAB].get_or_insert_with(|| vec![0.0; len]);
-                slab[at..at + from.len()].copy_from_slice(from);
-            }
-            Self::F16(slabs) => {
-                let slab = slabs[page / SLAB].get_or_insert_with(|| zeroed(len));
-                slab[at..at + from.len()].convert_from_f32_slice(from);
-            }
+impl std::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pages({} of {} tokens)", self.capacity, self.page_size)
+    }
+}
+
+/// The slab that `page` is in.
+#[track_caller]
+fn written<T>(slabs: &[Option<Vec<T>>], page: usize) -> &[T] {
+    let slab = slabs.get(page / SLAB).and_then(Option::as_ref);
+    slab.unwrap_or_else(|| panic!("page {page} was never written"))
+}
+
+/// Slabs that several threads write.
+enum Shared<'a> {
+    Units(Vec<Option<SharedMut<'a, f32>>>),
+    F16(Vec<Option<SharedMut<'a, f16>>>),
+}
+
+impl<'a> Shared<'a> {
+    fn of(slabs: &'a mut Slabs) -> Self {
+        match slabs {
+            Slabs::Units(slabs) => Self::Units(share(slabs)),
+            Slabs::F16(slabs) => Self::F16(share(slabs)),
         }
     }
 }
 
+fn share<T>(slabs: &mut [Option<Vec<T>>]) -> Vec<Option<SharedMut<'_, T>>> {
+    slabs.iter_mut().map(|slab| slab.as_mut().map(|slab| SharedMut::new(slab))).collect()
+}
+
 /// `len` zeros whose pages the system commits when they are first written.
-fn zeroed(len: usize) -> Vec<f16> {
+fn zeroed(len: usize) -> Vec<f32> {
+    vec![0.0; len]
+}
+
+/// The same of halves.
+fn halves(len: usize) -> Vec<f16> {
     use half::vec::HalfBitsVecExt as _;
     vec![0_u16; len].reinterpret_into()
 }

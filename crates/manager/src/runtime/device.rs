@@ -379,15 +379,7 @@ fn engine_options(
     options: LoadOptions,
 ) -> EngineOptions {
     let LoadOptions { cache_bytes, sequences, step_tokens } = options;
-    let cache_dtype = match device {
-        // MLX converts what differs from the activations, each time.
-        Device::Mlx(mlx) if !mlx.is_native() => DType::F32,
-        Device::Mlx(_) => DType::F16,
-        Device::Cpu(cpu) => match cpu.precision() {
-            Precision::Exact => DType::F32,
-            Precision::Fast => DType::F16,
-        },
-    };
+    let cache_dtype = device.cache_dtype();
     let base = EngineOptions { sequences, step_tokens, cache_dtype, ..EngineOptions::default() };
     let per_token = base.cache_bytes_per_token(&decoder.layers()).max(1) as u64;
     let affordable = usize::try_from(cache_bytes / per_token).unwrap_or(usize::MAX);

@@ -2,12 +2,21 @@
 #![expect(unsafe_code, reason = "vector instructions and unaligned loads")]
 
 use std::arch::x86_64::*;
+use std::f32::consts::LOG2_E;
+use std::mem::transmute;
 
-use super::{Kernel, Simd};
+use super::{Kernel, Simd, pairs};
 
-/// The proof that the machine has AVX-512 F, BW, VL and DQ, and AVX2, FMA and F16C.
+/// What is left of a number when it is rounded down to a whole one.
+const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+
+/// A polynomial that is `2^x` from 0 to 1 within one part in nine thousand.
+const POWER: [f32; 4] = [0.999_900_3, 0.696_324_8, 0.224_693_16, 0.078_967_26];
+
+/// The proof that the machine has AVX-512 F, BW, VL and DQ, and AVX2, FMA and F16C; and dot
+/// products of pairs of `bf16`, if `BF16`.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512<const BF16: bool>(());
 
 /// Runs a kernel that is inlined here.
 ///
@@ -16,7 +25,17 @@ pub(super) struct Avx512(());
 /// The machine has [`Isa::Avx512`](crate::Isa::Avx512).
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// Runs a kernel that is inlined here.
+///
+/// # Safety
+///
+/// The machine has [`Isa::Avx512`](crate::Isa::Avx512), and AVX-512 BF16.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")]
+pub(super) unsafe fn run_bf16<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
 }
 
 /// An instruction of a set that the machine has.
@@ -31,7 +50,7 @@ fn low(count: usize) -> __mmask16 {
     (1 << count) - 1
 }
 
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type Lanes = __m512;
 
     const LANES: usize = 16;
@@ -137,6 +156,68 @@ impl Simd for Avx512 {
         have!({
             let n = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
             _mm512_castsi512_ps(_mm512_slli_epi32::<23>(n))
+        })
+    }
+
+    #[inline(always)]
+    fn largest(self, lanes: __m512) -> f32 {
+        have!(_mm512_reduce_max_ps(lanes))
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sum: __m512, a: __m512, b: __m512) -> __m512 {
+        if BF16 {
+            // SAFETY: `BF16` is the proof; the bits are taken as they are.
+            unsafe {
+                let (a, b) = (_mm512_castps_si512(a), _mm512_castps_si512(b));
+                let (a, b) = (transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b));
+                _mm512_dpbf16_ps(sum, a, b)
+            }
+        } else {
+            pairs::dot(self, sum, a, b)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16, lanes: __m512) {
+        if BF16 {
+            // SAFETY: `BF16` is the proof, and the caller promises the memory.
+            unsafe {
+                let halves = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(lanes));
+                _mm256_storeu_si256(to.cast(), halves);
+            }
+        } else {
+            // SAFETY: as the caller promises.
+            unsafe { pairs::store(self, to, lanes) }
+        }
+    }
+
+    #[inline(always)]
+    fn round_pairs(self, first: __m512, second: __m512) -> __m512 {
+        if BF16 {
+            // SAFETY: `BF16` is the proof.
+            unsafe {
+                let first = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(first));
+                let second = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(second));
+                let second = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(second));
+                _mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(first), second))
+            }
+        } else {
+            pairs::weave(self, first, second)
+        }
+    }
+
+    #[inline(always)]
+    fn exp_coarse(self, x: __m512) -> __m512 {
+        // The instruction that multiplies by a power of two rounds its exponent down by itself.
+        have!({
+            let x = _mm512_mul_ps(x, _mm512_set1_ps(LOG2_E));
+            let fraction = _mm512_reduce_ps::<DOWN>(x);
+            let mut power = _mm512_set1_ps(POWER[3]);
+            power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(POWER[2]));
+            power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(POWER[1]));
+            power = _mm512_fmadd_ps(power, fraction, _mm512_set1_ps(POWER[0]));
+            _mm512_scalef_ps(power, x)
         })
     }
 

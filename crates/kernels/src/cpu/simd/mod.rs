@@ -13,10 +13,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod dot;
+pub(crate) mod dot_pairs;
 pub(crate) mod elementwise;
 mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod pairs;
 mod portable;
 pub(crate) mod quantized;
 
@@ -119,6 +121,44 @@ pub(crate) trait Simd: Copy {
     /// `2^n` for whole `n` from -126 to 127.
     fn power_of_two(self, n: Self::Lanes) -> Self::Lanes;
 
+    /// The largest lane; any, if one is NaN.
+    #[inline(always)]
+    fn largest(self, lanes: Self::Lanes) -> f32 {
+        let mut all = [f32::NEG_INFINITY; 16];
+        self.write(&mut all[..Self::LANES], lanes);
+        all.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    /// `sum + a.0 * b.0 + a.1 * b.1`, where a lane of `a` and of `b` is a pair of `bf16`, the first
+    /// in the lower half. How often it is rounded is the machine's business.
+    #[inline(always)]
+    fn dot_pairs(self, sum: Self::Lanes, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes {
+        pairs::dot(self, sum, a, b)
+    }
+
+    /// Every lane as `bf16`, rounded to the nearest and if tied to the even one.
+    ///
+    /// # Safety
+    ///
+    /// [`LANES`](Self::LANES) halves can be written at `to`, which may lie at any address.
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16, lanes: Self::Lanes) {
+        // SAFETY: as the caller promises.
+        unsafe { pairs::store(self, to, lanes) }
+    }
+
+    /// Pairs of `bf16` of which `first` and `second` are the halves.
+    #[inline(always)]
+    fn round_pairs(self, first: Self::Lanes, second: Self::Lanes) -> Self::Lanes {
+        pairs::weave(self, first, second)
+    }
+
+    /// `e^x` within a quarter of what `bf16` tells apart, for `x` at most 0 or no number.
+    #[inline(always)]
+    fn exp_coarse(self, x: Self::Lanes) -> Self::Lanes {
+        exp(self, x)
+    }
+
     /// The sum of all lanes: the upper half is added to the lower one until one lane is left.
     fn sum(self, lanes: Self::Lanes) -> f32;
 
@@ -169,6 +209,19 @@ pub(crate) trait Kernel {
 
     /// Does the work. Implementations are `#[inline(always)]`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Runs a kernel that takes dot products of pairs of `bf16`, with the instructions of `isa` or
+/// of one like it.
+#[inline]
+pub(crate) fn dispatch_pairs<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512 && pairs::are_fast(isa) {
+        // SAFETY: just asked.
+        return unsafe { avx512::run_bf16(kernel) };
+    }
+    // Anything else is for comparing only: one more copy of each kernel would gain nothing.
+    portable::run(kernel)
 }
 
 /// Runs `kernel` with the instructions of `isa`.

@@ -6,7 +6,8 @@
 //! | `w`     | `[n, k]`  | any float       |
 //! | `y`     | `[m, n]`  | `F32`           |
 //!
-//! Sums are taken in `f32`.
+//! Sums are taken in `f32`. With [`Precision::Fast`](crate::Precision) the operands may be rounded to
+//! `bf16` first.
 
 mod cpu;
 mod mlx;

@@ -18,6 +18,22 @@ fn agrees_with_the_reference() {
     }
 }
 
+/// Where pairs of `bf16` are faster, both operands are rounded to them.
+#[test]
+fn fast_mode_agrees_with_the_reference() {
+    for device in devices(Precision::Fast) {
+        for (m, k, n) in
+            [(1, 1, 1), (1, 64, 33), (3, 15, 5), (17, 65, 9), (300, 1040, 40), (13, 96, 34)]
+        {
+            let x = activations(&device, 1, &[m, k]);
+            for dtype in [DType::F32, DType::F16, DType::BF16] {
+                let w = weight(&device, 2, &[n, k], dtype);
+                assert_close(&matmul(&x, &w), &reference::matmul(&x, &w), 8e-3);
+            }
+        }
+    }
+}
+
 #[test]
 fn no_rows_give_no_rows() {
     for device in devices(Precision::Exact) {

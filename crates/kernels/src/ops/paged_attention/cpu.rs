@@ -1,12 +1,15 @@
-//! Hands the pages of each sequence to [`attend`].
+//! Hands the pages of each sequence to [`Attention`].
 
 use std::ops::Range;
 
 use super::PagedAttention;
 use crate::cpu::Pages;
-use crate::cpu::attention::{Batch, attend};
-use crate::cpu::simd::attention::{Past, Run, Widths};
+use crate::cpu::attention::{Attention, Batch, Head};
+use crate::cpu::simd::attention::Group;
 use crate::{KvCache, Span, Tensor};
+
+/// Queries in a task: a group of positions stays in the cache for all of them.
+const TOGETHER: usize = 64;
 
 struct Paged<'a> {
     pages: &'a Pages,
@@ -14,34 +17,7 @@ struct Paged<'a> {
     how: PagedAttention,
 }
 
-/// One head of one sequence.
-struct Head<'a> {
-    pages: &'a Pages,
-    numbers: &'a [u32],
-    layer: usize,
-    head: usize,
-}
-
-impl Past for Head<'_> {
-    #[inline(always)]
-    fn keys(&self, at: usize) -> Run<'_> {
-        let size = self.pages.page_size();
-        self.pages.keys(self.layer, self.numbers[at / size], self.head, at % size)
-    }
-
-    #[inline(always)]
-    fn values(&self, at: usize) -> Run<'_> {
-        let size = self.pages.page_size();
-        self.pages.values(self.layer, self.numbers[at / size], self.head, at % size)
-    }
-}
-
 impl Batch for Paged<'_> {
-    type Past<'a>
-        = Head<'a>
-    where
-        Self: 'a;
-
     fn sequences(&self) -> usize {
         self.spans.len()
     }
@@ -54,9 +30,14 @@ impl Batch for Paged<'_> {
         self.how.visible(self.spans[sequence].start + row)
     }
 
-    fn past(&self, sequence: usize, head: usize) -> Head<'_> {
-        let numbers = &self.spans[sequence].pages;
-        Head { pages: self.pages, numbers, layer: self.how.layer, head }
+    fn group<'a>(&'a self, head: Head, positions: Range<usize>, room: &'a mut [f32]) -> Group<'a> {
+        let pages = &self.spans[head.sequence].pages;
+        self.pages.group((self.how.layer, head.head), pages, positions, room)
+    }
+
+    fn lies(&self, head: Head, position: usize) -> Option<Group<'_>> {
+        let pages = &self.spans[head.sequence].pages;
+        self.pages.lies((self.how.layer, head.head), pages, position)
     }
 }
 
@@ -66,13 +47,12 @@ pub(super) fn paged_attention(
     spans: &[Span],
     how: PagedAttention,
 ) -> Tensor {
-    let pages = cache.cpu_pages();
-    let layer = pages.layer(how.layer);
-    let (rows, heads, key) = (q.shape()[0], q.shape()[1], q.shape()[2]);
-    let (group, value) = (heads / layer.kv_heads, layer.value_dim);
-    let widths = Widths { heads, group, key, value };
-    let mut out = q.cpu().buffer(rows * heads * value);
+    let (pages, cpu) = (cache.cpu_pages(), q.cpu());
+    let (rows, heads) = (q.shape()[0], q.shape()[1]);
+    let widths = pages.widths(how.layer, heads);
+    let mut out = cpu.buffer(rows * heads * widths.value);
     let batch = Paged { pages, spans, how };
-    attend(q.cpu(), &batch, widths, how.scale, q.data(), &mut out);
-    Tensor::from_buffer(&[rows, heads * value], out)
+    let attention = Attention { cpu, batch: &batch, widths, scale: how.scale, together: TOGETHER };
+    attention.run(q.data(), &mut out);
+    Tensor::from_buffer(&[rows, heads * widths.value], out)
 }

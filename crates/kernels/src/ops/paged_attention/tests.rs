@@ -29,17 +29,23 @@ fn agrees_with_the_reference() {
     for device in devices(Precision::Exact) {
         for (heads, kv_heads, key_dim, value_dim) in [(1, 1, 8, 8), (6, 2, 15, 9), (4, 4, 64, 64)] {
             let layer = KvLayer { kv_heads, key_dim, value_dim };
-            for dtype in [DType::F32, DType::F16] {
+            for dtype in [DType::F32, DType::F16, DType::BF16] {
                 let (cache, spans) = filled(&device, layer, dtype);
                 let q = activations(&device, 1, &[15, heads, key_dim]);
                 for window in [None, Some(1), Some(3), Some(6)] {
                     let how = PagedAttention { layer: 1, scale: 0.4, window };
                     let truth = reference::paged_attention(&q, &cache, &spans, how);
-                    assert_close(&paged_attention(&q, &cache, &spans, how), &truth, 1e-5);
+                    let fast = paged_attention(&q, &cache, &spans, how);
+                    assert_close(&fast, &truth, tolerance(dtype));
                 }
             }
         }
     }
+}
+
+/// Over a cache of `bf16` queries and weights are rounded too, each to one part in 512.
+fn tolerance(dtype: DType) -> f32 {
+    if dtype == DType::BF16 { 6e-3 } else { 1e-5 }
 }
 
 #[test]
@@ -70,8 +76,18 @@ fn a_window_does_not_touch_pages_that_are_gone() {
 
 /// A sequence of `end` tokens in pages of 16, and queries for its last `rows`.
 fn one(device: &Device, layer: KvLayer, end: usize, rows: usize, heads: usize) -> Sequence {
-    let pages: Vec<u32> = (0..end.div_ceil(16) as u32).rev().collect();
-    let mut cache = KvCache::new(device, &[layer], 16, pages.len(), DType::F16);
+    paged(device, (layer, heads), (end, rows), (16, DType::F16))
+}
+
+/// The same, in pages of so many tokens, stored as `dtype`.
+fn paged(
+    device: &Device,
+    (layer, heads): (KvLayer, usize),
+    (end, rows): (usize, usize),
+    (size, dtype): (usize, DType),
+) -> Sequence {
+    let pages: Vec<u32> = (0..end.div_ceil(size) as u32).rev().collect();
+    let mut cache = KvCache::new(device, &[layer], size, pages.len(), dtype);
     let k = activations(device, 3, &[end, layer.kv_heads, layer.key_dim]);
     let v = activations(device, 4, &[end, layer.kv_heads, layer.value_dim]);
     cache.append(0, &k, &v, &[Span { rows: 0..end, start: 0, pages: pages.clone() }]);
@@ -98,6 +114,38 @@ fn a_long_past_agrees_with_the_reference() {
                 let how = PagedAttention { layer: 0, scale: 0.5, window };
                 let truth = reference::paged_attention(&q, &cache, spans, how);
                 assert_close(&paged_attention(&q, &cache, spans, how), &truth, 1e-5);
+            }
+        }
+    }
+}
+
+/// Pages that are read where they are, and others.
+#[test]
+fn pages_of_every_size_and_type_agree_with_the_reference() {
+    for layer in [
+        KvLayer { kv_heads: 2, key_dim: 64, value_dim: 64 },
+        KvLayer { kv_heads: 1, key_dim: 7, value_dim: 33 },
+    ] {
+        for device in devices(Precision::Exact) {
+            for (size, dtype) in [
+                (32, DType::BF16),
+                (64, DType::BF16),
+                (5, DType::BF16),
+                (32, DType::F32),
+                (32, DType::F16),
+                (96, DType::F16),
+            ] {
+                for (end, rows) in [(1, 1), (64, 1), (77, 13), (545, 3)] {
+                    let Sequence { cache, q, span } =
+                        paged(&device, (layer, layer.kv_heads * 4), (end, rows), (size, dtype));
+                    let spans = std::slice::from_ref(&span);
+                    for window in [None, Some(45)] {
+                        let how = PagedAttention { layer: 0, scale: 0.3, window };
+                        let truth = reference::paged_attention(&q, &cache, spans, how);
+                        let fast = paged_attention(&q, &cache, spans, how);
+                        assert_close(&fast, &truth, tolerance(dtype));
+                    }
+                }
             }
         }
     }

@@ -23,6 +23,24 @@ fn agrees_with_the_reference() {
     }
 }
 
+/// Where pairs of `bf16` are faster, queries, keys, values and weights are rounded to them.
+#[test]
+fn fast_mode_agrees_with_the_reference() {
+    for device in devices(Precision::Fast) {
+        for (heads, kv_heads, d, dv) in [(4, 2, 64, 64), (6, 1, 33, 7), (3, 3, 300, 32)] {
+            let sequences = [0..1, 1..18, 18..18, 18..151];
+            let q = activations(&device, 1, &[151, heads, d]);
+            let k = activations(&device, 2, &[151, kv_heads, d]);
+            let v = activations(&device, 3, &[151, kv_heads, dv]);
+            for mask in [Mask::Full, Mask::Causal, Mask::Local(3)] {
+                let truth = reference::attention([&q, &k, &v], &sequences, 0.1, mask);
+                let fast = scaled_dot_product_attention(&q, &k, &v, &sequences, 0.1, mask);
+                assert_close(&fast, &truth, 1e-2);
+            }
+        }
+    }
+}
+
 #[test]
 fn large_scores_do_not_overflow() {
     for device in devices(Precision::Exact) {
