@@ -215,8 +215,8 @@ pub(crate) trait Kernel {
 /// of one like it.
 #[inline]
 pub(crate) fn dispatch_pairs<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 && pairs::are_fast(isa) {
+    if pairs::are_fast(isa) {
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: just asked.
         return unsafe { avx512::run_bf16(kernel) };
     }
