@@ -15,6 +15,8 @@ mod kv;
 mod mlx;
 pub mod ops;
 mod quantized;
+mod samples;
+pub mod self_test;
 mod tensor;
 
 pub use cpu::{CpuOptions, Isa, Precision};

@@ -12,6 +12,7 @@ pub mod memory;
 mod peak;
 pub mod plan;
 pub mod runtime;
+pub mod self_test;
 
 pub use environment::Environment;
 pub use error::{AnswerFault, Error, Kind, NameFault, Result};

@@ -68,6 +68,28 @@ fn doctor_tells_what_there_is() {
 }
 
 #[test]
+fn doctor_tests_this_machine() {
+    let object = World::new().run(&["doctor", "--self-test", "--json"]).json();
+    assert_eq!((&object["ok"], &object["wrong"]), (&true.into(), &0.into()));
+    let rows = object["rows"].as_array().unwrap();
+    let backends = |what: &str| rows.iter().filter(|row| row["what"] == what).count();
+    assert!(backends("quantized_matmul") >= 2 && backends("llama_nvfp4") >= 2, "{object}");
+}
+
+#[test]
+fn doctor_tells_why_mlx_is_not_used() {
+    let mut world = World::new();
+    world.set("FOLIO_MLX", "/dev/null");
+    let object = world.run(&["doctor", "--quick", "--json"]).json();
+    let mlx = &object["backends"]["mlx"];
+    assert!(mlx["reason"].as_str().unwrap().contains("/dev/null cannot be opened"), "{mlx}");
+    assert!(mlx["help"].as_str().unwrap().contains("cargo xtask mlx"), "{mlx}");
+    let ran = world.run(&["doctor", "--quick", "--device", "mlx"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.out.contains("broken: MLX cannot be used"), "{}", ran.out);
+}
+
+#[test]
 fn doctor_names_what_is_broken_and_fails() {
     let mut world = World::new();
     world.set("FOLIO_MODELS", "/nowhere/at/all");

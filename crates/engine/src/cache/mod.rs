@@ -6,7 +6,7 @@
 
 mod prefix;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prefix::{NodeId, PrefixTree};
 
@@ -20,6 +20,9 @@ pub struct PrefixStats {
     /// Kept pages that were given away.
     pub evicted: u64,
 }
+
+/// How many pages are left free between two sequences, where there are so many.
+const GAP: u32 = 16;
 
 /// The pages of one sequence.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -38,7 +41,7 @@ pub(crate) struct PageTable {
 pub struct PagePool {
     page_size: usize,
     capacity: usize,
-    free: Vec<u32>,
+    free: BTreeSet<u32>,
     /// How many sequences hold each page.
     holders: Vec<u32>,
     tree: PrefixTree,
@@ -61,7 +64,7 @@ impl PagePool {
         Self {
             page_size,
             capacity,
-            free: (0..capacity as u32).rev().collect(),
+            free: (0..capacity as u32).collect(),
             holders: vec![0; capacity],
             tree: PrefixTree::default(),
             kept: BTreeMap::new(),
@@ -126,7 +129,8 @@ impl PagePool {
             return false;
         }
         for _ in 0..more {
-            let Some(page) = self.free.pop().or_else(|| self.evict()) else { return false };
+            let last = table.pages.last().copied();
+            let Some(page) = self.free_page(last).or_else(|| self.evict()) else { return false };
             self.holders[page as usize] = 1;
             table.pages.push(page);
         }
@@ -191,8 +195,30 @@ impl PagePool {
             self.kept.insert(self.clock, page);
             self.kept_since.insert(page, self.clock);
         } else {
-            self.free.push(page);
+            self.free.insert(page);
         }
+    }
+
+    /// Takes a free page. The one after `last`, because pages in a row are read without being
+    /// gathered on some devices; else the first with so many free ones before it that whoever is
+    /// there can go on in a row, too; else the first.
+    fn free_page(&mut self, last: Option<u32>) -> Option<u32> {
+        let next = last.and_then(|last| last.checked_add(1));
+        let next = next.filter(|next| self.free.contains(next));
+        let page = next.or_else(|| self.roomy()).or_else(|| self.free.first().copied())?;
+        self.free.remove(&page);
+        Some(page)
+    }
+
+    /// The first free page with [`GAP`] free ones before it, or the first page of all.
+    fn roomy(&self) -> Option<u32> {
+        let (mut before, mut run) = (None, 0);
+        let mut pages = self.free.iter().copied();
+        pages.find(|&page| {
+            run = if before.is_some() && before == page.checked_sub(1) { run + 1 } else { 0 };
+            before = Some(page);
+            page == 0 || run >= GAP
+        })
     }
 
     /// Takes the kept page that was unused longest.

@@ -95,3 +95,22 @@ fn a_window_gives_back_what_it_has_left() {
     pool.release(table);
     assert_eq!(pool.available(), 4);
 }
+
+/// Sequences that grow beside each other stay in a row as long as there is room.
+#[test]
+fn pages_of_a_sequence_lie_in_a_row() {
+    let mut pool = PagePool::new(2, 64);
+    let mut tables = [PageTable::default(), PageTable::default(), PageTable::default()];
+    for tokens in 1..=24 {
+        for table in &mut tables {
+            assert!(pool.grow(table, tokens));
+        }
+    }
+    for table in &tables {
+        assert!(table.pages.windows(2).all(|pair| pair[1] == pair[0] + 1), "{table:?}");
+    }
+    // When there is no room left, every page is still found.
+    let mut rest = PageTable::default();
+    assert!(pool.grow(&mut rest, 2 * (64 - 3 * 12)));
+    assert_eq!(pool.available(), 0);
+}

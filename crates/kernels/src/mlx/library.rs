@@ -115,9 +115,11 @@ impl Library {
     fn load(path: &Path) -> Result<Self> {
         use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
 
-        let unopened = |what: libloading::Error| Error::MlxUnopened {
-            path: path.to_owned(),
-            what: what.to_string(),
+        let unopened = |error: libloading::Error| {
+            // The loader's own words are the cause of this error.
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let what = cause.unwrap_or_else(|| error.to_string());
+            Error::MlxUnopened { path: path.to_owned(), what }
         };
         // SAFETY: what runs on opening are MLX's own constructors; the user put the library there.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };

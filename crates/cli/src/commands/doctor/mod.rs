@@ -1,5 +1,7 @@
 //! `folio doctor`: what this machine has, and what is wrong with it.
 
+mod self_test;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +28,10 @@ pub(crate) struct Doctor {
     /// Do not measure memory bandwidth
     #[arg(long)]
     quick: bool,
+    /// Compute every operation and some tiny models on every backend, and compare with what is
+    /// right: takes some seconds, and exits with 1 if a number is wrong
+    #[arg(long)]
+    self_test: bool,
     /// Answer with one JSON object
     #[arg(long)]
     json: bool,
@@ -67,6 +73,9 @@ struct Examination {
 
 impl Doctor {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if self.self_test {
+            return self_test::run(self.json);
+        }
         let examination = Examination::make(self.compute, self.quick);
         if self.json {
             output::line(&examination.json().to_string())?;

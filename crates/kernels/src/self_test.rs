@@ -1,0 +1,338 @@
+//! Every operation of a device, compared with the portable kernels of the CPU, and its speed.
+//!
+//! For machines that the project's tests have never seen. The portable kernels are plain Rust, the
+//! same everywhere, and tests compare them with each operation's definition.
+
+use std::time::{Duration, Instant};
+
+use crate::ops::{self, Gelu, Mask, PagedAttention, Rope};
+use crate::samples::{Quantization, activations, quantizations, quantized, weight};
+use crate::{CpuOptions, DType, Device, Isa, KvCache, KvLayer, Precision, Result, Span, Tensor};
+
+/// What came of one variant of an operation.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The operation.
+    pub op: &'static str,
+    /// What it was tried with.
+    pub variant: String,
+    /// The largest difference, relative to the largest result; NaN if the device failed.
+    pub error: f32,
+    /// The most that is right.
+    pub tolerance: f32,
+    /// What the device complained of.
+    pub failure: Option<String>,
+    /// How fast it was.
+    pub rate: Rate,
+}
+
+/// A speed.
+#[derive(Clone, Copy, Debug)]
+pub enum Rate {
+    /// Bytes a second that were read and written.
+    Bytes(f64),
+    /// Multiplications and additions a second.
+    Operations(f64),
+}
+
+impl Check {
+    /// Whether the numbers are right.
+    pub fn is_right(&self) -> bool {
+        self.failure.is_none() && self.error <= self.tolerance
+    }
+}
+
+/// Tries every operation on `device`.
+///
+/// # Errors
+///
+/// If there is no device to compare with.
+pub fn run(device: &Device) -> Result<Vec<Check>> {
+    let options =
+        CpuOptions { threads: Some(1), isa: Some(Isa::Portable), precision: Precision::Exact };
+    let mut trial = Trial { device, home: Device::cpu(options)?, checks: Vec::new() };
+    trial.elementwise();
+    trial.norms();
+    trial.tables();
+    trial.products();
+    trial.attention();
+    Ok(trial.checks)
+}
+
+/// An operation with its operands in place.
+type Ready = Box<dyn Fn() -> Tensor>;
+
+struct Trial<'a> {
+    device: &'a Device,
+    home: Device,
+    checks: Vec<Check>,
+}
+
+impl Trial<'_> {
+    /// Whether activations of 16 bits, or of 8 in products, are what the device works with.
+    fn is_rounded(&self) -> (bool, bool) {
+        match self.device {
+            Device::Cpu(cpu) => (false, cpu.precision() == Precision::Fast),
+            Device::Mlx(mlx) => (mlx.is_native(), mlx.is_native()),
+        }
+    }
+
+    /// What a product or a sum of many may be off by: operands may be rounded where precision is
+    /// not exact.
+    fn product_tolerance(&self) -> f32 {
+        if self.is_rounded().1 { 2e-2 } else { 1e-4 }
+    }
+
+    fn tolerance(&self, exact: f32) -> f32 {
+        if self.is_rounded().0 { 2e-2 } else { exact }
+    }
+
+    /// Compares what `prepare` gives on both devices. `operations` counts multiplications and
+    /// additions; if there are none to speak of, the speed is one of bytes.
+    fn check(
+        &mut self,
+        (op, variant): (&'static str, String),
+        tolerance: f32,
+        (bytes, operations): (usize, usize),
+        prepare: impl Fn(&Device) -> Ready,
+    ) {
+        let truth = prepare(&self.home)().to_vec();
+        let ready = prepare(self.device);
+        let ours = ready().to_vec();
+        let error = difference(&ours, &truth);
+        let seconds = fastest(&ready);
+        let rate = match operations {
+            0 => Rate::Bytes(bytes as f64 / seconds),
+            operations => Rate::Operations(operations as f64 / seconds),
+        };
+        let failure = self.device.take_failure();
+        self.checks.push(Check { op, variant, error, tolerance, failure, rate });
+    }
+
+    fn elementwise(&mut self) {
+        let shape = [37, 1000];
+        let bytes = 37 * 1000 * 4;
+        let tolerance = self.tolerance(2e-6);
+        for (variant, other) in [("whole", vec![37, 1000]), ("row", vec![1000])] {
+            let prepare = move |device: &Device| -> Ready {
+                let (a, b) = (activations(device, 1, &shape), activations(device, 2, &other));
+                Box::new(move || ops::add(&a, &b))
+            };
+            self.check(("add", variant.to_owned()), tolerance, (3 * bytes, 0), prepare);
+        }
+        for form in [Gelu::Erf, Gelu::Tanh] {
+            let prepare = move |device: &Device| -> Ready {
+                let x = activations(device, 1, &shape);
+                Box::new(move || ops::gelu(&x, form))
+            };
+            self.check(("gelu", format!("{form:?}")), tolerance, (2 * bytes, 0), prepare);
+        }
+        let prepare = move |device: &Device| -> Ready {
+            let (gate, up) = (activations(device, 1, &shape), activations(device, 2, &shape));
+            Box::new(move || ops::swiglu(&gate, &up))
+        };
+        self.check(("swiglu", String::new()), tolerance, (3 * bytes, 0), prepare);
+    }
+
+    fn norms(&mut self) {
+        let bytes = 2 * 37 * 1000 * 4;
+        let tolerance = self.tolerance(1e-5);
+        let operands = |device: &Device| {
+            let row = |seed| activations(device, seed, &[1000]);
+            (activations(device, 1, &[37, 1000]), row(2), row(3))
+        };
+        let prepare = move |device: &Device| -> Ready {
+            let (x, weight, _) = operands(device);
+            Box::new(move || ops::rms_norm(&x, &weight, 1e-5))
+        };
+        self.check(("rms_norm", String::new()), tolerance, (bytes, 0), prepare);
+        for biased in [false, true] {
+            let prepare = move |device: &Device| -> Ready {
+                let (x, weight, bias) = operands(device);
+                let bias = biased.then_some(bias);
+                Box::new(move || ops::layer_norm(&x, &weight, bias.as_ref(), 1e-5))
+            };
+            let variant = if biased { "with bias" } else { "without bias" }.to_owned();
+            self.check(("layer_norm", variant), tolerance, (bytes, 0), prepare);
+        }
+        for (variant, traditional, dims, scale) in
+            [("halves", false, 64, 1.0), ("neighbours", true, 64, 1.0), ("part", false, 32, 1.2)]
+        {
+            let table = Rope { traditional, scale, ..Rope::new(dims, 10_000.0) };
+            let prepare = move |device: &Device| -> Ready {
+                let x = activations(device, 1, &[29, 6, 64]);
+                let positions: Vec<_> = (0..29).map(|row| row * 37 % 1000).collect();
+                let table = table.clone();
+                Box::new(move || ops::rope(&x, &positions, &table))
+            };
+            let work = (2 * 29 * 6 * 64 * 4, 0);
+            // MLX divides by periods, so angles of a thousand radians are rounded once more.
+            self.check(("rope", variant.to_owned()), self.tolerance(1e-4), work, prepare);
+        }
+    }
+
+    fn tables(&mut self) {
+        let rows = [9, 0, 3, 3, 1];
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let prepare = move |device: &Device| -> Ready {
+                let table = weight(device, 1, &[10, 777], dtype);
+                Box::new(move || ops::take(&table, &rows))
+            };
+            let work = (2 * 5 * 777 * dtype.size(), 0);
+            self.check(("take", format!("{dtype:?}")), self.tolerance(1e-6), work, prepare);
+        }
+        for format in quantizations() {
+            let prepare = move |device: &Device| -> Ready {
+                let table = quantized(device, 1, 10, 512, format);
+                Box::new(move || ops::quantized_take(&table, &rows))
+            };
+            let work = (5 * 512 * 4, 0);
+            self.check(("quantized_take", name(format)), self.tolerance(1e-6), work, prepare);
+        }
+    }
+
+    fn products(&mut self) {
+        const N: usize = 200;
+        const K: usize = 1024;
+        for rows in [1, 19] {
+            for dtype in [DType::F32, DType::F16, DType::BF16] {
+                let prepare = move |device: &Device| -> Ready {
+                    let w = weight(device, 2, &[N, K], dtype);
+                    let x = activations(device, 1, &[rows, K]);
+                    Box::new(move || ops::matmul(&x, &w))
+                };
+                let work = (N * K * dtype.size(), if rows == 1 { 0 } else { 2 * rows * N * K });
+                let variant = format!("{dtype:?}, {rows} rows");
+                self.check(("matmul", variant), self.product_tolerance(), work, prepare);
+            }
+            let tolerance = self.product_tolerance();
+            for format in quantizations() {
+                let prepare = move |device: &Device| -> Ready {
+                    let w = quantized(device, 2, N, K, format);
+                    let x = activations(device, 1, &[rows, K]);
+                    Box::new(move || ops::quantized_matmul(&x, &w))
+                };
+                let bytes = N * K * format.bits / 8;
+                let work = (bytes, if rows == 1 { 0 } else { 2 * rows * N * K });
+                let variant = format!("{}, {rows} rows", name(format));
+                self.check(("quantized_matmul", variant), tolerance, work, prepare);
+            }
+        }
+    }
+
+    fn attention(&mut self) {
+        const HEADS: usize = 6;
+        const DIM: usize = 64;
+        let tolerance = self.product_tolerance();
+        for mask in [Mask::Full, Mask::Causal, Mask::Local(7)] {
+            let prepare = move |device: &Device| -> Ready {
+                let q = activations(device, 1, &[61, HEADS, DIM]);
+                let [k, v] = [2, 3].map(|seed| activations(device, seed, &[61, 2, DIM]));
+                Box::new(move || {
+                    ops::scaled_dot_product_attention(&q, &k, &v, &[0..20, 20..61], 0.125, mask)
+                })
+            };
+            let operations = 4 * (20 * 20 + 41 * 41) * HEADS * DIM;
+            let name = ("scaled_dot_product_attention", format!("{mask:?}"));
+            self.check(name, tolerance, (0, operations), prepare);
+        }
+        let in_a_row = vec![4, 5, 6, 7, 8];
+        let scattered = vec![3, 9, 1, 11, 0];
+        for (variant, pages, window, rows) in [
+            ("a token", &in_a_row, None, 1),
+            ("a token, scattered pages", &scattered, None, 1),
+            ("a prompt", &in_a_row, None, 33),
+            ("a prompt, scattered pages", &scattered, None, 33),
+            ("a window", &scattered, Some(21), 33),
+        ] {
+            for dtype in [DType::F32, DType::F16] {
+                let pages = pages.clone();
+                let prepare = move |device: &Device| -> Ready {
+                    let layer = KvLayer { kv_heads: 2, key_dim: DIM, value_dim: DIM };
+                    let mut cache = KvCache::new(device, &[layer], 16, 16, dtype);
+                    let [k, v] = [2, 3].map(|seed| activations(device, seed, &[75, 2, DIM]));
+                    let whole = Span { rows: 0..75, start: 0, pages: pages.clone() };
+                    cache.append(0, &k, &v, &[whole]);
+                    let q = activations(device, 1, &[rows, HEADS, DIM]);
+                    let span = Span { rows: 0..rows, start: 75 - rows, pages: pages.clone() };
+                    let how = PagedAttention { layer: 0, scale: 0.125, window };
+                    Box::new(move || {
+                        ops::paged_attention(&q, &cache, std::slice::from_ref(&span), how)
+                    })
+                };
+                let name = ("paged_attention", format!("{variant}, {dtype:?}"));
+                self.check(name, tolerance, (0, 4 * rows * 75 * HEADS * DIM), prepare);
+            }
+        }
+    }
+}
+
+fn name(format: Quantization) -> String {
+    let Quantization { mode, bits, group_size, .. } = format;
+    format!("{mode:?} {bits} bits, groups of {group_size}").to_lowercase()
+}
+
+/// The largest difference, relative to the largest element of `truth`. NaN is never lost.
+fn difference(ours: &[f32], truth: &[f32]) -> f32 {
+    if ours.len() != truth.len() {
+        return f32::NAN;
+    }
+    let scale = truth.iter().fold(f32::MIN_POSITIVE, |max, x| max.max(x.abs()));
+    let larger = |max: f32, d: f32| if d > max || d.is_nan() { d } else { max };
+    ours.iter().zip(truth).map(|(a, b)| (a - b).abs() / scale).fold(0.0, larger)
+}
+
+/// The seconds of the fastest of a few runs; all of them take a few milliseconds.
+fn fastest(ready: &Ready) -> f64 {
+    let begun = Instant::now();
+    let mut best = f64::INFINITY;
+    for _ in 0..50 {
+        let one = Instant::now();
+        std::hint::black_box(ready().to_vec());
+        best = best.min(one.elapsed().as_secs_f64());
+        if begun.elapsed() > Duration::from_millis(4) {
+            break;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::conformance::devices;
+    use crate::samples::numbers;
+
+    #[test]
+    fn every_device_of_this_machine_is_right() {
+        for precision in [Precision::Exact, Precision::Fast] {
+            for device in devices(precision).iter().step_by(2) {
+                for check in run(device).unwrap() {
+                    assert!(check.is_right(), "{check:?} on {device:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_number_is_found() {
+        let truth = numbers(1, 9);
+        let mut wrong = truth.clone();
+        assert_eq!(difference(&wrong, &truth), 0.0);
+        wrong[3] += 0.5;
+        assert!(difference(&wrong, &truth) > 0.4);
+        wrong[5] = f32::NAN;
+        assert!(difference(&wrong, &truth).is_nan() && difference(&wrong[1..], &truth).is_nan());
+        let check = |error, failure| Check {
+            op: "add",
+            variant: String::new(),
+            error,
+            tolerance: 1e-5,
+            failure,
+            rate: Rate::Bytes(1.0),
+        };
+        assert!(check(1e-6, None).is_right());
+        assert!(!check(1e-4, None).is_right() && !check(f32::NAN, None).is_right());
+        assert!(!check(0.0, Some("lost".to_owned())).is_right());
+    }
+}
