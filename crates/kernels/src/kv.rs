@@ -61,8 +61,8 @@ enum Pages {
 }
 
 impl KvCache {
-    /// Room for `pages` pages of `page_size` tokens, stored as `F32`, `F16` or, on the CPU,
-    /// `BF16`, over which attention rounds queries and weights to that as well.
+    /// Room for `pages` pages of `page_size` tokens, stored as `F32`, `F16` or `BF16`; over
+    /// `BF16`, attention on the CPU rounds queries and weights to that as well.
     /// [`Device::cache_dtype`] is what suits the device.
     ///
     /// # Panics

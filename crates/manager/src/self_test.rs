@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use checkpoint::{Dtype, Folder};
 use kernels::self_test::Check;
 pub use kernels::self_test::Rate;
-use kernels::{CpuOptions, DType, Device, Isa, Precision};
+use kernels::{CpuOptions, Device, Isa, Precision};
 use models::{Batch, Cache, Decoder, Network};
 
 use crate::Environment;
@@ -162,7 +162,7 @@ fn network(backend: &str, device: &Device, golden: &Golden) -> Result<Row, Error
     let mut wrong = Vec::new();
     let ours = match &model.network {
         Network::Decoder(decoder) => {
-            let (logits, text) = continued(&**decoder, device, &truth, is_exact);
+            let (logits, text) = continued(&**decoder, device, &truth);
             // Rounded numbers may choose another of two likely tokens.
             if is_exact && text != truth.tokens("greedy") {
                 wrong.push("the continuation is another".to_owned());
@@ -195,16 +195,11 @@ fn network(backend: &str, device: &Device, golden: &Golden) -> Result<Row, Error
 }
 
 /// The logits of every token of the prompt, and the likeliest tokens after it.
-fn continued(
-    decoder: &dyn Decoder,
-    device: &Device,
-    truth: &Truth,
-    is_exact: bool,
-) -> (Vec<f32>, Vec<u32>) {
+fn continued(decoder: &dyn Decoder, device: &Device, truth: &Truth) -> (Vec<f32>, Vec<u32>) {
     const PAGE: usize = 16;
     let (mut tokens, wanted) = (truth.tokens("tokens"), truth.tokens("greedy").len());
     let pages: Vec<u32> = (0..(tokens.len() + wanted).div_ceil(PAGE) as u32).collect();
-    let dtype = if is_exact { DType::F32 } else { DType::F16 };
+    let dtype = device.cache_dtype();
     let mut cache = Cache::new(device, &decoder.layers(), PAGE, pages.len(), dtype);
     let (mut start, mut first, mut text) = (0, None, Vec::new());
     while text.len() < wanted {

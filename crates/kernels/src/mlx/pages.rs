@@ -44,7 +44,7 @@ impl Pages {
         dtype: DType,
     ) -> Self {
         assert!(page_size > 0, "a page holds at least one token");
-        assert!(matches!(dtype, DType::F32 | DType::F16), "a cache of {dtype:?}");
+        assert!(dtype.is_float(), "a cache of {dtype:?}");
         let empty = |&shape: &KvLayer| Layer { shape, room: 0, keys: None, values: None };
         let layers = layers.iter().map(empty).collect();
         Self { mlx: Arc::clone(mlx), layers, page_size, capacity, dtype, unsettled: false }
