@@ -1,7 +1,7 @@
 //! A matrix of a checkpoint, dense or quantized, with its shapes checked.
 
 use crate::quantization::Declared;
-use crate::weights::Path;
+use crate::weights::{MatrixUse, Path};
 use crate::{Dtype, Error, Mode, Quantization, RawTensor, Result};
 
 /// The matrix of a linear layer or an embedding.
@@ -71,7 +71,9 @@ impl Path<'_> {
                     // Packed codes without their scales: say so, rather than that the shape is wrong.
                     self.peek("scales", |_| ())?;
                 }
-                Ok(Matrix::Dense(self.take("weight", &[rows, columns])?))
+                let weight = self.take("weight", &[rows, columns])?;
+                self.note(MatrixUse { rows, columns, quantization: None });
+                Ok(Matrix::Dense(weight))
             }
             (Declared::Dense, true) => {
                 Err(Error::ScalesUnexpected { path: config(), place: place() })
@@ -145,6 +147,7 @@ impl Path<'_> {
                 (self.take_as("scales", &groups, "U8", is_u8)?, None, self.global_scale()?)
             }
         };
+        self.note(MatrixUse { rows, columns, quantization: Some(quantization) });
         Ok(Matrix::Quantized(QuantizedMatrix {
             rows,
             columns,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::quantization::Declared;
-use crate::{Dtype, Error, QuantizationRules, Result};
+use crate::{Dtype, Error, Quantization, QuantizationRules, Result};
 
 /// A tensor as it is stored.
 #[derive(Clone)]
@@ -40,6 +40,18 @@ struct Stored {
 struct Stock {
     left: BTreeMap<String, Stored>,
     taken: BTreeSet<String>,
+    matrices: BTreeMap<String, MatrixUse>,
+}
+
+/// What a network takes at a place as a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixUse {
+    /// The logical number of rows.
+    pub rows: usize,
+    /// The logical number of columns.
+    pub columns: usize,
+    /// How it is stored; `None` for floats.
+    pub quantization: Option<Quantization>,
 }
 
 /// All tensors of a checkpoint; each is taken once, and none is left.
@@ -126,6 +138,26 @@ impl Weights {
         Path { weights: self, name: String::new() }
     }
 
+    /// The places that were taken as matrices so far. Each has a tensor `weight`, and its scales where it is quantized.
+    pub fn matrices(&self) -> BTreeMap<String, MatrixUse> {
+        self.stock.borrow().matrices.clone()
+    }
+
+    /// The model folder.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// The tensor `name`, which stays; `None` where there is none, or it was taken.
+    pub fn get(&self, name: &str) -> Option<RawTensor> {
+        self.stock.borrow().left.get(name).map(|stored| stored.tensor.clone())
+    }
+
+    /// The names of all tensors that were taken so far. Ignored ones are not among them.
+    pub fn taken(&self) -> BTreeSet<String> {
+        self.stock.borrow().taken.clone()
+    }
+
     /// Declares that every tensor has been taken or ignored: a silent leftover is a wrong network.
     ///
     /// # Errors
@@ -209,6 +241,11 @@ impl Path<'_> {
     pub fn ignore_all(&self) {
         let below = if self.name.is_empty() { String::new() } else { format!("{}.", self.name) };
         self.weights.stock.borrow_mut().left.retain(|name, _| !name.starts_with(&below));
+    }
+
+    /// Takes note of what was taken here as a matrix.
+    pub(crate) fn note(&self, matrix: MatrixUse) {
+        self.weights.stock.borrow_mut().matrices.insert(self.name.clone(), matrix);
     }
 
     /// What the configuration says about the matrix here.

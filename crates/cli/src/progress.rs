@@ -182,6 +182,7 @@ impl Bars {
 const SPIN: &str = "  {spinner} {msg}";
 const READ: &str = "  reading {wide_bar} {pos} of {len} tokens";
 const COUNT: &str = "  {wide_bar} {pos} of {len} {msg}, {eta} left";
+const WRITE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left  {msg:40!}";
 const FILE: &str = "  {wide_msg} {decimal_bytes:>10} of {decimal_total_bytes:<10} {percent:>3}%";
 const WIDE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {msg}  {percent}%";
 const NARROW: &str = "  {wide_bar} {msg}  {percent}%";
@@ -246,13 +247,22 @@ pub(crate) fn counting(show: bool, all: usize, what: &'static str) -> ProgressBa
         .with_message(what)
 }
 
+/// How many of `all` bytes are written: a bar on a terminal if it is to be `show`n, else nothing.
+pub(crate) fn moving(show: bool, all: u64) -> ProgressBar {
+    if !show || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr_with_hz(FRAMES))
+        .with_style(style(WRITE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn templates_can_be_read() {
-        for template in [SPIN, READ, COUNT, FILE, WIDE, NARROW] {
+        for template in [SPIN, READ, COUNT, WRITE, FILE, WIDE, NARROW] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -87,6 +87,13 @@ impl From<documents::Error> for Failure {
     }
 }
 
+impl From<forge::Error> for Failure {
+    fn from(error: forge::Error) -> Self {
+        let hint = error.hint();
+        Self { error: error.into(), hint }
+    }
+}
+
 impl From<manager::Error> for Failure {
     fn from(error: manager::Error) -> Self {
         let hint = error.hint();

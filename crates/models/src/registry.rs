@@ -1,6 +1,6 @@
 //! The table from `model_type` to constructor.
 
-use checkpoint::Folder;
+use checkpoint::{Folder, Weights};
 use kernels::Device;
 
 use crate::{Decoder, Encoder, Error, Result, Scope, arch};
@@ -68,6 +68,18 @@ pub fn architectures() -> impl Iterator<Item = &'static str> {
 /// If the architecture is unknown, or the configuration and the tensors do not make a network of
 /// it: each tensor of the checkpoint is used exactly once.
 pub fn load(folder: &Folder, device: &Device) -> Result<Model> {
+    let weights = folder.weights()?;
+    let model = build(folder, &weights, device)?;
+    weights.finish()?;
+    Ok(model)
+}
+
+/// As [`load`], from `weights` of the folder that the caller keeps, to see what the network took of them.
+///
+/// # Errors
+///
+/// As [`load`], but tensors may be left.
+pub fn build(folder: &Folder, weights: &Weights, device: &Device) -> Result<Model> {
     let config = folder.config();
     let model_type = config.model_type()?;
     let Some((_, build)) = TABLE.iter().find(|(name, _)| *name == model_type) else {
@@ -75,8 +87,5 @@ pub fn load(folder: &Folder, device: &Device) -> Result<Model> {
         let (model_type, known) = (model_type.to_owned(), architectures().collect());
         return Err(Error::UnknownArchitecture { file, model_type, known });
     };
-    let weights = folder.weights()?;
-    let model = build(&Scope::new(weights.root(), config, device))?;
-    weights.finish()?;
-    Ok(model)
+    build(&Scope::new(weights.root(), config, device))
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod convert;
 mod debug;
 mod doctor;
 mod embed;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "remove")]
     Rm(rm::Rm),
     Plan(plan::Plan),
+    Convert(convert::Convert),
     Doctor(doctor::Doctor),
     Debug(debug::Debug),
     Completions(completions::Completions),
@@ -50,6 +52,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Pull(command) => command.run(),
         Command::Rm(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Convert(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Debug(command) => command.run(),
         Command::Completions(command) => command.run(),

@@ -1,0 +1,199 @@
+//! Whole folders.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use checkpoint::{Declared, Dtype, Folder, Mode, NewTensor, Quantization};
+use forge::{Conversion, Error, Override, Progress, Recipe};
+use kernels::{CpuOptions, Device};
+
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+fn model(name: &str) -> PathBuf {
+    fixtures().join("models").join(name)
+}
+
+fn affine(bits: u64, group_size: u64) -> Option<Quantization> {
+    Quantization::new(Mode::Affine, bits, group_size)
+}
+
+fn recipe(quantization: Option<Quantization>) -> Recipe {
+    Recipe { quantization, ..Recipe::default() }
+}
+
+fn on(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Every byte of a folder, by name.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_architecture_can_be_converted_and_loaded() {
+    let scratch = tempfile::tempdir().unwrap();
+    let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() }).unwrap();
+    for name in ["bert", "llama", "mistral", "qwen2", "qwen3"] {
+        for quantization in [affine(4, 32), affine(8, 32), Some(Mode::Mxfp8.default_parameters())] {
+            let to = scratch.path().join(format!("{name} {}", quantization.unwrap()));
+            let conversion = Conversion::plan(&model(name), recipe(quantization)).unwrap();
+            assert!(conversion.matrices().0 > 0, "{name}");
+            conversion.write(&to, &mut on).unwrap();
+            let folder = Folder::open(&to).unwrap();
+            models::load(&folder, &device).unwrap();
+            let index = folder.index().unwrap();
+            assert_eq!(index.bytes(), conversion.bytes(), "{name}");
+            let ours = index.tensors.iter().filter(|tensor| tensor.quantization.is_some());
+            assert_eq!(ours.count(), conversion.matrices().0, "{name}");
+            let before = Folder::open(&model(name)).unwrap().index().unwrap();
+            assert!(index.bytes() < before.bytes(), "{name}");
+            for file in
+                ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "1_Pooling/config.json"]
+            {
+                let (from, copy) = (model(name).join(file), to.join(file));
+                assert_eq!(fs::read(from).ok(), fs::read(copy).ok(), "{name}: {file}");
+            }
+        }
+    }
+}
+
+#[test]
+fn exceptions_are_declared_where_the_network_finds_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    let to = scratch.path().join("out");
+    let exception = |place: &str, quantization| Override { place: place.to_owned(), quantization };
+    let recipe = Recipe {
+        quantization: affine(4, 32),
+        overrides: vec![
+            exception("*.v_proj", affine(8, 64)),
+            exception("model.embed_tokens", None),
+        ],
+        dtype: Some(Dtype::BF16),
+    };
+    let conversion = Conversion::plan(&model("llama"), recipe).unwrap();
+    conversion.write(&to, &mut on).unwrap();
+    let folder = Folder::open(&to).unwrap();
+    let rules = folder.config().quantization().unwrap();
+    assert_eq!(rules.default, affine(4, 32));
+    let place = "model.layers.0.self_attn.v_proj";
+    assert_eq!(rules.declared(place), Declared::Quantized(affine(8, 64).unwrap()));
+    let index = folder.index().unwrap();
+    assert_eq!(index.get("model.embed_tokens.weight").unwrap().dtype, Dtype::BF16);
+    assert_eq!(index.get("model.norm.weight").unwrap().dtype, Dtype::BF16);
+    assert_eq!(index.get("model.layers.0.self_attn.v_proj.scales").unwrap().dtype, Dtype::BF16);
+    assert_eq!(folder.config().value()["torch_dtype"], "bfloat16");
+    let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() }).unwrap();
+    models::load(&folder, &device).unwrap();
+}
+
+#[test]
+fn what_was_stopped_goes_on_and_ends_the_same() {
+    let scratch = tempfile::tempdir().unwrap();
+    let plan =
+        || Conversion::plan(&model("llama"), recipe(affine(4, 32))).unwrap().in_files_of(4096);
+    let whole = scratch.path().join("whole");
+    plan().write(&whole, &mut on).unwrap();
+    let files = contents(&whole);
+    assert!(files.iter().filter(|(name, _)| name.ends_with("safetensors")).count() > 3);
+    let to = scratch.path().join("stopped");
+    let mut written = Vec::new();
+    // Each run gets a little farther than the one before, and none begins again.
+    for run in 1.. {
+        let mut seen = 0;
+        let mut first = None;
+        let result = plan().write(&to, &mut |progress| {
+            first.get_or_insert(progress.done);
+            seen += 1;
+            if seen > 8 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        written.extend(first);
+        match result {
+            Ok(()) => break,
+            Err(Error::Stopped) => assert!(!to.exists() && run < 100),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(written.len() > 2 && written.is_sorted_by(|a, b| a < b), "{written:?}");
+    assert_eq!(contents(&to), files);
+}
+
+#[test]
+fn what_stands_in_the_way_is_left_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let to = scratch.path().join("out");
+    let plan = |bits| Conversion::plan(&model("llama"), recipe(affine(bits, 32))).unwrap();
+    let stop = &mut |_: &Progress| ControlFlow::Break(());
+    assert!(matches!(plan(4).write(&to, stop), Err(Error::Stopped)));
+    assert!(matches!(plan(8).write(&to, &mut on), Err(Error::OtherConversion { .. })));
+    plan(4).write(&to, &mut on).unwrap();
+    assert!(matches!(plan(4).write(&to, &mut on), Err(Error::Exists { .. })));
+    let strange = scratch.path().join("strange.partial");
+    fs::create_dir(&strange).unwrap();
+    fs::write(strange.join("notes.txt"), "mine").unwrap();
+    let result = plan(4).write(&scratch.path().join("strange"), &mut on);
+    assert!(matches!(result, Err(Error::OtherConversion { .. })));
+    assert_eq!(fs::read_to_string(strange.join("notes.txt")).unwrap(), "mine");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let refused = |name: &str, recipe| Conversion::plan(&model(name), recipe).unwrap_err();
+    let error = refused("llama_affine_4_g64", recipe(affine(8, 64)));
+    assert!(matches!(error, Error::AlreadyQuantized { .. }), "{error}");
+    let error = refused("llama", recipe(None));
+    assert!(matches!(error, Error::NothingToDo { .. }), "{error}");
+    let exception = Override { place: "*.w1".to_owned(), quantization: None };
+    let error = refused("llama", Recipe { overrides: vec![exception], ..recipe(affine(4, 32)) });
+    assert!(matches!(error, Error::IdleOverride { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("embed_tokens"), "{error:?}");
+}
+
+#[test]
+fn an_element_that_cannot_be_kept_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let source = scratch.path().join("source");
+    fs::create_dir(&source).unwrap();
+    fs::copy(model("llama").join("config.json"), source.join("config.json")).unwrap();
+    let folder = Folder::open(&model("llama")).unwrap();
+    let weights = folder.weights().unwrap();
+    for (bad, dtype, tensor) in [
+        (f32::NAN, None, "model.layers.0.mlp.up_proj.weight"),
+        (1e6, Some(Dtype::F16), "model.norm.weight"),
+    ] {
+        let index = folder.index().unwrap();
+        let mut owned: Vec<_> = index
+            .tensors
+            .iter()
+            .map(|found| (found, weights.get(&found.name).unwrap().bytes.to_vec()))
+            .collect();
+        let (_, bytes) = owned.iter_mut().find(|(found, _)| found.name == tensor).unwrap();
+        bytes[40..44].copy_from_slice(&bad.to_le_bytes());
+        let tensors: Vec<_> = owned
+            .iter()
+            .map(|(found, bytes)| NewTensor {
+                name: &found.name,
+                dtype: found.dtype,
+                shape: &found.shape,
+                bytes,
+            })
+            .collect();
+        checkpoint::write(&source.join("model.safetensors"), &tensors, &Default::default())
+            .unwrap();
+        let conversion =
+            Conversion::plan(&source, Recipe { dtype, ..recipe(affine(4, 32)) }).unwrap();
+        let to = scratch.path().join(format!("{dtype:?}"));
+        let error = conversion.write(&to, &mut on).unwrap_err();
+        assert!(matches!(&error, Error::Unfit { tensor: named, .. } if named == tensor), "{error}");
+        assert!(!to.exists());
+    }
+}
