@@ -156,7 +156,9 @@ impl Convert {
                         "{bits} bits in groups of {group_size}: there are 2, 3, 4, 5, 6 and 8, in 32, 64 and 128"
                     )
                 }
-                _ => format!("{mode} has {} bits in groups of {}", usual.bits, usual.group_size),
+                Mode::Mxfp4 | Mode::Mxfp8 | Mode::Nvfp4 => {
+                    format!("{mode} has {} bits in groups of {}", usual.bits, usual.group_size)
+                }
             };
             Quantization::new(mode, bits, group_size)
                 .ok_or_else(|| Problem::Flag { flag, reason: reason() })
