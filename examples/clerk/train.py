@@ -341,6 +341,7 @@ def export(work, a):
         a.folder / "model.safetensors",
         metadata={"format": "mlx"},
     )
+    (a.folder / "model.safetensors").chmod(0o644)
     packing = {"group_size": group, "bits": bits, "mode": "affine"}
     files = {
         "config.json": {

@@ -189,3 +189,55 @@ fn the_fast_kernels_cost_little_and_perplexity_says_how_much() {
     let short = world.run(&["debug", "perplexity", &qwen2, "a.txt", "--context", "8", "--json"]);
     assert_ne!(short.json()["perplexity"], answer["perplexity"]);
 }
+
+#[test]
+fn the_clerk_answers_from_the_lease() {
+    let world = World::new();
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let (clerk, lease) = (examples.join("clerk"), examples.join("lease.pdf"));
+    let ask = |question, flags: &[&str]| {
+        let mut words = vec!["run", clerk.to_str().unwrap(), question];
+        words.extend(["--file", lease.to_str().unwrap(), "--json"]);
+        words.extend(flags);
+        world.run(&words).json()["text"].as_str().unwrap().trim().to_owned()
+    };
+    for (question, answer) in [
+        ("When does the lease end?", "31 March 2030"),
+        ("Who is the tenant?", "Fenwick Ceramics Ltd"),
+        ("What is the monthly rent?", "£1,500.00"),
+        ("How much notice must the tenant give?", "six months"),
+        ("What colour is the door?", "The document does not say."),
+    ] {
+        assert_eq!(ask(question, &[]), answer, "{question}");
+        assert_eq!(ask(question, &["--exact"]), answer, "{question}");
+    }
+}
+
+#[test]
+fn convert_writes_a_model_that_runs() {
+    let world = World::new();
+    let (qwen2, out) = (model("qwen2"), world.home.path().join("out"));
+    let out = out.to_str().unwrap();
+    let flags = ["--bits", "8", "--group-size", "32", "--json"];
+    let convert = |more: &[&str]| {
+        let mut words = vec!["convert", &qwen2, out];
+        words.extend(flags);
+        words.extend(more);
+        world.run(&words)
+    };
+    let planned = convert(&["--dry-run"]).json();
+    assert!(!std::path::Path::new(out).exists(), "{planned}");
+    let made = convert(&[]).json();
+    assert_eq!((&made["bytes"], &made["written"]), (&planned["bytes"], &true.into()));
+    let shown = world.run(&["show", out, "--json"]).json();
+    assert_eq!(shown["formats"][0]["format"], "affine with 8 bits and groups of 32");
+    let flags = ["--max-tokens", "8", "--temperature", "0", "--json", "--raw", "--exact"];
+    let answer = |model: &str| {
+        let mut words = vec!["run", model, "one two three"];
+        words.extend(flags);
+        world.run(&words).json()["text"].clone()
+    };
+    assert_eq!(answer(out), answer(&qwen2));
+    let again = convert(&[]);
+    assert!(again.err.contains("is there already"), "{}", again.err);
+}
