@@ -59,7 +59,7 @@ pub fn write(
 /// Writes a file whose elements are produced as they are needed: one larger than memory, say.
 ///
 /// `produce` is called once for each of `tensors`, in the order of their names, with its index in
-/// `tensors`, and writes its elements, little-endian and row-major. Otherwise as [`write`].
+/// `tensors`, and writes its elements, little-endian and row-major. Otherwise as [`write()`].
 ///
 /// # Errors
 ///
