@@ -37,7 +37,7 @@ pub(crate) fn weight(device: &Device, seed: u64, shape: &[usize], dtype: DType) 
 }
 
 /// A format of quantized weights.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Quantization {
     pub(crate) mode: QuantizationMode,
     pub(crate) bits: usize,

@@ -25,7 +25,7 @@ pub use gelu::{Gelu, gelu};
 pub use layer_norm::layer_norm;
 pub use matmul::matmul;
 pub use paged_attention::{PagedAttention, paged_attention};
-pub use quantized_matmul::quantized_matmul;
+pub use quantized_matmul::{quantized_matmul, quantized_matmuls};
 pub use quantized_take::quantized_take;
 pub use rms_norm::rms_norm;
 pub use rope::{Rope, rope};

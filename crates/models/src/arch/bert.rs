@@ -92,8 +92,8 @@ impl SelfAttention {
 
     fn forward(&self, x: &Tensor, batch: &Batch) -> Tensor {
         let width = x.width() / self.heads;
-        let project = |linear: &Linear| linear.forward(x).reshape(&[x.rows(), self.heads, width]);
-        let (q, k, v) = (project(&self.query), project(&self.key), project(&self.value));
+        let [q, k, v] = Linear::forward_each([&self.query, &self.key, &self.value], x)
+            .map(|x| x.reshape(&[x.rows(), self.heads, width]));
         let sequences: Vec<_> = batch.spans.iter().map(|span| span.rows.clone()).collect();
         let scale = (width as f32).sqrt().recip();
         scaled_dot_product_attention(&q, &k, &v, &sequences, scale, Mask::Full)

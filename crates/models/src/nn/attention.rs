@@ -88,9 +88,9 @@ impl Attention {
         let AttentionConfig { layer, heads, kv_heads, head_dim, ref rope, remember, .. } =
             self.config;
         let rows = x.rows();
-        let mut q = self.q_proj.forward(x).reshape(&[rows, heads, head_dim]);
-        let mut k = self.k_proj.forward(x).reshape(&[rows, kv_heads, head_dim]);
-        let v = self.v_proj.forward(x);
+        let [q, k, v] = Linear::forward_each([&self.q_proj, &self.k_proj, &self.v_proj], x);
+        let mut q = q.reshape(&[rows, heads, head_dim]);
+        let mut k = k.reshape(&[rows, kv_heads, head_dim]);
         if let Some((q_norm, k_norm)) = &self.qk_norm {
             (q, k) = (q_norm.forward(&q), k_norm.forward(&k));
         }

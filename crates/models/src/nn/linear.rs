@@ -26,10 +26,16 @@ impl Linear {
 
     /// Applies the map to each row: `[m, inputs]` to `[m, outputs]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let y = self.weight.matmul(x);
-        match &self.bias {
-            Some(bias) => ops::add(&y, bias),
-            None => y,
-        }
+        let [y] = Self::forward_each([self], x);
+        y
+    }
+
+    /// Applies several maps to the same rows: [`forward`](Self::forward) of each, at less cost.
+    pub fn forward_each<const N: usize>(maps: [&Self; N], x: &Tensor) -> [Tensor; N] {
+        let mut biases = maps.iter().map(|map| &map.bias);
+        Weight::matmul_each(maps.map(|map| &map.weight), x).map(|y| match biases.next() {
+            Some(Some(bias)) => ops::add(&y, bias),
+            _ => y,
+        })
     }
 }

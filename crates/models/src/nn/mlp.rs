@@ -29,6 +29,7 @@ impl GatedMlp {
 
     /// Applies the block to each row of `[m, width]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        self.down_proj.forward(&ops::swiglu(&self.gate_proj.forward(x), &self.up_proj.forward(x)))
+        let [gate, up] = Linear::forward_each([&self.gate_proj, &self.up_proj], x);
+        self.down_proj.forward(&ops::swiglu(&gate, &up))
     }
 }

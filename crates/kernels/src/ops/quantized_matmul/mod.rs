@@ -18,6 +18,7 @@ mod tests;
 
 pub(super) use cpu::decode_rows;
 
+use crate::cpu::simd::quantized::Level;
 use crate::tensor::Backend;
 use crate::{QuantizedTensor, Tensor};
 
@@ -28,10 +29,25 @@ use crate::{QuantizedTensor, Tensor};
 /// If the inner extents differ.
 #[track_caller]
 pub fn quantized_matmul(x: &Tensor, w: &QuantizedTensor) -> Tensor {
+    let [y] = quantized_matmuls(x, [w]);
+    y
+}
+
+/// Multiplies the rows of `x` with the transpose of each weight: [`quantized_matmul`] to the bit,
+/// but on the CPU threads are set to work once, and activations are rounded once for all weights
+/// of one format.
+///
+/// # Panics
+///
+/// If the inner extents differ.
+#[track_caller]
+pub fn quantized_matmuls<const N: usize>(x: &Tensor, ws: [&QuantizedTensor; N]) -> [Tensor; N] {
     let &[_, k] = x.shape() else { panic!("quantized_matmul: shape {:?}", x.shape()) };
-    assert_eq!(k, w.columns, "quantized_matmul: inner extents");
+    for w in ws {
+        assert_eq!(k, w.columns, "quantized_matmul: inner extents");
+    }
     match x.backend() {
-        Backend::Cpu => cpu::quantized_matmul(x, w),
-        Backend::Mlx(_) => mlx::quantized_matmul(x, w),
+        Backend::Cpu => cpu::multiply(Level::of(x.cpu().isa()), x, ws),
+        Backend::Mlx(_) => ws.map(|w| mlx::quantized_matmul(x, w)),
     }
 }

@@ -4,13 +4,18 @@
 use bytes::Bytes;
 use half::bf16;
 
-use super::cpu::multiply;
-use super::{quantized_matmul, reference};
+use super::{cpu, quantized_matmul, reference};
 use crate::cpu::simd::quantized::Level;
 use crate::ops::conformance::{
     Quantization, activations, assert_close, mlx, numbers, quantizations, quantized,
 };
 use crate::{CpuOptions, DType, Device, Precision, QuantizationMode, QuantizedTensor, Tensor};
+
+/// One product.
+fn multiply(level: Level, x: &Tensor, w: &QuantizedTensor) -> Tensor {
+    let [y] = cpu::multiply(level, x, [w]);
+    y
+}
 
 /// Rows of activations, groups of a row, rows of the weight: around the edges of tiles, panels and
 /// vectors.
@@ -95,18 +100,63 @@ fn long_rows_are_summed_in_pieces() {
 }
 
 #[test]
-fn exact_products_do_not_depend_on_their_company() {
-    let device = device(Precision::Exact, 1);
-    for quantization in quantizations() {
-        let k = 1024 + 2 * quantization.group_size;
-        let (w, x) = (quantized(&device, 2, 7, k, quantization), activations(&device, 1, &[7, k]));
-        let rows = x.to_vec();
+fn products_do_not_depend_on_their_company() {
+    use Precision::{Exact, Fast};
+    // So many rows, and parts of so many: fast products of up to two rows are the same, and those
+    // of more, in tiles of every height.
+    let cases = [(Exact, 7, 1), (Fast, 2, 1), (Fast, 12, 3), (Fast, 14, 7), (Fast, 24, 8)];
+    for (precision, m, part) in cases {
+        let device = device(precision, 1);
+        for quantization in quantizations() {
+            let k = 1024 + 2 * quantization.group_size;
+            let w = quantized(&device, 2, 7, k, quantization);
+            let x = activations(&device, 1, &[m, k]);
+            let rows = x.to_vec();
+            for level in Level::all() {
+                let together = multiply(level, &x, &w).to_vec();
+                let apart = rows.chunks(part * k).flat_map(|rows| {
+                    multiply(level, &device.tensor(&[part, k], rows.to_vec()), &w).to_vec()
+                });
+                assert_eq!(together, apart.collect::<Vec<_>>(), "{level:?} {quantization:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_weights_at_once_are_one_after_another() {
+    for precision in [Precision::Exact, Precision::Fast] {
+        let home = device(precision, 1);
+        let formats = quantizations();
+        for first in &formats {
+            let second = formats.iter().rfind(|other| *other != first).unwrap();
+            let k = 4 * first.group_size.max(second.group_size);
+            let ws = [(5, first), (33, first), (16, second)]
+                .map(|(n, format)| quantized(&home, n as u64, n, k, *format));
+            for m in [0, 1, 3, 14] {
+                let x = activations(&home, 1, &[m, k]);
+                everywhere(precision, |level, device| {
+                    let all = cpu::multiply(level, &moved(&x, device), ws.each_ref());
+                    for (y, w) in all.iter().zip(&ws) {
+                        let alone = multiply(level, &x, w);
+                        assert_eq!((y.shape(), y.to_vec()), (alone.shape(), alone.to_vec()));
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_power_of_two_is_a_scale_too() {
+    let device = device(Precision::Fast, 1);
+    let mut w = plain(&device, (3, 64), (QuantizationMode::Mxfp4, 4, 32), |_| 0x21);
+    w.scales = device.wrap(&[3, 2], DType::U8, vec![254; 6].into());
+    for m in [1, 4, 13] {
+        let x = device.tensor(&[m, 64], vec![2.0_f32.powi(-9); m * 64]);
+        let truth = reference::quantized_matmul(&x, &w);
         for level in Level::all() {
-            let together = multiply(level, &x, &w).to_vec();
-            let alone = rows.chunks(k).flat_map(|row| {
-                multiply(level, &device.tensor(&[1, k], row.to_vec()), &w).to_vec()
-            });
-            assert_eq!(together, alone.collect::<Vec<_>>(), "{level:?} {quantization:?}");
+            assert_close(&multiply(level, &x, &w), &truth, 1e-5);
         }
     }
 }

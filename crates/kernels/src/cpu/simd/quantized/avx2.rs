@@ -100,6 +100,18 @@ impl CodeSimd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(self, low: (*const u8, usize), high: (*const u8, usize)) -> __m256i {
+        // SAFETY: the caller promises the bytes; a copy has 64.
+        unsafe {
+            let half = |(from, count): (*const u8, usize)| match count {
+                16 => _mm_loadu_si128(from.cast()),
+                _ => _mm_loadu_si128(copy_part(from, count).as_ptr().cast()),
+            };
+            _mm256_set_m128i(half(high), half(low))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut u8, bytes: __m256i) {
         // SAFETY: the caller promises that 32 bytes can be written.
         unsafe { _mm256_storeu_si256(to.cast(), bytes) }
@@ -139,32 +151,43 @@ impl CodeSimd for Avx2 {
     }
 
     #[inline(always)]
-    fn transpose(self, rows: &mut [__m256i; 16]) {
-        have!({
-            let mut pairs = *rows;
-            for i in 0..4 {
-                let (a, b) = (rows[2 * i], rows[2 * i + 1]);
-                pairs[2 * i] = _mm256_unpacklo_epi32(a, b);
-                pairs[2 * i + 1] = _mm256_unpackhi_epi32(a, b);
-            }
-            let mut fours = pairs;
-            for i in 0..2 {
-                for j in 0..2 {
-                    let (a, b) = (pairs[4 * i + j], pairs[4 * i + 2 + j]);
-                    fours[4 * i + 2 * j] = _mm256_unpacklo_epi64(a, b);
-                    fours[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(a, b);
-                }
-            }
-            for j in 0..4 {
-                rows[j] = _mm256_permute2x128_si256::<0x20>(fours[j], fours[4 + j]);
-                rows[4 + j] = _mm256_permute2x128_si256::<0x31>(fours[j], fours[4 + j]);
-            }
-        });
+    fn transpose(self, rows: [__m256i; 16]) -> [__m256i; 16] {
+        /// Lanes 4 i + j of four vectors, for each j, side by side.
+        #[inline(always)]
+        fn fours(a: __m256i, b: __m256i, c: __m256i, d: __m256i) -> [__m256i; 4] {
+            have!({
+                let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
+                let (ab_high, cd_high) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
+                [
+                    _mm256_unpacklo_epi64(ab, cd),
+                    _mm256_unpackhi_epi64(ab, cd),
+                    _mm256_unpacklo_epi64(ab_high, cd_high),
+                    _mm256_unpackhi_epi64(ab_high, cd_high),
+                ]
+            })
+        }
+        let [a, b, c, d, e, f, g, h, rest @ ..] = rows;
+        let [a, b, c, d] = fours(a, b, c, d);
+        let [e, f, g, h] = fours(e, f, g, h);
+        let low = |x, y| have!(_mm256_permute2x128_si256::<0x20>(x, y));
+        let high = |x, y| have!(_mm256_permute2x128_si256::<0x31>(x, y));
+        let [i, j, k, l, m, n, o, p] = rest;
+        let (low, high) = (
+            [low(a, e), low(b, f), low(c, g), low(d, h)],
+            [high(a, e), high(b, f), high(c, g), high(d, h)],
+        );
+        let ([a, b, c, d], [e, f, g, h]) = (low, high);
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
     #[inline(always)]
     fn zero(self) -> __m256i {
         have!(_mm256_setzero_si256())
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> __m256i {
+        have!(_mm256_set1_epi32(x))
     }
 
     #[inline(always)]
@@ -189,6 +212,21 @@ impl CodeSimd for Avx2 {
     #[inline(always)]
     fn to_floats(self, ints: __m256i) -> __m256 {
         have!(_mm256_cvtepi32_ps(ints))
+    }
+
+    #[inline(always)]
+    fn as_floats(self, bits: __m256i) -> __m256 {
+        have!(_mm256_castsi256_ps(bits))
+    }
+
+    #[inline(always)]
+    fn low_halves(self, words: __m256i) -> __m256 {
+        have!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(words)))
+    }
+
+    #[inline(always)]
+    fn high_halves(self, words: __m256i) -> __m256 {
+        have!(_mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(-0x1_0000))))
     }
 
     #[inline(always)]
@@ -243,5 +281,26 @@ impl CodeSimd for Avx2 {
     unsafe fn widen(self, from: *const u8) -> __m256 {
         // SAFETY: the caller promises that eight bytes can be read.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen_e4m3(self, from: *const u8) -> __m256 {
+        // SAFETY: the caller promises that eight bytes can be read.
+        let codes = unsafe { _mm_loadl_epi64(from.cast()) };
+        have!({
+            let codes = _mm256_cvtepu8_epi32(codes);
+            let magnitude = _mm256_and_si256(codes, _mm256_set1_epi32(0x7f));
+            let sign = _mm256_slli_epi32::<24>(_mm256_xor_si256(codes, magnitude));
+            let normal = _mm256_slli_epi32::<20>(magnitude);
+            let normal = _mm256_add_epi32(normal, _mm256_set1_epi32(120 << 23));
+            let subnormal =
+                _mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), _mm256_set1_ps(1.0 / 512.0));
+            let small = _mm256_cmpgt_epi32(_mm256_set1_epi32(8), magnitude);
+            let nan = _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7f));
+            let value = _mm256_castsi256_ps(normal);
+            let value = _mm256_blendv_ps(value, subnormal, _mm256_castsi256_ps(small));
+            let nan_or_value = _mm256_or_ps(value, _mm256_castsi256_ps(nan));
+            _mm256_or_ps(nan_or_value, _mm256_castsi256_ps(sign))
+        })
     }
 }

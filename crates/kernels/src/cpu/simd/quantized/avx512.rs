@@ -92,6 +92,18 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(self, low: (*const u8, usize), high: (*const u8, usize)) -> __m512i {
+        // SAFETY: bytes beyond the counts are not read; the caller promises the others.
+        unsafe {
+            let half = |(from, count): (*const u8, usize)| {
+                let mask = if count >= 32 { !0 } else { (1 << count) - 1 };
+                _mm256_maskz_loadu_epi8(mask, from.cast())
+            };
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(half(low)), half(high))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut u8, bytes: __m512i) {
         // SAFETY: the caller promises that 64 bytes can be written.
         unsafe { _mm512_storeu_si512(to.cast(), bytes) }
@@ -147,39 +159,57 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
     }
 
     #[inline(always)]
-    fn transpose(self, rows: &mut [__m512i; 16]) {
-        have!({
-            let mut pairs = *rows;
-            for i in 0..8 {
-                let (a, b) = (rows[2 * i], rows[2 * i + 1]);
-                pairs[2 * i] = _mm512_unpacklo_epi32(a, b);
-                pairs[2 * i + 1] = _mm512_unpackhi_epi32(a, b);
-            }
-            let mut fours = pairs;
-            for i in 0..4 {
-                for j in 0..2 {
-                    let (a, b) = (pairs[4 * i + j], pairs[4 * i + 2 + j]);
-                    fours[4 * i + 2 * j] = _mm512_unpacklo_epi64(a, b);
-                    fours[4 * i + 2 * j + 1] = _mm512_unpackhi_epi64(a, b);
-                }
-            }
-            for j in 0..4 {
-                let (a, b, c, d) = (fours[j], fours[4 + j], fours[8 + j], fours[12 + j]);
-                let even = _mm512_shuffle_i32x4::<0x88>(a, b);
-                let odd = _mm512_shuffle_i32x4::<0xdd>(a, b);
-                let even_high = _mm512_shuffle_i32x4::<0x88>(c, d);
-                let odd_high = _mm512_shuffle_i32x4::<0xdd>(c, d);
-                rows[j] = _mm512_shuffle_i32x4::<0x88>(even, even_high);
-                rows[4 + j] = _mm512_shuffle_i32x4::<0x88>(odd, odd_high);
-                rows[8 + j] = _mm512_shuffle_i32x4::<0xdd>(even, even_high);
-                rows[12 + j] = _mm512_shuffle_i32x4::<0xdd>(odd, odd_high);
-            }
-        });
+    fn transpose(self, rows: [__m512i; 16]) -> [__m512i; 16] {
+        /// Lanes 4 i + j of four vectors, for each j, side by side.
+        #[inline(always)]
+        fn fours(a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> [__m512i; 4] {
+            have!({
+                let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+                let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+                [
+                    _mm512_unpacklo_epi64(ab, cd),
+                    _mm512_unpackhi_epi64(ab, cd),
+                    _mm512_unpacklo_epi64(ab_high, cd_high),
+                    _mm512_unpackhi_epi64(ab_high, cd_high),
+                ]
+            })
+        }
+        /// Quarters of four vectors exchanged with vectors.
+        #[inline(always)]
+        fn quarters(a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> [__m512i; 4] {
+            have!({
+                let (even, odd) =
+                    (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
+                let (even_high, odd_high) =
+                    (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xdd>(c, d));
+                [
+                    _mm512_shuffle_i32x4::<0x88>(even, even_high),
+                    _mm512_shuffle_i32x4::<0x88>(odd, odd_high),
+                    _mm512_shuffle_i32x4::<0xdd>(even, even_high),
+                    _mm512_shuffle_i32x4::<0xdd>(odd, odd_high),
+                ]
+            })
+        }
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = rows;
+        let [a, b, c, d] = fours(a, b, c, d);
+        let [e, f, g, h] = fours(e, f, g, h);
+        let [i, j, k, l] = fours(i, j, k, l);
+        let [m, n, o, p] = fours(m, n, o, p);
+        let [a, e, i, m] = quarters(a, e, i, m);
+        let [b, f, j, n] = quarters(b, f, j, n);
+        let [c, g, k, o] = quarters(c, g, k, o);
+        let [d, h, l, p] = quarters(d, h, l, p);
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
     #[inline(always)]
     fn zero(self) -> __m512i {
         have!(_mm512_setzero_si512())
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> __m512i {
+        have!(_mm512_set1_epi32(x))
     }
 
     #[inline(always)]
@@ -190,6 +220,21 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
     #[inline(always)]
     fn to_floats(self, ints: __m512i) -> __m512 {
         have!(_mm512_cvtepi32_ps(ints))
+    }
+
+    #[inline(always)]
+    fn as_floats(self, bits: __m512i) -> __m512 {
+        have!(_mm512_castsi512_ps(bits))
+    }
+
+    #[inline(always)]
+    fn low_halves(self, words: __m512i) -> __m512 {
+        have!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(words)))
+    }
+
+    #[inline(always)]
+    fn high_halves(self, words: __m512i) -> __m512 {
+        have!(_mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-0x1_0000))))
     }
 
     #[inline(always)]
@@ -246,5 +291,25 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
     unsafe fn widen(self, from: *const u8) -> __m512 {
         // SAFETY: the caller promises that 16 bytes can be read.
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen_e4m3(self, from: *const u8) -> __m512 {
+        // SAFETY: the caller promises that 16 bytes can be read.
+        let codes = unsafe { _mm_loadu_si128(from.cast()) };
+        have!({
+            let codes = _mm512_cvtepu8_epi32(codes);
+            let magnitude = _mm512_and_si512(codes, _mm512_set1_epi32(0x7f));
+            let sign = _mm512_slli_epi32::<24>(_mm512_xor_si512(codes, magnitude));
+            let normal = _mm512_slli_epi32::<20>(magnitude);
+            let normal = _mm512_add_epi32(normal, _mm512_set1_epi32(120 << 23));
+            let subnormal =
+                _mm512_mul_ps(_mm512_cvtepi32_ps(magnitude), _mm512_set1_ps(1.0 / 512.0));
+            let small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(8));
+            let nan = _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7f));
+            let value = _mm512_mask_mov_ps(_mm512_castsi512_ps(normal), small, subnormal);
+            let value = _mm512_mask_mov_ps(value, nan, _mm512_set1_ps(f32::NAN));
+            _mm512_or_ps(value, _mm512_castsi512_ps(sign))
+        })
     }
 }

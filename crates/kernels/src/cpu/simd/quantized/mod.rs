@@ -146,6 +146,14 @@ pub(crate) trait CodeSimd: Copy {
     /// `count` bytes, at most [`WIDTH`](Self::WIDTH), can be read at `from`.
     unsafe fn load_part(self, from: *const u8, count: usize) -> Self::Bytes;
 
+    /// Half a vector from one place, and half a vector from another: of each the first bytes, as
+    /// many as the second number says, and zeros after them.
+    ///
+    /// # Safety
+    ///
+    /// So many bytes, at most half of [`WIDTH`](Self::WIDTH), can be read in each place.
+    unsafe fn load_halves(self, low: (*const u8, usize), high: (*const u8, usize)) -> Self::Bytes;
+
     /// Asks for the line of the cache at an address, which may be any; does nothing where there is
     /// no such instruction.
     #[inline(always)]
@@ -180,10 +188,13 @@ pub(crate) trait CodeSimd: Copy {
 
     /// Exchanges vectors and lanes: lane `j` of vector `i` becomes lane `i` of vector `j`, for
     /// the first [`LANES`](Self::LANES) vectors.
-    fn transpose(self, rows: &mut [Self::Bytes; 16]);
+    fn transpose(self, rows: [Self::Bytes; 16]) -> [Self::Bytes; 16];
 
     /// Zero in every lane.
     fn zero(self) -> Self::Ints;
+
+    /// `x` in every lane.
+    fn splat_int(self, x: i32) -> Self::Ints;
 
     /// Adds to each lane the dot product of its four unsigned codes and its four signed
     /// activations, none of which is -128. Codes are below 128 unless `WIDE`.
@@ -196,6 +207,15 @@ pub(crate) trait CodeSimd: Copy {
 
     /// The nearest `f32` of each lane.
     fn to_floats(self, ints: Self::Ints) -> Self::Floats;
+
+    /// The floats whose bits these are.
+    fn as_floats(self, bits: Self::Bytes) -> Self::Floats;
+
+    /// The floats whose upper halves are the lower halves of the lanes: bfloat16.
+    fn low_halves(self, words: Self::Bytes) -> Self::Floats;
+
+    /// The floats whose upper halves are the upper halves of the lanes.
+    fn high_halves(self, words: Self::Bytes) -> Self::Floats;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::Floats;
@@ -235,6 +255,13 @@ pub(crate) trait CodeSimd: Copy {
     ///
     /// [`LANES`](Self::LANES) bytes can be read at `from`.
     unsafe fn widen(self, from: *const u8) -> Self::Floats;
+
+    /// As many 8-bit floats as there are lanes, of four bits of exponent and three of mantissa.
+    ///
+    /// # Safety
+    ///
+    /// [`LANES`](Self::LANES) bytes can be read at `from`.
+    unsafe fn widen_e4m3(self, from: *const u8) -> Self::Floats;
 }
 
 /// Work to be compiled for every level.

@@ -143,6 +143,18 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(self, low: (*const u8, usize), high: (*const u8, usize)) -> uint8x16_t {
+        // SAFETY: the caller promises the bytes; a copy has 64.
+        unsafe {
+            let half = |(from, count): (*const u8, usize)| match count {
+                8 => vld1_u8(from),
+                _ => vld1_u8(copy_part(from, count).as_ptr()),
+            };
+            vcombine_u8(half(low), half(high))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut u8, bytes: uint8x16_t) {
         // SAFETY: the caller promises that 16 bytes can be written.
         unsafe { vst1q_u8(to, bytes) }
@@ -185,7 +197,8 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn transpose(self, rows: &mut [uint8x16_t; 16]) {
+    fn transpose(self, rows: [uint8x16_t; 16]) -> [uint8x16_t; 16] {
+        let mut rows = rows;
         have!({
             let [a, b, c, d] =
                 [rows[0], rows[1], rows[2], rows[3]].map(|r| vreinterpretq_u32_u8(r));
@@ -196,11 +209,17 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
             rows[2] = vreinterpretq_u8_u64(vtrn2q_u64(low(a, b), low(c, d)));
             rows[3] = vreinterpretq_u8_u64(vtrn2q_u64(high(a, b), high(c, d)));
         });
+        rows
     }
 
     #[inline(always)]
     fn zero(self) -> int32x4_t {
         have!(vdupq_n_s32(0))
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> int32x4_t {
+        have!(vdupq_n_s32(x))
     }
 
     #[inline(always)]
@@ -223,6 +242,24 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
     #[inline(always)]
     fn to_floats(self, ints: int32x4_t) -> float32x4_t {
         have!(vcvtq_f32_s32(ints))
+    }
+
+    #[inline(always)]
+    fn as_floats(self, bits: uint8x16_t) -> float32x4_t {
+        have!(vreinterpretq_f32_u8(bits))
+    }
+
+    #[inline(always)]
+    fn low_halves(self, words: uint8x16_t) -> float32x4_t {
+        have!(vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_u8(words))))
+    }
+
+    #[inline(always)]
+    fn high_halves(self, words: uint8x16_t) -> float32x4_t {
+        have!({
+            let words = vandq_u32(vreinterpretq_u32_u8(words), vdupq_n_u32(0xffff_0000));
+            vreinterpretq_f32_u32(words)
+        })
     }
 
     #[inline(always)]
@@ -281,6 +318,23 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
         have!({
             let words = vget_low_u16(vmovl_u8(vcreate_u8(u64::from(four))));
             vcvtq_f32_u32(vmovl_u16(words))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn widen_e4m3(self, from: *const u8) -> float32x4_t {
+        // SAFETY: the caller promises that four bytes can be read.
+        let four = unsafe { from.cast::<u32>().read_unaligned() };
+        have!({
+            let codes = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(u64::from(four)))));
+            let magnitude = vandq_u32(codes, vdupq_n_u32(0x7f));
+            let sign = vshlq_n_u32::<24>(veorq_u32(codes, magnitude));
+            let normal = vaddq_u32(vshlq_n_u32::<20>(magnitude), vdupq_n_u32(120 << 23));
+            let subnormal = vmulq_n_f32(vcvtq_f32_u32(magnitude), 1.0 / 512.0);
+            let small = vcltq_u32(magnitude, vdupq_n_u32(8));
+            let nan = vceqq_u32(magnitude, vdupq_n_u32(0x7f));
+            let value = vbslq_u32(small, vreinterpretq_u32_f32(subnormal), normal);
+            vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(value, nan), sign))
         })
     }
 }

@@ -39,6 +39,16 @@ impl CodeSimd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_halves(self, low: (*const u8, usize), high: (*const u8, usize)) -> [u8; 16] {
+        let mut halves = [0; 16];
+        for (to, (from, count)) in halves.as_chunks_mut::<8>().0.iter_mut().zip([low, high]) {
+            // SAFETY: the caller promises the bytes.
+            to.copy_from_slice(&unsafe { copy_part(from, count) }[..8]);
+        }
+        halves
+    }
+
+    #[inline(always)]
     unsafe fn store(self, to: *mut u8, bytes: [u8; 16]) {
         // SAFETY: the caller promises that 16 bytes can be written.
         unsafe { to.cast::<[u8; 16]>().write(bytes) }
@@ -78,18 +88,24 @@ impl CodeSimd for Portable {
     }
 
     #[inline(always)]
-    fn transpose(self, rows: &mut [[u8; 16]; 16]) {
-        let from = *rows;
-        for (i, from) in from.iter().enumerate().take(LANES) {
-            for (lane, to) in from.as_chunks::<4>().0.iter().zip(rows.iter_mut()) {
+    fn transpose(self, rows: [[u8; 16]; 16]) -> [[u8; 16]; 16] {
+        let mut turned = rows;
+        for (i, from) in rows.iter().enumerate().take(LANES) {
+            for (lane, to) in from.as_chunks::<4>().0.iter().zip(turned.iter_mut()) {
                 to[4 * i..][..4].copy_from_slice(lane);
             }
         }
+        turned
     }
 
     #[inline(always)]
     fn zero(self) -> [i32; LANES] {
         [0; LANES]
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> [i32; LANES] {
+        [x; LANES]
     }
 
     #[inline(always)]
@@ -109,6 +125,22 @@ impl CodeSimd for Portable {
     #[inline(always)]
     fn to_floats(self, ints: [i32; LANES]) -> [f32; LANES] {
         ints.map(|int| int as f32)
+    }
+
+    #[inline(always)]
+    fn as_floats(self, bits: [u8; 16]) -> [f32; LANES] {
+        let lanes = bits.as_chunks::<4>().0;
+        std::array::from_fn(|i| f32::from_le_bytes(lanes[i]))
+    }
+
+    #[inline(always)]
+    fn low_halves(self, words: [u8; 16]) -> [f32; LANES] {
+        self.as_floats(words).map(|word| f32::from_bits(word.to_bits() << 16))
+    }
+
+    #[inline(always)]
+    fn high_halves(self, words: [u8; 16]) -> [f32; LANES] {
+        self.as_floats(words).map(|word| f32::from_bits(word.to_bits() & 0xffff_0000))
     }
 
     #[inline(always)]
@@ -161,5 +193,20 @@ impl CodeSimd for Portable {
         // SAFETY: the caller promises that the bytes can be read.
         let bytes = unsafe { from.cast::<[u8; LANES]>().read() };
         bytes.map(f32::from)
+    }
+
+    #[inline(always)]
+    unsafe fn widen_e4m3(self, from: *const u8) -> [f32; LANES] {
+        // SAFETY: the caller promises that the bytes can be read.
+        let bytes = unsafe { from.cast::<[u8; LANES]>().read() };
+        bytes.map(|code| {
+            let magnitude = u32::from(code & 0x7f);
+            let value = match magnitude {
+                0..8 => magnitude as f32 * (1.0 / 512.0),
+                0x7f => f32::NAN,
+                _ => f32::from_bits((magnitude << 20) + (120 << 23)),
+            };
+            if code & 0x80 == 0 { value } else { -value }
+        })
     }
 }

@@ -124,7 +124,7 @@ impl CodeKernel for Transposed {
             for (vector, row) in vectors.iter_mut().zip(&rows).take(S::LANES) {
                 *vector = simd.load(row.as_ptr().cast());
             }
-            simd.transpose(&mut vectors);
+            vectors = simd.transpose(vectors);
             for (vector, row) in vectors.iter().zip(&mut rows).take(S::LANES) {
                 simd.store(row.as_mut_ptr().cast(), *vector);
             }

@@ -2,7 +2,8 @@
 //!
 //! With `s = max|x| / 127` over a group, `x` is about `s q`, and a group's share of a product with
 //! weights `a c + b` is `s a (c . q) + b (s sum(q))`: an integer dot product, and the sum of the
-//! codes that was taken once for all rows of the weight.
+//! codes that was taken once for all rows of the weight. Where all codes are off by the same whole
+//! number `o`, `a (c - o)`, the share is `s a (c . q - o sum(q))`, and the integers begin there.
 //!
 //! A group that holds NaN or an infinity gets NaN for its scale: nothing bad is hidden.
 #![expect(unsafe_code, reason = "tasks write disjoint tiles of three arrays")]
@@ -26,18 +27,20 @@ pub(super) enum Layout {
     /// plane, padded with zeros; scales and sums padded to a multiple of 16.
     Rows,
     /// For vectors across rows of the weight: tiles of at most so many rows, and in a tile, four
-    /// codes of each row after another.
+    /// codes of each row after another. These four are as far apart as there are planes.
     Tiles(usize),
 }
 
 /// What to round, and how.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Plan {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) group: usize,
     /// Vectors that a packed vector of the weight is cut into.
     pub(super) planes: usize,
+    /// What is taken from each code of the weight, if it has no bias.
+    pub(super) offset: Option<i32>,
     pub(super) layout: Layout,
 }
 
@@ -75,10 +78,10 @@ impl Plan {
 }
 
 /// Rounded activations. Each array holds tile after tile: of `rows * stride` codes, of
-/// `rows * groups` scales and as many sums.
+/// `rows * groups` scales and as many sums, the numbers of one group side by side.
 pub(super) struct Rounded {
     pub(super) plan: Plan,
-    /// Bytes, in memory for numbers.
+    /// Words of four codes, in memory for numbers.
     codes: Buffer,
     scales: Buffer,
     sums: Buffer,
@@ -99,15 +102,13 @@ impl Rounded {
                     let rows = plan.tile(tile);
                     let part = |width: usize| rows.start * width..rows.end * width;
                     // SAFETY: tiles are disjoint, and so are their parts of each array; any bits
-                    // are a number, and numbers are four bytes.
+                    // are a number, and numbers are as long and as aligned as words.
                     let (codes, scales, sums) = unsafe {
                         let codes = codes.part(part(plan.stride() / 4));
-                        let bytes = std::slice::from_raw_parts_mut(
-                            codes.as_mut_ptr().cast::<u8>(),
-                            4 * codes.len(),
-                        );
+                        let words = codes.as_mut_ptr().cast::<u32>();
+                        let words = std::slice::from_raw_parts_mut(words, codes.len());
                         let groups = part(plan.groups());
-                        (bytes, scales.part(groups.clone()), sums.part(groups))
+                        (words, scales.part(groups.clone()), sums.part(groups))
                     };
                     let x = &x[part(plan.columns)];
                     dispatch(level, Round { plan, x, rows: rows.len(), codes, scales, sums });
@@ -131,7 +132,9 @@ impl Rounded {
         &self.scales[row * self.plan.groups()..]
     }
 
-    /// Of each group, the sum of its codes times its scale; as [`scales`](Self::scales).
+    /// Of each group, the sum of its codes times its scale, as [`scales`](Self::scales). With an
+    /// offset, in rows, that times minus the offset; in tiles, the bits of the whole number at
+    /// which dot products begin.
     #[inline(always)]
     pub(super) fn sums(&self, row: usize) -> &[f32] {
         &self.sums[row * self.plan.groups()..]
@@ -143,7 +146,7 @@ struct Round<'a> {
     plan: Plan,
     x: &'a [f32],
     rows: usize,
-    codes: &'a mut [u8],
+    codes: &'a mut [u32],
     scales: &'a mut [f32],
     sums: &'a mut [f32],
 }
@@ -153,58 +156,79 @@ impl CodeKernel for Round<'_> {
 
     #[inline(always)]
     fn run<S: CodeSimd>(self, _: S) {
-        match self.plan.planes {
-            1 => self.planes::<1>(),
-            2 => self.planes::<2>(),
-            4 => self.planes::<4>(),
-            planes => unreachable!("{planes} planes"),
+        match self.plan.group {
+            16 => self.groups::<16>(),
+            32 => self.groups::<32>(),
+            64 => self.groups::<64>(),
+            _ => self.groups::<128>(),
         }
     }
 }
 
 impl Round<'_> {
     #[inline(always)]
-    fn planes<const PLANES: usize>(self) {
+    fn groups<const GROUP: usize>(self) {
         let Self { plan, x, rows, codes, scales, sums } = self;
-        let group = plan.group;
         if plan.layout == Layout::Rows {
             // What lies beyond the last column or group counts for nothing.
-            codes[plan.columns / (PLANES * WIDEST) * (PLANES * WIDEST)..].fill(0);
-            scales[plan.columns / group..].fill(0.0);
-            sums[plan.columns / group..].fill(0.0);
+            let block = plan.planes * WIDEST / 4;
+            codes[plan.columns / 4 / block * block..].fill(0);
+            scales[plan.columns / plan.group..].fill(0.0);
+            sums[plan.columns / plan.group..].fill(0.0);
         }
         for (row, x) in x.chunks_exact(plan.columns).enumerate() {
-            for (number, x) in x.chunks_exact(group).enumerate() {
-                let mut rounded = [0_u8; LARGEST_GROUP];
-                let rounded = &mut rounded[..group];
-                let (scale, sum) = round(x, rounded);
-                let at = number * group;
-                let place = match plan.layout {
-                    Layout::Rows => {
-                        interleave_row::<PLANES>(rounded, at, codes);
-                        number
-                    }
-                    Layout::Tiles(_) => {
-                        interleave_tile::<PLANES>(rounded, at, (row, rows), codes);
-                        number * rows + row
-                    }
+            for (number, x) in x.as_chunks::<GROUP>().0.iter().enumerate() {
+                let mut rounded = [0_u8; GROUP];
+                let (scale, sum) = round(x, &mut rounded);
+                let mut words = [0; GROUP];
+                match plan.planes {
+                    1 => one_plane(&rounded, &mut words),
+                    2 => two_planes(&rounded, &mut words),
+                    _ => four_planes(&rounded, &mut words),
+                }
+                let words = &words[..GROUP / 4];
+                if plan.layout == Layout::Rows {
+                    scales[number] = scale;
+                    sums[number] = scale * (plan.offset.map_or(sum, |offset| -offset * sum)) as f32;
+                    place_row(words, number * GROUP / 4, plan.planes, codes);
+                    continue;
+                }
+                scales[number * rows + row] = scale;
+                sums[number * rows + row] = match plan.offset {
+                    Some(offset) => f32::from_bits((-offset * sum) as u32),
+                    None => scale * sum as f32,
                 };
-                scales[place] = scale;
-                sums[place] = scale * sum as f32;
+                let codes = &mut codes[number * (GROUP / 4) * rows..][..GROUP / 4 * rows];
+                for (to, word) in codes.chunks_exact_mut(rows).zip(words) {
+                    to[row] = *word;
+                }
             }
+        }
+    }
+}
+
+/// Places the words of a group, which begin at word `at` of the row, plane after plane of a block.
+#[inline(always)]
+fn place_row(words: &[u32], at: usize, planes: usize, codes: &mut [u32]) {
+    const VECTOR: usize = WIDEST / 4;
+    let block = planes * VECTOR;
+    let start = at / block * block + at % block / planes;
+    for plane in 0..planes {
+        let to = &mut codes[start + plane * VECTOR..][..words.len() / planes];
+        for (to, word) in to.iter_mut().zip(words[plane..].iter().step_by(planes)) {
+            *to = *word;
         }
     }
 }
 
 /// Rounds a group; answers its scale and the sum of its codes.
 #[inline(always)]
-fn round(x: &[f32], codes: &mut [u8]) -> (f32, i32) {
+fn round<const GROUP: usize>(x: &[f32; GROUP], codes: &mut [u8; GROUP]) -> (f32, i32) {
     // Of two floats without sign the greater has the greater bits, and what is not finite has the
     // greatest.
     let largest = x.iter().fold(0, |largest, x| largest.max(x.to_bits() & 0x7fff_ffff));
     let largest = f32::from_bits(largest);
     if !largest.is_finite() {
-        codes.fill(0);
         return (f32::NAN, 0);
     }
     // A group of numbers so small that this overflows is zero to any weight.
@@ -220,37 +244,38 @@ fn round(x: &[f32], codes: &mut [u8]) -> (f32, i32) {
     (largest / 127.0, sum)
 }
 
-/// Places a group that begins at element `at` of its row.
+/// Four codes after another.
 #[inline(always)]
-fn interleave_row<const PLANES: usize>(group: &[u8], at: usize, codes: &mut [u8]) {
-    let block = PLANES * WIDEST;
-    let start = at / block * block + at % block / PLANES;
-    let per_plane = group.len() / PLANES;
-    let groups = group.as_chunks::<PLANES>().0;
-    for plane in 0..PLANES {
-        let to = &mut codes[start + plane * WIDEST..][..per_plane];
-        for (to, from) in to.iter_mut().zip(groups) {
-            *to = from[plane];
-        }
+fn one_plane<const GROUP: usize>(codes: &[u8; GROUP], words: &mut [u32; GROUP]) {
+    for (to, four) in words.iter_mut().zip(codes.as_chunks::<4>().0) {
+        *to = u32::from_le_bytes(*four);
     }
 }
 
-/// Places a group that begins at element `at` of row `row` of `rows`.
+/// Of each eight codes the four even ones and the four odd ones.
 #[inline(always)]
-fn interleave_tile<const PLANES: usize>(
-    group: &[u8],
-    at: usize,
-    (row, rows): (usize, usize),
-    codes: &mut [u8],
-) {
-    for (i, lane) in group.chunks_exact(4 * PLANES).enumerate() {
-        let lane = lane.as_chunks::<PLANES>().0;
-        for plane in 0..PLANES {
-            let word = at / 4 + i * PLANES + plane;
-            let to = &mut codes[(word * rows + row) * 4..][..4];
-            for (to, from) in to.iter_mut().zip(lane) {
-                *to = from[plane];
-            }
+fn two_planes<const GROUP: usize>(codes: &[u8; GROUP], words: &mut [u32; GROUP]) {
+    let eights = codes.as_chunks::<8>().0;
+    for (to, eight) in words.as_chunks_mut::<2>().0.iter_mut().zip(eights) {
+        let eight = u64::from_le_bytes(*eight);
+        let every_second = |codes: u64| {
+            let codes = codes & 0x00ff_00ff_00ff_00ff;
+            let codes = (codes | codes >> 8) & 0x0000_ffff_0000_ffff;
+            (codes | codes >> 16) as u32
+        };
+        *to = [every_second(eight), every_second(eight >> 8)];
+    }
+}
+
+/// Of each sixteen codes every fourth, from the first, the second, the third and the fourth on.
+#[inline(always)]
+fn four_planes<const GROUP: usize>(codes: &[u8; GROUP], words: &mut [u32; GROUP]) {
+    let sixteens = codes.as_chunks::<16>().0;
+    for (to, codes) in words.as_chunks_mut::<4>().0.iter_mut().zip(sixteens) {
+        for (plane, to) in to.iter_mut().enumerate() {
+            let every_fourth =
+                [codes[plane], codes[4 + plane], codes[8 + plane], codes[12 + plane]];
+            *to = u32::from_le_bytes(every_fourth);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::formats::{Format, with_format};
-use super::scales::{e4m3_to_f32, widen};
+use super::scales::widen;
 use super::weights::Weights;
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
@@ -106,7 +106,7 @@ impl<F: Format> CodeKernel for Decode<'_, '_, F> {
                 unsafe {
                     let codes = simd.widen(bytes.as_ptr().add(i * S::LANES));
                     let values = if let Some(offset) = F::OFFSET {
-                        let twice = simd.add(codes, simd.splat(-offset));
+                        let twice = simd.add(codes, simd.splat(-offset as f32));
                         simd.mul(simd.mul(twice, simd.splat(0.5)), scale)
                     } else {
                         simd.add(simd.mul(codes, scale), simd.splat(lines.biases[group]))
@@ -136,8 +136,14 @@ impl CodeKernel for DecodeE4m3<'_, '_> {
         let codes = &w.row(row)[start..][..out.len()];
         let groups = out.chunks_exact_mut(w.group()).zip(codes.chunks_exact(w.group()));
         for ((out, codes), scale) in groups.zip(lines.scales) {
-            for (out, code) in out.iter_mut().zip(codes) {
-                *out = scale * e4m3_to_f32(*code);
+            let scale = simd.splat(scale);
+            let vectors = out.chunks_exact_mut(S::LANES).zip(codes.chunks_exact(S::LANES));
+            for (out, codes) in vectors {
+                // SAFETY: there is a code, and room for a number, for each lane.
+                unsafe {
+                    let values = simd.mul(simd.widen_e4m3(codes.as_ptr()), scale);
+                    simd.store_floats(out.as_mut_ptr(), values);
+                }
             }
         }
     }

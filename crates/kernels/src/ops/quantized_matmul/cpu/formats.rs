@@ -22,7 +22,7 @@ pub(super) trait Format {
     const WIDE: bool = false;
     /// What is taken from a byte, and the rest halved, before it meets its scale; affine codes
     /// have a bias instead.
-    const OFFSET: Option<f32> = None;
+    const OFFSET: Option<i32> = None;
 
     /// Bytes that `planes * WIDTH` codes take.
     #[inline(always)]
@@ -113,7 +113,7 @@ impl E2m1 {
 impl Format for E2m1 {
     const BITS: usize = 4;
     const PLANES: usize = 2;
-    const OFFSET: Option<f32> = Some(12.0);
+    const OFFSET: Option<i32> = Some(12);
 
     #[inline(always)]
     unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {

@@ -1,62 +1,115 @@
 //! Reads packed rows where they are, and chooses a way by the number of rows of activations.
 //!
-//! | precision | rows of `x` | what happens                                                   |
-//! | --------- | ----------- | -------------------------------------------------------------- |
-//! | fast      | 1           | [`one`]: unpack in registers, integer dot products along rows  |
-//! | fast      | more        | [`many`]: unpack a panel of rows, integer dot products across  |
-//! | exact     | any         | [`exact`]: decode to `f32` a piece at a time                   |
+//! | precision | rows of `x`     | what happens                                               |
+//! | --------- | --------------- | ---------------------------------------------------------- |
+//! | fast      | [`one::MOST`]   | [`one`]: unpack in registers, dot products along rows      |
+//! | fast      | [`few::MOST`]   | [`few`]: a panel of rows is turned over in registers       |
+//! | fast      | more            | [`many`]: a panel of rows is unpacked once, in the cache   |
+//! | exact     | any             | [`exact`]: decode to `f32` a piece at a time               |
 //!
 //! 8-bit floats (`mxfp8`) have no integer form and always go the exact way.
+//!
+//! The two ways with panels add the same numbers in the same order, so a row's products do not
+//! depend on which of them is taken.
 
 mod activations;
 mod exact;
+mod few;
 mod formats;
 mod many;
 mod one;
+mod panel;
 mod scales;
 mod weights;
 
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::ops::Range;
+
 use activations::{Layout, Plan, Rounded};
 use exact::Exact;
+use few::Few;
 use formats::{Format, with_format};
-use many::{Multiply, Panel};
+use many::Many;
+use scales::PanelScales;
 use weights::Weights;
 
 use crate::cpu::simd::quantized::{Level, dispatch};
-use crate::cpu::{Cpu, Precision, SharedMut};
+use crate::cpu::{Precision, SharedMut};
 use crate::{QuantizedTensor, Tensor};
 
-/// Bytes of the weight that are worth a task of their own, for a single row of activations.
+/// Bytes of the weight that are worth a task of their own.
 const GRAIN_BYTES: usize = 64 * 1024;
 
-/// Multiplications that are worth a task of their own, for several.
+/// Multiplications that are worth a task of their own.
 const GRAIN_PRODUCTS: usize = 4 << 20;
 
 /// The fewest tasks that a thread should find, so that none waits long for another.
 const TASKS_PER_THREAD: usize = 4;
 
-pub(super) fn quantized_matmul(x: &Tensor, w: &QuantizedTensor) -> Tensor {
-    multiply(Level::of(x.cpu().isa()), x, w)
+/// The products with the instructions of `level`, which the machine has.
+pub(super) fn multiply<const N: usize>(
+    level: Level,
+    x: &Tensor,
+    weights: [&QuantizedTensor; N],
+) -> [Tensor; N] {
+    let (cpu, m) = (x.cpu(), x.rows());
+    let weights = weights.map(Weights::new);
+    let mut buffers = weights.map(|w| cpu.buffer(m * w.rows()));
+    if m > 0 {
+        let outs = buffers.each_mut().map(|out| SharedMut::new(out));
+        // Weights in one format share the rounding of the activations.
+        let mut rounded: Vec<Rounded> = Vec::new();
+        let plans = weights.map(|w| match cpu.precision() {
+            Precision::Exact => None,
+            Precision::Fast => plan(level, &w, m),
+        });
+        for plan in plans.into_iter().flatten() {
+            if rounded.iter().all(|rounded| rounded.plan != plan) {
+                rounded.push(Rounded::new(cpu, level, plan, x.data()));
+            }
+        }
+        let products: [_; N] = std::array::from_fn(|i| {
+            let (w, out) = (&weights[i], &outs[i]);
+            let rounded = rounded.iter().find(|rounded| Some(rounded.plan) == plans[i]);
+            Product { level, w, x: x.data(), rounded, m, out }
+        });
+        // The tasks of one product after those of another, all of them in one region.
+        let threads = cpu.threads();
+        let tasks = products.each_ref().map(|product| product.tasks(threads));
+        cpu.pool().run(tasks.iter().map(|(count, _)| count).sum(), |task| {
+            let mut task = task;
+            for (product, (count, grain)) in products.iter().zip(tasks) {
+                if task < count {
+                    let rows = product.w.rows();
+                    return product.run(task * grain..((task + 1) * grain).min(rows));
+                }
+                task -= count;
+            }
+        });
+    }
+    let mut rows = weights.map(|w| w.rows()).into_iter();
+    buffers.map(|out| Tensor::from_buffer(&[m, rows.next().unwrap_or(0)], out))
 }
 
-/// The product with the instructions of `level`, which the machine has.
-pub(super) fn multiply(level: Level, x: &Tensor, w: &QuantizedTensor) -> Tensor {
-    let cpu = x.cpu();
-    let (m, w) = (x.rows(), Weights::new(w));
-    let mut out = cpu.buffer(m * w.rows());
-    if m > 0 && w.rows() > 0 {
-        let out = SharedMut::new(&mut out);
-        let product = Product { cpu, level, w: &w, x: x.data(), m, out: &out };
-        match cpu.precision() {
-            Precision::Exact => product.exact(),
-            Precision::Fast => with_format!(
-                w.format(),
-                F => product.fast::<F>(),
-                otherwise => product.exact()
-            ),
-        }
-    }
-    Tensor::from_buffer(&[m, w.rows()], out)
+/// How activations are rounded for `w`, if its codes are integers.
+fn plan(level: Level, w: &Weights<'_>, m: usize) -> Option<Plan> {
+    let (planes, offset) = with_format!(
+        w.format(),
+        F => (F::PLANES, F::OFFSET),
+        otherwise => return None
+    );
+    let layout = match m {
+        ..=one::MOST => Layout::Rows,
+        _ if are_few(level, m) => Layout::Tiles(m),
+        _ => Layout::Tiles(level.tile()),
+    };
+    Some(Plan { rows: m, columns: w.columns(), group: w.group(), planes, offset, layout })
+}
+
+/// Whether `m` rows of activations take the way of a few.
+fn are_few(level: Level, m: usize) -> bool {
+    m <= few::MOST.min(level.tile())
 }
 
 /// Decodes rows `indices` of `w` into `out`.
@@ -70,69 +123,84 @@ pub(in crate::ops) fn decode_rows(w: &QuantizedTensor, indices: &[u32], out: &mu
     });
 }
 
-/// One call.
+/// One product.
 struct Product<'a, 'b> {
-    cpu: &'a std::sync::Arc<Cpu>,
     level: Level,
     w: &'a Weights<'b>,
     x: &'a [f32],
+    /// The activations, unless they are to be taken as they are.
+    rounded: Option<&'a Rounded>,
     m: usize,
     out: &'a SharedMut<'b, f32>,
 }
 
+/// What a thread unpacks into, kept from product to product.
+#[derive(Default)]
+struct Scratch {
+    codes: many::Codes,
+    scales: PanelScales,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 impl Product<'_, '_> {
-    fn exact(&self) {
-        let exact = Exact { w: self.w, x: self.x, out: self.out };
-        let rows = GRAIN_PRODUCTS / 16 / (self.m * self.w.columns());
-        self.cpu.pool().run_ranges(self.w.rows(), self.grain(rows, exact::ROWS), |rows| {
-            exact.rows(self.level, rows);
-        });
-    }
-
-    fn fast<F: Format>(&self) {
-        let layout = if self.m == 1 { Layout::Rows } else { Layout::Tiles(self.level.tile()) };
-        let plan = Plan {
-            rows: self.m,
-            columns: self.w.columns(),
-            group: self.w.group(),
-            planes: F::PLANES,
-            layout,
+    /// How many tasks there are, and the rows of the weight for each: enough to be worth it, whole
+    /// panels, and few enough that each thread finds several tasks.
+    fn tasks(&self, threads: usize) -> (usize, usize) {
+        let (rows, columns) = (self.w.rows(), self.w.columns().max(1));
+        let (wanted, unit) = if self.rounded.is_none() {
+            (GRAIN_PRODUCTS / 16 / (self.m * columns), exact::ROWS)
+        } else {
+            let bytes = GRAIN_BYTES / self.w.row_bytes().max(1);
+            ((GRAIN_PRODUCTS / (self.m * columns)).min(bytes), self.level.lanes())
         };
-        let x = Rounded::new(self.cpu, self.level, plan, self.x);
-        if self.m == 1 { self.one::<F>(&x) } else { self.many::<F>(&x) }
+        let most = rows.div_ceil(threads * TASKS_PER_THREAD);
+        let grain = wanted.min(most).next_multiple_of(unit).max(unit);
+        (rows.div_ceil(grain), grain)
     }
 
-    fn one<F: Format>(&self, x: &Rounded) {
-        let Self { level, w, out, .. } = *self;
-        let grain = self.grain(GRAIN_BYTES / w.row_bytes().max(1), one::STREAMS);
-        self.cpu.pool().run_ranges(w.rows(), grain, |rows| {
-            one::one::<F>(level, w, x, rows, out);
-        });
+    fn run(&self, rows: Range<usize>) {
+        let (level, w) = (self.level, self.w);
+        match self.rounded {
+            None => Exact { w, x: self.x, out: self.out }.rows(level, rows),
+            Some(x) => with_format!(
+                w.format(),
+                F => self.fast::<F>(x, rows),
+                otherwise => unreachable!("no integers")
+            ),
+        }
     }
 
-    fn many<F: Format>(&self, x: &Rounded) {
-        let Self { level, w, out, .. } = *self;
-        let (lanes, rows) = (level.lanes(), w.rows());
-        let grain = self.grain(GRAIN_PRODUCTS / (self.m * w.columns()), lanes);
-        self.cpu.pool().run_ranges(rows, grain, |task| {
-            Panel::with(level, w, |panel| {
-                for row in task.step_by(lanes) {
-                    panel.unpack::<F>(level, w, row);
-                    if F::WIDE {
-                        dispatch(level, Multiply::<true> { panel, x, row, rows, out });
-                    } else {
-                        dispatch(level, Multiply::<false> { panel, x, row, rows, out });
+    fn fast<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
+        let Self { level, w, m, out, .. } = *self;
+        if m <= one::MOST {
+            return one::one::<F>(level, w, x, rows, out);
+        }
+        let factor = panel::scale_factor::<F>(w);
+        SCRATCH.with_borrow_mut(|Scratch { codes, scales }| {
+            for row in rows.step_by(level.lanes()) {
+                scales.read(level, w, row, factor);
+                if are_few(level, m) {
+                    let format = PhantomData::<F>;
+                    dispatch(level, Few { format, w, x, row, scales, out });
+                    continue;
+                }
+                codes.unpack::<F>(level, w, row);
+                let rows = w.rows();
+                match (F::WIDE, F::OFFSET) {
+                    (true, _) => {
+                        dispatch(level, Many::<true, false> { codes, scales, x, row, rows, out });
+                    }
+                    (false, None) => {
+                        dispatch(level, Many::<false, false> { codes, scales, x, row, rows, out });
+                    }
+                    (false, Some(_)) => {
+                        dispatch(level, Many::<false, true> { codes, scales, x, row, rows, out });
                     }
                 }
-            });
+            }
         });
-    }
-
-    /// Rows of the weight for a task: about `wanted`, a multiple of `unit`, and few enough that
-    /// each thread finds several tasks.
-    fn grain(&self, wanted: usize, unit: usize) -> usize {
-        let tasks = self.cpu.threads() * TASKS_PER_THREAD;
-        let most = self.w.rows().div_ceil(tasks);
-        wanted.min(most).next_multiple_of(unit).max(unit)
     }
 }

@@ -4,6 +4,9 @@
 //! compiler makes vectors of them.
 #![expect(unsafe_code, reason = "scales lie at any address")]
 
+use std::ops::Range;
+
+use super::panel::{for_each_lane, turn};
 use super::weights::{Codes, Weights};
 use crate::DType;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
@@ -60,7 +63,7 @@ fn e8m0_to_f32(bits: u8) -> f32 {
 
 /// An 8-bit float: see the reference.
 #[inline(always)]
-pub(super) fn e4m3_to_f32(bits: u8) -> f32 {
+fn e4m3_to_f32(bits: u8) -> f32 {
     let magnitude = u32::from(bits & 0x7f);
     let normal = (magnitude << 20) + (120 << 23);
     let subnormal = (magnitude as i32 as f32 * (1.0 / 512.0)).to_bits();
@@ -127,7 +130,7 @@ fn clear(out: &mut [f32; 16], count: usize) {
     }
 }
 
-/// What integer codes `c` mean, group by group: `scale * c + bias`.
+/// The scales and biases of a few rows of the weight, row by row.
 #[derive(Default)]
 pub(super) struct Lines {
     scales: Vec<f32>,
@@ -137,16 +140,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Reads the groups of rows from `row` on, `rows` of them; where the weight ends, its last
-    /// row stands in.
-    pub(super) fn read(&mut self, level: Level, w: &Weights<'_>, row: usize, rows: usize) {
+    /// Reads the groups of the rows in `rows`, scales multiplied with `factor`.
+    pub(super) fn read(&mut self, level: Level, w: &Weights<'_>, rows: Range<usize>, factor: f32) {
+        let (row, rows) = (rows.start, rows.len());
         let stride = w.groups().next_multiple_of(WIDEST / 4);
         if self.stride != stride || self.scales.len() < rows * stride {
             self.stride = stride;
             self.scales.resize(rows * stride, 0.0);
             self.biases.resize(rows * stride, 0.0);
         }
-        dispatch(level, Read { lines: self, w, row, rows });
+        dispatch(level, ReadLines { lines: self, w, row, rows, factor });
     }
 
     /// The scales of the `row`th row that was read, from a group on; padded with zeros to whole
@@ -163,45 +166,37 @@ impl Lines {
     }
 }
 
-/// Asks memory for what lies `times` the length of `bytes` after them.
-#[inline(always)]
-fn ask_ahead<S: CodeSimd>(simd: S, bytes: &[u8], times: usize) {
-    let from = bytes.as_ptr().wrapping_add(times * bytes.len());
-    for at in (0..bytes.len()).step_by(WIDEST) {
-        simd.prefetch(from.wrapping_add(at));
-    }
-}
-
-struct Read<'a, 'b> {
+struct ReadLines<'a, 'b> {
     lines: &'a mut Lines,
     w: &'a Weights<'b>,
     row: usize,
     rows: usize,
+    factor: f32,
 }
 
-impl CodeKernel for Read<'_, '_> {
+impl CodeKernel for ReadLines<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
-        let Self { lines, w, row, rows } = self;
+        let Self { lines, w, row, rows, factor } = self;
         let (last, size) = (w.rows() - 1, w.scale().size());
         let affine = matches!(w.format(), Codes::Affine(_));
-        let factor = simd.splat(w.factor());
+        let factor = simd.splat(factor);
         for i in 0..rows {
             let row = (row + i).min(last);
             let to = i * lines.stride;
             // The same rows of what will be read next: nothing else asks for them in time.
-            ask_ahead(simd, w.row_scales(row), rows);
-            ask_ahead(simd, w.row_biases(row), rows);
+            ask_line_ahead(simd, w.row_scales(row), rows);
+            ask_line_ahead(simd, w.row_biases(row), rows);
             for group in (0..w.groups()).step_by(S::LANES) {
                 let scale = widen(simd, w.scale(), &w.row_scales(row)[group * size..]);
                 let (scale, bias) = if affine {
                     (scale, widen(simd, w.scale(), &w.row_biases(row)[group * size..]))
                 } else {
-                    // Codes become twice their value plus 12: see `formats::E2m1`.
-                    let scale = simd.mul(simd.mul(scale, factor), simd.splat(0.5));
-                    (scale, simd.mul(scale, simd.splat(-12.0)))
+                    // What is taken from each code is in the sums of the activations.
+                    let scale = simd.mul(scale, factor);
+                    (scale, scale)
                 };
                 let scales = &mut lines.scales[to + group..][..S::LANES];
                 let biases = &mut lines.biases[to + group..][..S::LANES];
@@ -212,5 +207,159 @@ impl CodeKernel for Read<'_, '_> {
                 }
             }
         }
+    }
+}
+
+/// Asks memory for what lies `times` the length of `bytes` after them.
+#[inline(always)]
+fn ask_line_ahead<S: CodeSimd>(simd: S, bytes: &[u8], times: usize) {
+    let from = bytes.as_ptr().wrapping_add(times * bytes.len());
+    for at in (0..bytes.len()).step_by(WIDEST) {
+        simd.prefetch(from.wrapping_add(at));
+    }
+}
+
+/// The scales and biases of a panel: as many rows of the weight as a vector has lanes.
+#[derive(Default)]
+pub(super) struct PanelScales {
+    /// For each group a vector: a number of each row.
+    scales: Vec<f32>,
+    biases: Vec<f32>,
+}
+
+impl PanelScales {
+    /// Reads the panel from `row` on, scales multiplied with `factor`; where the weight ends, its
+    /// last row stands in.
+    pub(super) fn read(&mut self, level: Level, w: &Weights<'_>, row: usize, factor: f32) {
+        dispatch(level, Read { all: self, w, row, factor });
+    }
+
+    /// A vector for each group.
+    #[inline(always)]
+    pub(super) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// As [`scales`](Self::scales); arbitrary if there are none.
+    #[inline(always)]
+    pub(super) fn biases(&self) -> &[f32] {
+        &self.biases
+    }
+}
+
+struct Read<'a, 'b> {
+    all: &'a mut PanelScales,
+    w: &'a Weights<'b>,
+    row: usize,
+    factor: f32,
+}
+
+impl CodeKernel for Read<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: CodeSimd>(self, simd: S) {
+        let Self { all, w, row, factor } = self;
+        // Whole squares of lanes are written.
+        let room = w.groups().next_multiple_of(2 * S::LANES) * S::LANES;
+        if all.scales.len() < room {
+            all.scales.resize(room, 0.0);
+            all.biases.resize(room, 0.0);
+        }
+        let last = w.rows() - 1;
+        let scales: [&[u8]; 16] = std::array::from_fn(|i| w.row_scales((row + i).min(last)));
+        let biases: [&[u8]; 16] = std::array::from_fn(|i| w.row_biases((row + i).min(last)));
+        let affine = !biases[0].is_empty();
+        // The same of the next panel: nothing else asks for them in time.
+        ask_ahead(simd, scales[0], S::LANES);
+        ask_ahead(simd, biases[0], S::LANES);
+        let (kind, bytes, half) = (w.scale(), w.groups() * w.scale().size(), S::WIDTH / 2);
+        let groups = half / kind.size();
+        let factor = simd.splat(factor);
+        for (square, at) in (0..bytes).step_by(half).enumerate() {
+            let readable = (bytes - at).min(half);
+            // SAFETY: `at` is in the scales of the rows, and in their biases if they have any, and
+            // so many bytes follow in each.
+            let turned = unsafe {
+                turn!(simd, i => {
+                    let low = (scales[i].as_ptr().wrapping_add(at), readable);
+                    let high = biases[i].as_ptr().wrapping_add(at);
+                    simd.load_halves(low, (high, if affine { readable } else { 0 }))
+                })
+            };
+            let to = square * groups * S::LANES;
+            let to_scales = &mut all.scales[to..][..groups * S::LANES];
+            let to_biases = &mut all.biases[to..][..groups * S::LANES];
+            let numbers = 4 / kind.size() * S::LANES;
+            for_each_lane!(simd, turned, (i, words) => {
+                if i < S::LANES / 2 {
+                    widen_words(simd, kind, words, factor, &mut to_scales[i * numbers..][..numbers]);
+                } else if affine {
+                    let to = &mut to_biases[(i - S::LANES / 2) * numbers..][..numbers];
+                    widen_words(simd, kind, words, simd.splat(1.0), to);
+                }
+            });
+        }
+    }
+}
+
+/// Writes the numbers that words consist of times a factor, a vector for each part of a word.
+#[inline(always)]
+fn widen_words<S: CodeSimd>(
+    simd: S,
+    kind: Scale,
+    words: S::Bytes,
+    factor: S::Floats,
+    to: &mut [f32],
+) {
+    for (part, to) in to.chunks_exact_mut(S::LANES).enumerate() {
+        let floats = simd.mul(widen_part(simd, kind, words, part), factor);
+        // SAFETY: there is room for a vector.
+        unsafe { simd.store_floats(to.as_mut_ptr(), floats) };
+    }
+}
+
+/// Of each word the number that stands in its `part`th part.
+#[inline(always)]
+fn widen_part<S: CodeSimd>(simd: S, kind: Scale, words: S::Bytes, part: usize) -> S::Floats {
+    let shift = (8 * kind.size() * part) as u32;
+    match kind {
+        Scale::F32 => simd.as_floats(words),
+        Scale::BF16 if part == 0 => simd.low_halves(words),
+        Scale::BF16 => simd.high_halves(words),
+        Scale::F16 | Scale::E8m0 | Scale::E4m3 => {
+            let (mut all, mut floats) = ([0_u32; 16], [0.0_f32; 16]);
+            // SAFETY: there is room for a vector.
+            unsafe { simd.store(all.as_mut_ptr().cast(), words) };
+            let (words, numbers) = (&all[..S::LANES], &mut floats[..S::LANES]);
+            match kind {
+                Scale::E8m0 => {
+                    for (number, word) in numbers.iter_mut().zip(words) {
+                        *number = e8m0_to_f32((word >> shift) as u8);
+                    }
+                }
+                Scale::E4m3 => {
+                    for (number, word) in numbers.iter_mut().zip(words) {
+                        *number = e4m3_to_f32((word >> shift) as u8);
+                    }
+                }
+                Scale::F16 | Scale::F32 | Scale::BF16 => {
+                    for (number, word) in numbers.iter_mut().zip(words) {
+                        *number = f16_to_f32((word >> shift) as u16);
+                    }
+                }
+            }
+            // SAFETY: there are as many numbers.
+            unsafe { simd.load_floats(floats.as_ptr()) }
+        }
+    }
+}
+
+/// Asks memory for what lies behind `times` the length of `bytes`, as much.
+#[inline(always)]
+fn ask_ahead<S: CodeSimd>(simd: S, bytes: &[u8], times: usize) {
+    let from = bytes.as_ptr().wrapping_add(times * bytes.len());
+    for at in (0..times * bytes.len()).step_by(WIDEST) {
+        simd.prefetch(from.wrapping_add(at));
     }
 }
