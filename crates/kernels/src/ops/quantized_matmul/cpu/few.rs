@@ -39,6 +39,7 @@ impl<F: Format> CodeKernel for Few<'_, '_, F> {
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
         match self.x.plan.rows {
+            2 => self.panel::<S, 2>(simd),
             3 => self.panel::<S, 3>(simd),
             4 => self.panel::<S, 4>(simd),
             5 if S::TILE >= 5 => self.panel::<S, 5>(simd),

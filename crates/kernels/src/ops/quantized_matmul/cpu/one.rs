@@ -1,4 +1,4 @@
-//! One row of activations, or two: what decoding a single sequence takes.
+//! One row of activations: what decoding a single sequence takes.
 //!
 //! Vectors lie along the rows of the weight, which are read once, packed, and unpacked in
 //! registers. Several rows are read side by side, so that memory is kept busy and activations are
@@ -18,8 +18,8 @@ use super::weights::Weights;
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
 
-/// The most rows of activations. Tuning: with more, turning panels over pays.
-pub(super) const MOST: usize = 2;
+/// The most rows of activations.
+pub(super) const MOST: usize = 1;
 
 /// Rows of the weight read side by side. Tuning: more streams keep
 /// memory busier, until registers run out.
@@ -37,8 +37,8 @@ thread_local! {
     static LINES: RefCell<Lines> = RefCell::default();
 }
 
-/// Products of rows `rows` of the weight, packed as `F`, with at most [`MOST`] rows of activations;
-/// these columns of `out` are written.
+/// Products of rows `rows` of the weight, packed as `F`, with one row of activations;
+/// these elements of `out` are written.
 pub(super) fn one<F: Format>(
     level: Level,
     w: &Weights<'_>,
@@ -76,9 +76,14 @@ impl<F: Format> CodeKernel for One<'_, '_, F> {
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
         let lanes = LaneGroups::of::<S, F>(self.w.group());
-        match self.x.plan.rows {
-            1 => self.rows::<S, 1>(simd, lanes),
-            _ => self.rows::<S, MOST>(simd, lanes),
+        let mut done = 0;
+        if S::MANY_REGISTERS && self.count == STREAMS {
+            self.block::<S, STREAMS>(simd, lanes, 0);
+            done = STREAMS;
+        }
+        while done < self.count {
+            self.block::<S, 1>(simd, lanes, done);
+            done += 1;
         }
     }
 }
@@ -116,57 +121,36 @@ impl LaneGroups {
 }
 
 impl<F: Format> One<'_, '_, F> {
+    /// The products of `R` rows of the weight.
     #[inline(always)]
-    fn rows<S: CodeSimd, const M: usize>(&self, simd: S, lanes: &LaneGroups) {
-        assert!(self.x.plan.rows == M, "{M} rows of activations");
-        if S::MANY_REGISTERS && self.count == STREAMS {
-            self.block::<S, STREAMS, M>(simd, lanes, 0);
-        } else {
-            for row in 0..self.count {
-                self.block::<S, 1, M>(simd, lanes, row);
-            }
-        }
-    }
-
-    /// The products of `R` rows of the weight with `M` rows of activations.
-    #[inline(always)]
-    fn block<S: CodeSimd, const R: usize, const M: usize>(
-        &self,
-        simd: S,
-        lanes: &LaneGroups,
-        first: usize,
-    ) {
+    fn block<S: CodeSimd, const R: usize>(&self, simd: S, lanes: &LaneGroups, first: usize) {
         let (w, x, row) = (self.w, self.x, self.row + first);
         let mut codes = [w.row(row); R];
         for (i, codes) in codes.iter_mut().enumerate() {
             *codes = w.row(row + i);
         }
         let row_bytes = codes[0].len();
-        let mut x_codes = [x.codes(0); M];
-        for (m, x_codes) in x_codes.iter_mut().enumerate() {
-            *x_codes = x.codes(m);
-            assert!(x_codes.len() >= x.plan.stride(), "a whole row of activations");
-        }
-        let mut sums = [[simd.splat(0.0); M]; R];
+        assert!(x.codes(0).len() >= x.plan.stride(), "a whole row of activations");
+        let (x_codes, x_scales, x_sums) = (x.codes(0), x.scales(0), x.sums(0));
+        let mut sums = [simd.splat(0.0); R];
         let (mut group, mut vector) = (0, 0);
         while group < w.groups() {
-            let mut scales = [[simd.splat(0.0); M]; R];
-            for m in 0..M {
-                let (x_scales, x_sums) = (&x.scales(m)[group..], &x.sums(m)[group..]);
-                assert!(x_scales.len() >= S::LANES && x_sums.len() >= S::LANES, "padding");
-                for i in 0..R {
-                    let w_scales = self.lines.scales(first + i, group);
-                    let w_biases = self.lines.biases(first + i, group);
-                    assert!(w_scales.len() >= S::LANES && w_biases.len() >= S::LANES, "padding");
-                    // SAFETY: just checked.
-                    unsafe {
-                        let scale = simd.load_floats(w_scales.as_ptr());
-                        scales[i][m] = simd.mul(scale, simd.load_floats(x_scales.as_ptr()));
-                        let bias = simd.load_floats(w_biases.as_ptr());
-                        let x_sum = simd.load_floats(x_sums.as_ptr());
-                        sums[i][m] = simd.fma(bias, x_sum, sums[i][m]);
-                    }
-                }
+            let (x_scales, x_sums) = (&x_scales[group..], &x_sums[group..]);
+            assert!(x_scales.len() >= S::LANES && x_sums.len() >= S::LANES, "padding");
+            // SAFETY: just checked.
+            let (x_scale, x_sum) =
+                unsafe { (simd.load_floats(x_scales.as_ptr()), simd.load_floats(x_sums.as_ptr())) };
+            let mut scales = [x_scale; R];
+            for i in 0..R {
+                let w_scales = self.lines.scales(first + i, group);
+                let w_biases = self.lines.biases(first + i, group);
+                assert!(w_scales.len() >= S::LANES && w_biases.len() >= S::LANES, "padding");
+                // SAFETY: just checked.
+                let (scale, bias) = unsafe {
+                    (simd.load_floats(w_scales.as_ptr()), simd.load_floats(w_biases.as_ptr()))
+                };
+                scales[i] = simd.mul(scale, x_scale);
+                sums[i] = simd.fma(bias, x_sum, sums[i]);
             }
             for lane_groups in lanes.groups.chunks_exact(S::LANES).take(lanes.vectors) {
                 let at = vector * F::step::<S>();
@@ -180,22 +164,19 @@ impl<F: Format> One<'_, '_, F> {
                 unsafe {
                     // No load reads more than a vector: with a constant, none has a choice to make.
                     if readable >= S::WIDTH {
-                        Self::vector(simd, (&codes, vector, S::WIDTH), &x_codes, groups, &mut sums);
+                        Self::vector(simd, (&codes, vector, S::WIDTH), x_codes, groups, &mut sums);
                     } else {
-                        Self::vector(simd, (&codes, vector, readable), &x_codes, groups, &mut sums);
+                        Self::vector(simd, (&codes, vector, readable), x_codes, groups, &mut sums);
                     }
                 }
                 vector += 1;
             }
             group += S::LANES;
         }
-        for m in 0..M {
-            let at = m * w.rows() + row;
-            // SAFETY: each task has rows of the weight of its own.
-            let out = unsafe { self.out.part(at..at + R) };
-            for (out, sums) in out.iter_mut().zip(sums) {
-                *out = simd.sum(sums[m]);
-            }
+        // SAFETY: each task has rows of the weight of its own.
+        let out = unsafe { self.out.part(row..row + R) };
+        for (out, sums) in out.iter_mut().zip(sums) {
+            *out = simd.sum(sums);
         }
     }
 
@@ -204,15 +185,15 @@ impl<F: Format> One<'_, '_, F> {
     /// # Safety
     ///
     /// `readable` bytes can be read where the vector begins, which is in the row; the activations
-    /// are whole rows; a number below [`LANES`](CodeSimd::LANES) can be read at `lane_groups` for
+    /// are a whole row; a number below [`LANES`](CodeSimd::LANES) can be read at `lane_groups` for
     /// each lane.
     #[inline(always)]
-    unsafe fn vector<S: CodeSimd, const R: usize, const M: usize>(
+    unsafe fn vector<S: CodeSimd, const R: usize>(
         simd: S,
         (codes, vector, readable): (&[&[u8]; R], usize, usize),
-        x: &[&[u8]; M],
-        (scales, lane_groups): (&[[S::Floats; M]; R], *const i32),
-        sums: &mut [[S::Floats; M]; R],
+        x: &[u8],
+        (scales, lane_groups): (&[S::Floats; R], *const i32),
+        sums: &mut [S::Floats; R],
     ) {
         let step = F::step::<S>();
         // Where the first plane of the activations is: see `Layout::Rows`.
@@ -223,25 +204,21 @@ impl<F: Format> One<'_, '_, F> {
             simd.prefetch(codes[0].as_ptr().wrapping_add(ahead + i * step));
             // SAFETY: the vector begins in the row, and `readable` bytes follow it there.
             let packed = unsafe { F::load(simd, codes[i].as_ptr().add(vector * step), readable) };
-            let mut dots = [simd.zero(); M];
+            let mut dots = simd.zero();
             for plane in 0..F::PLANES {
                 let codes = F::plane(simd, packed, plane);
-                for (dot, x) in dots.iter_mut().zip(x) {
-                    // SAFETY: a row of activations is padded to whole blocks, so the vector is
-                    // there for as long as its first code is.
-                    let x = unsafe { simd.load(x.as_ptr().add(x_at + plane * WIDEST)) };
-                    *dot = if F::WIDE {
-                        simd.dot::<true>(*dot, codes, x)
-                    } else {
-                        simd.dot::<false>(*dot, codes, x)
-                    };
-                }
+                // SAFETY: a row of activations is padded to whole blocks, so the vector is there
+                // for as long as its first code is.
+                let x = unsafe { simd.load(x.as_ptr().add(x_at + plane * WIDEST)) };
+                dots = if F::WIDE {
+                    simd.dot::<true>(dots, codes, x)
+                } else {
+                    simd.dot::<false>(dots, codes, x)
+                };
             }
-            for (m, dot) in dots.into_iter().enumerate() {
-                // SAFETY: the caller promises the numbers.
-                let scale = unsafe { simd.pick(scales[i][m], lane_groups) };
-                sums[i][m] = simd.fma(simd.to_floats(dot), scale, sums[i][m]);
-            }
+            // SAFETY: the caller promises the numbers.
+            let scale = unsafe { simd.pick(scales[i], lane_groups) };
+            sums[i] = simd.fma(simd.to_floats(dots), scale, sums[i]);
         }
     }
 }
