@@ -104,7 +104,7 @@ impl<'a> NewTensor<'a> {
 
 impl TensorHeader<'_> {
     /// The bytes that its elements take.
-    fn length(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         let elements: u64 = self.shape.iter().map(|&extent| extent as u64).product();
         elements * self.dtype.bits() as u64 / 8
     }
@@ -113,7 +113,7 @@ impl TensorHeader<'_> {
 #[track_caller]
 fn assert_length(tensor: &TensorHeader<'_>, bytes: u64) {
     let TensorHeader { name, dtype, shape } = tensor;
-    assert_eq!(tensor.length(), bytes, "bytes of `{name}`, {shape:?} {dtype}");
+    assert_eq!(tensor.bytes(), bytes, "bytes of `{name}`, {shape:?} {dtype}");
 }
 
 /// The header of a file in which `tensors` follow each other.
@@ -127,7 +127,7 @@ fn header<'a>(
     }
     let mut at = 0;
     for tensor in tensors {
-        let end = at + tensor.length();
+        let end = at + tensor.bytes();
         let TensorHeader { name, dtype, shape } = tensor;
         let entry = json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [at, end]});
         header.insert((*name).to_owned(), entry);

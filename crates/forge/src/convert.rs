@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
-use checkpoint::{Dtype, Folder, Quantization, RawTensor, TensorHeader, Weights};
+use checkpoint::{Dtype, Folder, Quantization, RawTensor, Weights};
 use serde_json::{Value, json};
 
 use crate::plan::Origin;
@@ -149,10 +149,7 @@ impl Conversion {
         watch: &mut dyn FnMut(&Part) -> Stopped,
     ) -> Result<()> {
         let parts = &self.parts[shard];
-        let headers: Vec<_> = parts
-            .iter()
-            .map(|part| TensorHeader { name: &part.name, dtype: part.dtype, shape: &part.shape })
-            .collect();
+        let headers: Vec<_> = parts.iter().map(Part::header).collect();
         let metadata = BTreeMap::from([("format".to_owned(), "mlx".to_owned())]);
         // The matrix that was quantized last: its parts follow each other.
         let mut last: Option<(String, Quantized)> = None;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use checkpoint::{Dtype, Folder, Mode, Quantization};
+use checkpoint::{Dtype, Folder, Mode, Quantization, TensorHeader};
 use kernels::{CpuOptions, Device};
 use serde_json::{Map, Value, json};
 
@@ -37,8 +37,11 @@ pub(crate) enum Origin {
 impl Part {
     /// The bytes that its elements take.
     pub fn bytes(&self) -> u64 {
-        self.shape.iter().map(|&extent| extent as u64).product::<u64>() * self.dtype.bits() as u64
-            / 8
+        self.header().bytes()
+    }
+
+    pub(crate) fn header(&self) -> TensorHeader<'_> {
+        TensorHeader { name: &self.name, dtype: self.dtype, shape: &self.shape }
     }
 }
 

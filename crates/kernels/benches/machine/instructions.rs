@@ -8,7 +8,8 @@ use std::hint::black_box;
 use kernels::ops::{self, PagedAttention};
 use kernels::{CpuOptions, DType, Device, Isa};
 
-use crate::operands::{OTHERS, USUAL, cache, dense, numbers};
+use crate::formats::{OTHERS, USUAL};
+use crate::operands::{cache, dense, numbers};
 
 /// Calls an operation as often as it is told to.
 type Case = fn(&Device, usize);

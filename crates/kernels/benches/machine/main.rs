@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "the limits are measured with vector instructions")]
 #![expect(clippy::print_stdout, reason = "what is measured is printed")]
 
+mod formats;
 mod instructions;
 mod limits;
 mod operands;

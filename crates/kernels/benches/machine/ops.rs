@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use kernels::ops::{self, Gelu, Mask, PagedAttention};
 use kernels::{CpuOptions, DType, Device};
 
-use crate::operands::{Format, Heads, OTHERS, USUAL, cache, dense, numbers, size};
+use crate::formats::{Format, OTHERS, USUAL, size};
+use crate::operands::{Heads, cache, dense, numbers};
 use crate::regions;
 
 /// What `machine ops` measures; each takes less than a minute.

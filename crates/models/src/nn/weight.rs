@@ -20,8 +20,8 @@ impl Weight {
         }
     }
 
-    /// [`matmul`](Self::matmul) with each of `weights`. Quantized ones are multiplied together: for
-    /// a single row that saves more than half of what is not arithmetic.
+    /// [`matmul`](Self::matmul) with each of `weights`. Quantized ones are multiplied together: one
+    /// parallel region, and one rounding of `x` for each format.
     pub fn matmul_each<const N: usize>(weights: [&Self; N], x: &Tensor) -> [Tensor; N] {
         let mut quantized = Vec::with_capacity(N);
         for weight in weights {
