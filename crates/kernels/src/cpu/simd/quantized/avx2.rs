@@ -96,7 +96,7 @@ impl CodeSimd for Avx2 {
 
     #[inline(always)]
     fn prefetch(self, address: *const u8) {
-        have!(_mm_prefetch::<_MM_HINT_T0>(address.cast()));
+        have!(_mm_prefetch::<_MM_HINT_T1>(address.cast()));
     }
 
     #[inline(always)]
@@ -220,13 +220,72 @@ impl CodeSimd for Avx2 {
     }
 
     #[inline(always)]
-    fn low_halves(self, words: __m256i) -> __m256 {
+    fn as_ints(self, words: __m256i) -> __m256i {
+        words
+    }
+
+    #[inline(always)]
+    unsafe fn words_of_bytes(self, from: *const u8) -> __m256i {
+        // SAFETY: the caller promises that eight bytes can be read.
+        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn words_of_halves(self, from: *const u8) -> __m256i {
+        // SAFETY: the caller promises that 16 bytes can be read.
+        unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    fn word_field(self, words: __m256i, shift: u32, mask: u32) -> __m256i {
+        have!({
+            let shifted = _mm256_srl_epi32(words, _mm_cvtsi32_si128(shift as i32));
+            _mm256_and_si256(shifted, _mm256_set1_epi32(mask as i32))
+        })
+    }
+
+    #[inline(always)]
+    fn widen_bf16(self, words: __m256i) -> __m256 {
         have!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(words)))
     }
 
     #[inline(always)]
-    fn high_halves(self, words: __m256i) -> __m256 {
-        have!(_mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(-0x1_0000))))
+    fn widen_f16(self, words: __m256i) -> __m256 {
+        have!({
+            let halves = _mm256_packus_epi32(words, words);
+            let halves = _mm256_permute4x64_epi64::<0b1000>(halves);
+            _mm256_cvtph_ps(_mm256_castsi256_si128(halves))
+        })
+    }
+
+    #[inline(always)]
+    fn widen_e8m0(self, words: __m256i) -> __m256 {
+        have!({
+            let zero = _mm256_cmpeq_epi32(words, _mm256_setzero_si256());
+            let nan = _mm256_cmpeq_epi32(words, _mm256_set1_epi32(0xff));
+            let smallest = _mm256_and_si256(zero, _mm256_set1_epi32(1 << 22));
+            let quiet = _mm256_and_si256(nan, _mm256_set1_epi32(1 << 22));
+            let powers = _mm256_or_si256(_mm256_slli_epi32::<23>(words), smallest);
+            _mm256_castsi256_ps(_mm256_or_si256(powers, quiet))
+        })
+    }
+
+    #[inline(always)]
+    fn widen_e4m3(self, words: __m256i) -> __m256 {
+        have!({
+            let magnitude = _mm256_and_si256(words, _mm256_set1_epi32(0x7f));
+            let sign = _mm256_slli_epi32::<24>(_mm256_xor_si256(words, magnitude));
+            let normal = _mm256_slli_epi32::<20>(magnitude);
+            let normal = _mm256_add_epi32(normal, _mm256_set1_epi32(120 << 23));
+            let subnormal =
+                _mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), _mm256_set1_ps(1.0 / 512.0));
+            let small = _mm256_cmpgt_epi32(_mm256_set1_epi32(8), magnitude);
+            let nan = _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7f));
+            let value = _mm256_castsi256_ps(normal);
+            let value = _mm256_blendv_ps(value, subnormal, _mm256_castsi256_ps(small));
+            let nan_or_value = _mm256_or_ps(value, _mm256_castsi256_ps(nan));
+            _mm256_or_ps(nan_or_value, _mm256_castsi256_ps(sign))
+        })
     }
 
     #[inline(always)]
@@ -278,29 +337,11 @@ impl CodeSimd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn widen(self, from: *const u8) -> __m256 {
-        // SAFETY: the caller promises that eight bytes can be read.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
-    }
-
-    #[inline(always)]
-    unsafe fn widen_e4m3(self, from: *const u8) -> __m256 {
-        // SAFETY: the caller promises that eight bytes can be read.
-        let codes = unsafe { _mm_loadl_epi64(from.cast()) };
+    fn first(self, floats: __m256, count: usize) -> __m256 {
         have!({
-            let codes = _mm256_cvtepu8_epi32(codes);
-            let magnitude = _mm256_and_si256(codes, _mm256_set1_epi32(0x7f));
-            let sign = _mm256_slli_epi32::<24>(_mm256_xor_si256(codes, magnitude));
-            let normal = _mm256_slli_epi32::<20>(magnitude);
-            let normal = _mm256_add_epi32(normal, _mm256_set1_epi32(120 << 23));
-            let subnormal =
-                _mm256_mul_ps(_mm256_cvtepi32_ps(magnitude), _mm256_set1_ps(1.0 / 512.0));
-            let small = _mm256_cmpgt_epi32(_mm256_set1_epi32(8), magnitude);
-            let nan = _mm256_cmpeq_epi32(magnitude, _mm256_set1_epi32(0x7f));
-            let value = _mm256_castsi256_ps(normal);
-            let value = _mm256_blendv_ps(value, subnormal, _mm256_castsi256_ps(small));
-            let nan_or_value = _mm256_or_ps(value, _mm256_castsi256_ps(nan));
-            _mm256_or_ps(nan_or_value, _mm256_castsi256_ps(sign))
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let kept = _mm256_cmpgt_epi32(_mm256_set1_epi32(count.min(8) as i32), lanes);
+            _mm256_and_ps(floats, _mm256_castsi256_ps(kept))
         })
     }
 }

@@ -88,7 +88,7 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
 
     #[inline(always)]
     fn prefetch(self, address: *const u8) {
-        have!(_mm_prefetch::<_MM_HINT_T0>(address.cast()));
+        have!(_mm_prefetch::<_MM_HINT_T1>(address.cast()));
     }
 
     #[inline(always)]
@@ -228,13 +228,67 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
     }
 
     #[inline(always)]
-    fn low_halves(self, words: __m512i) -> __m512 {
+    fn as_ints(self, words: __m512i) -> __m512i {
+        words
+    }
+
+    #[inline(always)]
+    unsafe fn words_of_bytes(self, from: *const u8) -> __m512i {
+        // SAFETY: the caller promises that 16 bytes can be read.
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn words_of_halves(self, from: *const u8) -> __m512i {
+        // SAFETY: the caller promises that 32 bytes can be read.
+        unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
+    fn word_field(self, words: __m512i, shift: u32, mask: u32) -> __m512i {
+        have!({
+            let shifted = _mm512_srl_epi32(words, _mm_cvtsi32_si128(shift as i32));
+            _mm512_and_si512(shifted, _mm512_set1_epi32(mask as i32))
+        })
+    }
+
+    #[inline(always)]
+    fn widen_bf16(self, words: __m512i) -> __m512 {
         have!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(words)))
     }
 
     #[inline(always)]
-    fn high_halves(self, words: __m512i) -> __m512 {
-        have!(_mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-0x1_0000))))
+    fn widen_f16(self, words: __m512i) -> __m512 {
+        have!(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(words)))
+    }
+
+    #[inline(always)]
+    fn widen_e8m0(self, words: __m512i) -> __m512 {
+        have!({
+            let zero = _mm512_testn_epi32_mask(words, words);
+            let nan = _mm512_cmpeq_epi32_mask(words, _mm512_set1_epi32(0xff));
+            let powers = _mm512_slli_epi32::<23>(words);
+            let powers = _mm512_mask_mov_epi32(powers, zero, _mm512_set1_epi32(1 << 22));
+            let powers = _mm512_mask_mov_epi32(powers, nan, _mm512_set1_epi32(0x7fc0_0000));
+            _mm512_castsi512_ps(powers)
+        })
+    }
+
+    #[inline(always)]
+    fn widen_e4m3(self, words: __m512i) -> __m512 {
+        have!({
+            let magnitude = _mm512_and_si512(words, _mm512_set1_epi32(0x7f));
+            let sign = _mm512_slli_epi32::<24>(_mm512_xor_si512(words, magnitude));
+            let normal = _mm512_slli_epi32::<20>(magnitude);
+            let normal = _mm512_add_epi32(normal, _mm512_set1_epi32(120 << 23));
+            let subnormal =
+                _mm512_mul_ps(_mm512_cvtepi32_ps(magnitude), _mm512_set1_ps(1.0 / 512.0));
+            let small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(8));
+            let nan = _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7f));
+            let value = _mm512_mask_mov_ps(_mm512_castsi512_ps(normal), small, subnormal);
+            let value = _mm512_mask_mov_ps(value, nan, _mm512_set1_ps(f32::NAN));
+            _mm512_or_ps(value, _mm512_castsi512_ps(sign))
+        })
     }
 
     #[inline(always)]
@@ -288,28 +342,7 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
     }
 
     #[inline(always)]
-    unsafe fn widen(self, from: *const u8) -> __m512 {
-        // SAFETY: the caller promises that 16 bytes can be read.
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
-    }
-
-    #[inline(always)]
-    unsafe fn widen_e4m3(self, from: *const u8) -> __m512 {
-        // SAFETY: the caller promises that 16 bytes can be read.
-        let codes = unsafe { _mm_loadu_si128(from.cast()) };
-        have!({
-            let codes = _mm512_cvtepu8_epi32(codes);
-            let magnitude = _mm512_and_si512(codes, _mm512_set1_epi32(0x7f));
-            let sign = _mm512_slli_epi32::<24>(_mm512_xor_si512(codes, magnitude));
-            let normal = _mm512_slli_epi32::<20>(magnitude);
-            let normal = _mm512_add_epi32(normal, _mm512_set1_epi32(120 << 23));
-            let subnormal =
-                _mm512_mul_ps(_mm512_cvtepi32_ps(magnitude), _mm512_set1_ps(1.0 / 512.0));
-            let small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(8));
-            let nan = _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7f));
-            let value = _mm512_mask_mov_ps(_mm512_castsi512_ps(normal), small, subnormal);
-            let value = _mm512_mask_mov_ps(value, nan, _mm512_set1_ps(f32::NAN));
-            _mm512_or_ps(value, _mm512_castsi512_ps(sign))
-        })
+    fn first(self, floats: __m512, count: usize) -> __m512 {
+        have!(_mm512_maskz_mov_ps(low(count) as __mmask16, floats))
     }
 }

@@ -154,8 +154,8 @@ pub(crate) trait CodeSimd: Copy {
     /// So many bytes, at most half of [`WIDTH`](Self::WIDTH), can be read in each place.
     unsafe fn load_halves(self, low: (*const u8, usize), high: (*const u8, usize)) -> Self::Bytes;
 
-    /// Asks for the line of the cache at an address, which may be any; does nothing where there is
-    /// no such instruction.
+    /// Asks for the line of the second level cache at an address, which may be any; does nothing
+    /// where there is no such instruction.
     #[inline(always)]
     fn prefetch(self, _address: *const u8) {}
 
@@ -211,11 +211,38 @@ pub(crate) trait CodeSimd: Copy {
     /// The floats whose bits these are.
     fn as_floats(self, bits: Self::Bytes) -> Self::Floats;
 
-    /// The floats whose upper halves are the lower halves of the lanes: bfloat16.
-    fn low_halves(self, words: Self::Bytes) -> Self::Floats;
+    /// The lanes as integers.
+    fn as_ints(self, words: Self::Bytes) -> Self::Ints;
 
-    /// The floats whose upper halves are the upper halves of the lanes.
-    fn high_halves(self, words: Self::Bytes) -> Self::Floats;
+    /// As many bytes as there are lanes, each in a lane of its own.
+    ///
+    /// # Safety
+    ///
+    /// [`LANES`](Self::LANES) bytes can be read at `from`.
+    unsafe fn words_of_bytes(self, from: *const u8) -> Self::Bytes;
+
+    /// As many pairs of bytes as there are lanes, each in a lane of its own.
+    ///
+    /// # Safety
+    ///
+    /// Twice [`LANES`](Self::LANES) bytes can be read at `from`.
+    unsafe fn words_of_halves(self, from: *const u8) -> Self::Bytes;
+
+    /// `(word >> shift) & mask` of each lane.
+    fn word_field(self, words: Self::Bytes, shift: u32, mask: u32) -> Self::Bytes;
+
+    /// What each lane's lower half is as bfloat16.
+    fn widen_bf16(self, words: Self::Bytes) -> Self::Floats;
+
+    /// What each lane, which is below `1 << 16`, is as a float of 16 bits.
+    fn widen_f16(self, words: Self::Bytes) -> Self::Floats;
+
+    /// What each lane, which is below `1 << 8`, is as a power of two with bias 127.
+    fn widen_e8m0(self, words: Self::Bytes) -> Self::Floats;
+
+    /// What each lane, which is below `1 << 8`, is as a float of four bits of exponent and three
+    /// of mantissa.
+    fn widen_e4m3(self, words: Self::Bytes) -> Self::Floats;
 
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::Floats;
@@ -249,19 +276,8 @@ pub(crate) trait CodeSimd: Copy {
     /// [`LANES`](Self::LANES) numbers below [`LANES`](Self::LANES) can be read at `lanes`.
     unsafe fn pick(self, floats: Self::Floats, lanes: *const i32) -> Self::Floats;
 
-    /// As many bytes as there are lanes, as numbers.
-    ///
-    /// # Safety
-    ///
-    /// [`LANES`](Self::LANES) bytes can be read at `from`.
-    unsafe fn widen(self, from: *const u8) -> Self::Floats;
-
-    /// As many 8-bit floats as there are lanes, of four bits of exponent and three of mantissa.
-    ///
-    /// # Safety
-    ///
-    /// [`LANES`](Self::LANES) bytes can be read at `from`.
-    unsafe fn widen_e4m3(self, from: *const u8) -> Self::Floats;
+    /// The first `count` lanes, and zeros after them.
+    fn first(self, floats: Self::Floats, count: usize) -> Self::Floats;
 }
 
 /// Work to be compiled for every level.

@@ -250,15 +250,81 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn low_halves(self, words: uint8x16_t) -> float32x4_t {
+    fn as_ints(self, words: uint8x16_t) -> int32x4_t {
+        have!(vreinterpretq_s32_u8(words))
+    }
+
+    #[inline(always)]
+    unsafe fn words_of_bytes(self, from: *const u8) -> uint8x16_t {
+        // SAFETY: the caller promises that four bytes can be read.
+        let four = unsafe { from.cast::<u32>().read_unaligned() };
+        have!({
+            let halves = vget_low_u16(vmovl_u8(vcreate_u8(u64::from(four))));
+            vreinterpretq_u8_u32(vmovl_u16(halves))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn words_of_halves(self, from: *const u8) -> uint8x16_t {
+        // SAFETY: the caller promises that eight bytes can be read.
+        let four = unsafe { from.cast::<u64>().read_unaligned() };
+        have!(vreinterpretq_u8_u32(vmovl_u16(vcreate_u16(four))))
+    }
+
+    #[inline(always)]
+    fn word_field(self, words: uint8x16_t, shift: u32, mask: u32) -> uint8x16_t {
+        have!({
+            let shifted = vshlq_u32(vreinterpretq_u32_u8(words), vdupq_n_s32(-(shift as i32)));
+            vreinterpretq_u8_u32(vandq_u32(shifted, vdupq_n_u32(mask)))
+        })
+    }
+
+    #[inline(always)]
+    fn widen_bf16(self, words: uint8x16_t) -> float32x4_t {
         have!(vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_u8(words))))
     }
 
     #[inline(always)]
-    fn high_halves(self, words: uint8x16_t) -> float32x4_t {
+    fn widen_f16(self, words: uint8x16_t) -> float32x4_t {
         have!({
-            let words = vandq_u32(vreinterpretq_u32_u8(words), vdupq_n_u32(0xffff_0000));
-            vreinterpretq_f32_u32(words)
+            let words = vreinterpretq_u32_u8(words);
+            let magnitude = vandq_u32(words, vdupq_n_u32(0x7fff));
+            let sign = vshlq_n_u32::<16>(veorq_u32(words, magnitude));
+            let shifted = vshlq_n_u32::<13>(magnitude);
+            let normal = vaddq_u32(shifted, vdupq_n_u32(112 << 23));
+            let special = vorrq_u32(shifted, vdupq_n_u32(0x7f80_0000));
+            let subnormal = vmulq_n_f32(vcvtq_f32_u32(magnitude), 1.0 / (1 << 24) as f32);
+            let small = vcltq_u32(magnitude, vdupq_n_u32(0x400));
+            let large = vcgeq_u32(magnitude, vdupq_n_u32(0x7c00));
+            let value = vbslq_u32(small, vreinterpretq_u32_f32(subnormal), normal);
+            vreinterpretq_f32_u32(vorrq_u32(vbslq_u32(large, special, value), sign))
+        })
+    }
+
+    #[inline(always)]
+    fn widen_e8m0(self, words: uint8x16_t) -> float32x4_t {
+        have!({
+            let words = vreinterpretq_u32_u8(words);
+            let quiet = vdupq_n_u32(1 << 22);
+            let smallest = vandq_u32(vceqq_u32(words, vdupq_n_u32(0)), quiet);
+            let nan = vandq_u32(vceqq_u32(words, vdupq_n_u32(0xff)), quiet);
+            let powers = vorrq_u32(vshlq_n_u32::<23>(words), smallest);
+            vreinterpretq_f32_u32(vorrq_u32(powers, nan))
+        })
+    }
+
+    #[inline(always)]
+    fn widen_e4m3(self, words: uint8x16_t) -> float32x4_t {
+        have!({
+            let words = vreinterpretq_u32_u8(words);
+            let magnitude = vandq_u32(words, vdupq_n_u32(0x7f));
+            let sign = vshlq_n_u32::<24>(veorq_u32(words, magnitude));
+            let normal = vaddq_u32(vshlq_n_u32::<20>(magnitude), vdupq_n_u32(120 << 23));
+            let subnormal = vmulq_n_f32(vcvtq_f32_u32(magnitude), 1.0 / 512.0);
+            let small = vcltq_u32(magnitude, vdupq_n_u32(8));
+            let nan = vceqq_u32(magnitude, vdupq_n_u32(0x7f));
+            let value = vbslq_u32(small, vreinterpretq_u32_f32(subnormal), normal);
+            vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(value, nan), sign))
         })
     }
 
@@ -312,29 +378,12 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    unsafe fn widen(self, from: *const u8) -> float32x4_t {
-        // SAFETY: the caller promises that four bytes can be read.
-        let four = unsafe { from.cast::<u32>().read_unaligned() };
+    fn first(self, floats: float32x4_t, count: usize) -> float32x4_t {
         have!({
-            let words = vget_low_u16(vmovl_u8(vcreate_u8(u64::from(four))));
-            vcvtq_f32_u32(vmovl_u16(words))
-        })
-    }
-
-    #[inline(always)]
-    unsafe fn widen_e4m3(self, from: *const u8) -> float32x4_t {
-        // SAFETY: the caller promises that four bytes can be read.
-        let four = unsafe { from.cast::<u32>().read_unaligned() };
-        have!({
-            let codes = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(u64::from(four)))));
-            let magnitude = vandq_u32(codes, vdupq_n_u32(0x7f));
-            let sign = vshlq_n_u32::<24>(veorq_u32(codes, magnitude));
-            let normal = vaddq_u32(vshlq_n_u32::<20>(magnitude), vdupq_n_u32(120 << 23));
-            let subnormal = vmulq_n_f32(vcvtq_f32_u32(magnitude), 1.0 / 512.0);
-            let small = vcltq_u32(magnitude, vdupq_n_u32(8));
-            let nan = vceqq_u32(magnitude, vdupq_n_u32(0x7f));
-            let value = vbslq_u32(small, vreinterpretq_u32_f32(subnormal), normal);
-            vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(value, nan), sign))
+            let lanes =
+                vreinterpretq_u32_u64(vcombine_u64(vcreate_u64(1 << 32), vcreate_u64(3 << 32 | 2)));
+            let kept = vcltq_u32(lanes, vdupq_n_u32(count.min(4) as u32));
+            vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(floats), kept))
         })
     }
 }

@@ -134,13 +134,72 @@ impl CodeSimd for Portable {
     }
 
     #[inline(always)]
-    fn low_halves(self, words: [u8; 16]) -> [f32; LANES] {
-        self.as_floats(words).map(|word| f32::from_bits(word.to_bits() << 16))
+    fn as_ints(self, words: [u8; 16]) -> [i32; LANES] {
+        let lanes = words.as_chunks::<4>().0;
+        std::array::from_fn(|i| i32::from_le_bytes(lanes[i]))
     }
 
     #[inline(always)]
-    fn high_halves(self, words: [u8; 16]) -> [f32; LANES] {
-        self.as_floats(words).map(|word| f32::from_bits(word.to_bits() & 0xffff_0000))
+    unsafe fn words_of_bytes(self, from: *const u8) -> [u8; 16] {
+        // SAFETY: the caller promises that the bytes can be read.
+        let bytes = unsafe { from.cast::<[u8; LANES]>().read() };
+        std::array::from_fn(|i| if i % 4 == 0 { bytes[i / 4] } else { 0 })
+    }
+
+    #[inline(always)]
+    unsafe fn words_of_halves(self, from: *const u8) -> [u8; 16] {
+        // SAFETY: the caller promises that the bytes can be read.
+        let bytes = unsafe { from.cast::<[u8; 2 * LANES]>().read() };
+        std::array::from_fn(|i| if i % 4 < 2 { bytes[i / 4 * 2 + i % 4] } else { 0 })
+    }
+
+    #[inline(always)]
+    fn word_field(self, words: [u8; 16], shift: u32, mask: u32) -> [u8; 16] {
+        let mut fields = words;
+        for lane in fields.as_chunks_mut::<4>().0 {
+            *lane = ((u32::from_le_bytes(*lane) >> shift) & mask).to_le_bytes();
+        }
+        fields
+    }
+
+    #[inline(always)]
+    fn widen_bf16(self, words: [u8; 16]) -> [f32; LANES] {
+        self.as_ints(words).map(|word| f32::from_bits((word as u32) << 16))
+    }
+
+    #[inline(always)]
+    fn widen_f16(self, words: [u8; 16]) -> [f32; LANES] {
+        self.as_ints(words).map(|word| {
+            let magnitude = word as u32 & 0x7fff;
+            let value = match magnitude {
+                0..0x400 => (magnitude as f32 / (1 << 24) as f32).to_bits(),
+                0x400..0x7c00 => (magnitude << 13) + (112 << 23),
+                _ => magnitude << 13 | 0x7f80_0000,
+            };
+            f32::from_bits(value | (word as u32 & 0x8000) << 16)
+        })
+    }
+
+    #[inline(always)]
+    fn widen_e8m0(self, words: [u8; 16]) -> [f32; LANES] {
+        self.as_ints(words).map(|word| match word {
+            0 => f32::from_bits(1 << 22),
+            255 => f32::NAN,
+            _ => f32::from_bits((word as u32) << 23),
+        })
+    }
+
+    #[inline(always)]
+    fn widen_e4m3(self, words: [u8; 16]) -> [f32; LANES] {
+        self.as_ints(words).map(|word| {
+            let magnitude = word as u32 & 0x7f;
+            let value = match magnitude {
+                0..8 => magnitude as f32 * (1.0 / 512.0),
+                0x7f => f32::NAN,
+                _ => f32::from_bits((magnitude << 20) + (120 << 23)),
+            };
+            if word & 0x80 == 0 { value } else { -value }
+        })
     }
 
     #[inline(always)]
@@ -189,24 +248,7 @@ impl CodeSimd for Portable {
     }
 
     #[inline(always)]
-    unsafe fn widen(self, from: *const u8) -> [f32; LANES] {
-        // SAFETY: the caller promises that the bytes can be read.
-        let bytes = unsafe { from.cast::<[u8; LANES]>().read() };
-        bytes.map(f32::from)
-    }
-
-    #[inline(always)]
-    unsafe fn widen_e4m3(self, from: *const u8) -> [f32; LANES] {
-        // SAFETY: the caller promises that the bytes can be read.
-        let bytes = unsafe { from.cast::<[u8; LANES]>().read() };
-        bytes.map(|code| {
-            let magnitude = u32::from(code & 0x7f);
-            let value = match magnitude {
-                0..8 => magnitude as f32 * (1.0 / 512.0),
-                0x7f => f32::NAN,
-                _ => f32::from_bits((magnitude << 20) + (120 << 23)),
-            };
-            if code & 0x80 == 0 { value } else { -value }
-        })
+    fn first(self, floats: [f32; LANES], count: usize) -> [f32; LANES] {
+        std::array::from_fn(|i| if i < count { floats[i] } else { 0.0 })
     }
 }

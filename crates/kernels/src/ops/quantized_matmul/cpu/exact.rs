@@ -104,7 +104,8 @@ impl<F: Format> CodeKernel for Decode<'_, '_, F> {
                 // SAFETY: the array holds a vector of codes, and `i` counts its quarters; there is
                 // room for as many numbers as there are lanes.
                 unsafe {
-                    let codes = simd.widen(bytes.as_ptr().add(i * S::LANES));
+                    let codes = simd.words_of_bytes(bytes.as_ptr().add(i * S::LANES));
+                    let codes = simd.to_floats(simd.as_ints(codes));
                     let values = if let Some(offset) = F::OFFSET {
                         let twice = simd.add(codes, simd.splat(-offset as f32));
                         simd.mul(simd.mul(twice, simd.splat(0.5)), scale)
@@ -141,7 +142,8 @@ impl CodeKernel for DecodeE4m3<'_, '_> {
             for (out, codes) in vectors {
                 // SAFETY: there is a code, and room for a number, for each lane.
                 unsafe {
-                    let values = simd.mul(simd.widen_e4m3(codes.as_ptr()), scale);
+                    let values = simd.widen_e4m3(simd.words_of_bytes(codes.as_ptr()));
+                    let values = simd.mul(values, scale);
                     simd.store_floats(out.as_mut_ptr(), values);
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! | precision | rows of `x`     | what happens                                               |
 //! | --------- | --------------- | ---------------------------------------------------------- |
-//! | fast      | [`one::MOST`]   | [`one`]: unpack in registers, dot products along rows      |
+//! | fast      | [`along::MOST`] | [`along`]: unpack in registers, dot products along rows    |
 //! | fast      | [`few::MOST`]   | [`few`]: a panel of rows is turned over in registers       |
 //! | fast      | more            | [`many`]: a panel of rows is unpacked once, in the cache   |
 //! | exact     | any             | [`exact`]: decode to `f32` a piece at a time               |
@@ -13,11 +13,11 @@
 //! depend on which of them is taken.
 
 mod activations;
+mod along;
 mod exact;
 mod few;
 mod formats;
 mod many;
-mod one;
 mod panel;
 mod scales;
 mod weights;
@@ -100,7 +100,7 @@ fn plan(level: Level, w: &Weights<'_>, m: usize) -> Option<Plan> {
         otherwise => return None
     );
     let layout = match m {
-        ..=one::MOST => Layout::Rows,
+        ..=along::MOST => Layout::Rows,
         _ if are_few(level, m) => Layout::Tiles(m),
         _ => Layout::Tiles(level.tile()),
     };
@@ -175,8 +175,8 @@ impl Product<'_, '_> {
 
     fn fast<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
         let Self { level, w, m, out, .. } = *self;
-        if m <= one::MOST {
-            return one::one::<F>(level, w, x, rows, out);
+        if m <= along::MOST {
+            return along::along::<F>(level, w, x, rows, out);
         }
         let factor = panel::scale_factor::<F>(w);
         SCRATCH.with_borrow_mut(|Scratch { codes, scales }| {

@@ -105,6 +105,12 @@ impl<'a> Weights<'a> {
         &self.codes[row * bytes..][..bytes]
     }
 
+    /// All codes, all scales and all biases, which only affine formats have.
+    #[inline(always)]
+    pub(super) fn parts(&self) -> (&'a [u8], &'a [u8], &'a [u8]) {
+        (self.codes, self.scales, self.biases)
+    }
+
     /// The scales of a row.
     #[inline(always)]
     pub(super) fn row_scales(&self, row: usize) -> &'a [u8] {
