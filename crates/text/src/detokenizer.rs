@@ -317,21 +317,25 @@ fn whole_characters(bytes: &mut Vec<u8>) -> String {
     text
 }
 
-/// GPT-2's table of letters that stand for bytes, sorted by letter: printable Latin-1 letters stand for themselves, the
-/// other 68 bytes are numbered from U+0100.
+/// The letter that stands for a byte in byte-level vocabularies, as GPT-2 has it: printable letters of Latin-1 stand for
+/// themselves, the other 68 bytes are numbered from U+0100.
+pub(crate) fn byte_letter(byte: u8) -> char {
+    let number = match byte {
+        b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => return char::from(byte),
+        0..=0x20 => byte,
+        0x7f..=0xa0 => byte - 0x7f + 0x21,
+        0xad => 0x43,
+    };
+    // Every number up to U+D7FF is a letter's.
+    char::from_u32(0x100 + u32::from(number)).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+/// [`byte_letter`] of all bytes, sorted by letter.
 fn byte_letters() -> &'static [(char, u8)] {
     static TABLE: OnceLock<Vec<(char, u8)>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let mut next = 0x100;
-        let mut table: Vec<(char, u8)> = (0..=255u8)
-            .map(|byte| match byte {
-                b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => (char::from(byte), byte),
-                _ => {
-                    next += 1;
-                    (char::from_u32(next - 1).unwrap_or(char::REPLACEMENT_CHARACTER), byte)
-                }
-            })
-            .collect();
+        let mut table: Vec<(char, u8)> =
+            (0..=255).map(|byte| (byte_letter(byte), byte)).collect();
         table.sort_unstable();
         table
     })

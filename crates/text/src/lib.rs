@@ -11,7 +11,10 @@
 //! Text that is not a conversation (a passage to embed, a prompt to continue) is encoded with [`Special::Add`], or with
 //! [`Special::AddLiteral`] where a stranger wrote it.
 
+mod around;
+mod bpe;
 mod detokenizer;
+mod engine;
 mod error;
 mod message;
 mod stop;
@@ -23,4 +26,4 @@ pub use error::{Error, Kind, Result};
 pub use message::{Image, Message, Part, Role, ToolCall};
 pub use stop::{StopOutput, StopStrings};
 pub use template::{LocalTime, RenderOptions, Template};
-pub use tokenizer::{Special, Tokenizer};
+pub use tokenizer::{Pair, Special, Tokenizer};

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tokenizers::{AddedToken, Model, Tokenizer as Library};
+use tokenizers::AddedToken;
 
+use crate::around::{Piece, before_and_after, each, rules};
 use crate::detokenizer::{Detokenizer, Plan};
+use crate::engine::{Engine, Parts, guarded};
 use crate::error::{Error, Result};
 
 /// What to do about the model's special tokens (beginning of text, end of turn, separators) when encoding.
@@ -34,6 +35,15 @@ impl Special {
     }
 }
 
+/// Two texts as one sequence, as rerankers read them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Pair {
+    /// The ids of both texts and of what the model's rule puts around and between them.
+    pub ids: Vec<u32>,
+    /// For each id, the text that it belongs to: 0 or 1. Some models have 0 for both.
+    pub types: Vec<u32>,
+}
+
 /// A model's tokenizer. Cheap to clone, shared between threads.
 ///
 /// Nothing is ever truncated or padded, whatever the file asks for: see [`Tokenizer::truncation`].
@@ -43,13 +53,13 @@ pub struct Tokenizer {
 }
 
 pub(crate) struct Inner {
-    library: Library,
-    /// The same, but blind for special tokens in text; made when first asked for.
-    literal: OnceLock<Library>,
+    engine: Engine,
     special: BTreeSet<u32>,
     special_text: Vec<String>,
     prefix: Vec<u32>,
     suffix: Vec<u32>,
+    /// What two texts become; none if the file's rule is not a fixed sequence.
+    pair: Option<Vec<Piece>>,
     named: BTreeMap<&'static str, u32>,
     plan: Option<Plan>,
     vocabulary: usize,
@@ -80,10 +90,31 @@ impl Tokenizer {
     /// is not a fixed prefix and suffix.
     pub fn from_json(tokenizer_json: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self> {
         let config = parse_config(tokenizer_config)?;
-        let library = guarded(tokenizer_json.len(), || Library::from_bytes(tokenizer_json))?
-            .map_err(|source| Error::Tokenizer { source })?;
-        guarded(tokenizer_json.len(), || Inner::new(library, &config))?
-            .map(|inner| Self { inner: Arc::new(inner) })
+        let opened = Engine::open(tokenizer_json)?;
+        let inner = match guarded(tokenizer_json.len(), || Inner::new(opened, &config))?? {
+            Some(inner) => inner,
+            None => Self::inner_of_library(tokenizer_json, &config)?,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn inner_of_library(json: &[u8], config: &Map<String, Value>) -> Result<Inner> {
+        let opened = Engine::of_library(json)?;
+        let inner = guarded(json.len(), || Inner::new(opened, config))??;
+        inner.ok_or(Error::UnsupportedPart { part: "post_processor" })
+    }
+
+    /// As [`from_json`](Self::from_json), by the library whatever the shape: what the fast way is compared with.
+    #[cfg(test)]
+    pub(crate) fn by_library(json: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self> {
+        let inner = Self::inner_of_library(json, &parse_config(tokenizer_config)?)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether the file was of a shape that is read and run without the library.
+    #[cfg(test)]
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.inner.engine, Engine::Own(_))
     }
 
     /// The WordPiece tokenizer of a WordPiece checkpoint that has only a `vocab.txt`, one token a line.
@@ -158,13 +189,39 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer has no way to spell the text (a vocabulary without bytes and without an unknown token).
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>> {
-        let library = if special.literal() { self.inner.literal() } else { &self.inner.library };
-        let encoding = guarded(text.len(), || library.encode_fast(text, false))?
-            .map_err(|source| Error::Encode { bytes: text.len(), source })?;
+        let ids = self.inner.engine.encode(text, special.literal())?;
         if !special.around() {
-            return Ok(encoding.get_ids().to_vec());
+            return Ok(ids);
         }
-        Ok([&self.inner.prefix, encoding.get_ids(), &self.inner.suffix].concat())
+        Ok([&self.inner.prefix, &ids[..], &self.inner.suffix].concat())
+    }
+
+    /// The ids of two texts in one sequence, with a type for each id, as cross-encoders read a question and a passage.
+    ///
+    /// Without [`Special::Add`] or [`Special::AddLiteral`], the second text's ids just follow the first's.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode); and if the file's rule for two texts is not a fixed sequence.
+    pub fn encode_pair(&self, first: &str, second: &str, special: Special) -> Result<Pair> {
+        let encode = |text| self.inner.engine.encode(text, special.literal());
+        let (first, second) = (encode(first)?, encode(second)?);
+        let plain = [Piece::First(0), Piece::Second(1)];
+        let rule = match &self.inner.pair {
+            _ if !special.around() => &plain[..],
+            Some(rule) => rule,
+            None => return Err(Error::UnsupportedPart { part: "post_processor (pair)" }),
+        };
+        let mut pair = Pair::default();
+        for piece in rule {
+            let (ids, of) = match piece {
+                Piece::Token(id, of) => (std::slice::from_ref(id), *of),
+                Piece::First(of) => (&first[..], *of),
+                Piece::Second(of) => (&second[..], *of),
+            };
+            pair.ids.extend_from_slice(ids);
+            pair.types.resize(pair.ids.len(), of);
+        }
+        Ok(pair)
     }
 
     /// The ids of each text, in order. No text is padded to another's length.
@@ -210,7 +267,7 @@ impl Tokenizer {
 
     /// The id of a token, spelled as the vocabulary does.
     pub fn id(&self, token: &str) -> Option<u32> {
-        self.inner.library.token_to_id(token)
+        self.inner.engine.id(token)
     }
 
     /// The number of ids: every id is below it.
@@ -280,14 +337,13 @@ impl Tokenizer {
 }
 
 impl Inner {
-    fn new(mut library: Library, config: &Map<String, Value>) -> Result<Self> {
-        let truncation = library.get_truncation().map(|limit| limit.max_length);
-        library.with_truncation(None).map_err(|source| Error::Tokenizer { source })?;
-        library.with_padding(None);
-        library.set_encode_special_tokens(false);
-        add_declared_tokens(&mut library, config)?;
-
-        let added = library.get_added_tokens_decoder();
+    /// None if the engine cannot follow the configuration: the library can.
+    fn new(opened: (Engine, Parts), config: &Map<String, Value>) -> Result<Option<Self>> {
+        let (mut engine, Parts { post_processor, decoder, truncation }) = opened;
+        if !add_declared_tokens(&mut engine, config)? {
+            return Ok(None);
+        }
+        let added = engine.added();
         let special: BTreeSet<u32> =
             added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect();
         let special_text: Vec<String> = special
@@ -296,12 +352,16 @@ impl Inner {
             .map(|token| token.content.clone())
             .filter(|t| !t.is_empty())
             .collect();
-        let highest = library.get_vocab(true).into_values().max();
         let named: BTreeMap<&'static str, u32> = NAMED
             .into_iter()
-            .filter_map(|name| Some((name, library.token_to_id(&token_name(config.get(name))?)?)))
+            .filter_map(|name| Some((name, engine.id(&token_name(config.get(name))?)?)))
             .collect();
-        let (mut prefix, mut suffix) = surroundings(&library)?;
+        let rules = rules(&post_processor);
+        let Some((mut prefix, mut suffix)) = surroundings(&engine, rules.as_ref())? else {
+            return Ok(None);
+        };
+        let mut pair = rules.map(|(_, pair)| pair);
+        let before = (prefix.clone(), suffix.clone());
         if let (Some(wanted), Some(&bos)) =
             (config.get("add_bos_token").and_then(Value::as_bool), named.get("bos_token"))
         {
@@ -318,45 +378,31 @@ impl Inner {
                 suffix.push(eos);
             }
         }
-        let decoder = match library.get_decoder() {
-            Some(decoder) => serde_json::to_value(decoder)
-                .map_err(|source| Error::Tokenizer { source: source.into() })?,
-            None => Value::Null,
-        };
-        let plan = Plan::new(&decoder)?;
+        if (&prefix, &suffix) != (&before.0, &before.1) {
+            pair = Some(each(&prefix, &suffix));
+        }
         let model_max_length = config
             .get("model_max_length")
             .and_then(Value::as_f64)
             .filter(|&length| (1.0..1e9).contains(&length))
             .map(|length| length as usize);
-        Ok(Self {
-            literal: OnceLock::new(),
+        Ok(Some(Self {
             special,
             special_text,
             prefix,
             suffix,
+            pair,
             named,
-            plan,
-            vocabulary: highest.map_or(0, |id| id as usize + 1),
+            plan: Plan::new(&decoder)?,
+            vocabulary: engine.ids(),
             truncation,
             model_max_length,
-            library,
-        })
-    }
-
-    fn literal(&self) -> &Library {
-        self.literal.get_or_init(|| {
-            let mut library = self.library.clone();
-            library.set_encode_special_tokens(true);
-            library
-        })
+            engine,
+        }))
     }
 
     pub(crate) fn token(&self, id: u32) -> Option<String> {
-        self.library
-            .get_added_vocabulary()
-            .simple_id_to_token(id)
-            .or_else(|| self.library.get_model().id_to_token(id))
+        self.engine.token(id)
     }
 
     pub(crate) fn is_special(&self, id: u32) -> bool {
@@ -369,22 +415,22 @@ impl Inner {
 
     /// The library's own decoding of everything at once.
     pub(crate) fn decode_whole(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        guarded(ids.len(), || self.library.decode(ids, skip_special))?
-            .map_err(|source| Error::Decode { tokens: ids.len(), source })
+        self.engine.decode_whole(ids, skip_special)
     }
 }
 
 /// Adds the tokens of `added_tokens_decoder` (id to token) that `tokenizer.json` lacks or does not call special.
-fn add_declared_tokens(library: &mut Library, config: &Map<String, Value>) -> Result<()> {
+/// False if the engine cannot.
+fn add_declared_tokens(engine: &mut Engine, config: &Map<String, Value>) -> Result<bool> {
     let Some(declared) = config.get("added_tokens_decoder").and_then(Value::as_object) else {
-        return Ok(());
+        return Ok(true);
     };
     let mut declared: Vec<(u32, &Map<String, Value>)> = declared
         .iter()
         .filter_map(|(id, token)| Some((id.parse().ok()?, token.as_object()?)))
         .collect();
     declared.sort_by_key(|&(id, _)| id);
-    let known = library.get_added_tokens_decoder();
+    let known = engine.added();
     for (id, token) in declared {
         let flag = |name: &str| token.get(name).and_then(Value::as_bool).unwrap_or(false);
         let Some(content) = token.get("content").and_then(Value::as_str) else { continue };
@@ -397,10 +443,10 @@ fn add_declared_tokens(library: &mut Library, config: &Map<String, Value>) -> Re
             .lstrip(flag("lstrip"))
             .rstrip(flag("rstrip"))
             .normalized(token.get("normalized").and_then(Value::as_bool).unwrap_or(!special));
-        let outcome =
-            if special { library.add_special_tokens([added]) } else { library.add_tokens([added]) };
-        outcome.map_err(|source| Error::Tokenizer { source })?;
-        match library.token_to_id(content) {
+        if !engine.add(added)? {
+            return Ok(false);
+        }
+        match engine.id(content) {
             Some(found) if found == id => {}
             Some(found) => {
                 return Err(Error::TokenId { token: content.to_owned(), declared: id, found });
@@ -408,22 +454,21 @@ fn add_declared_tokens(library: &mut Library, config: &Map<String, Value>) -> Re
             None => return Err(Error::MissingToken { token: content.to_owned() }),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-/// What the file's post-processor puts before and after a text.
-fn surroundings(library: &Library) -> Result<(Vec<u32>, Vec<u32>)> {
-    let ids = |special| {
-        library
-            .encode_fast("a", special)
-            .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|source| Error::Encode { bytes: 1, source })
+/// What the file's post-processor puts before and after a text. None if that is only known to the library.
+fn surroundings(
+    engine: &Engine,
+    rules: Option<&(Vec<Piece>, Vec<Piece>)>,
+) -> Result<Option<(Vec<u32>, Vec<u32>)>> {
+    let Some((bare, full)) = engine.probe()? else {
+        return Ok(rules.and_then(|(single, _)| before_and_after(single)));
     };
-    let (bare, full) = (ids(false)?, ids(true)?);
     if bare.is_empty() {
         // A vocabulary that cannot spell even this letter: nothing tells prefix from suffix.
         return if full.is_empty() {
-            Ok((full, bare))
+            Ok(Some((full, bare)))
         } else {
             Err(Error::UnsupportedPart { part: "post_processor" })
         };
@@ -433,7 +478,7 @@ fn surroundings(library: &Library) -> Result<(Vec<u32>, Vec<u32>)> {
         .position(|window| window == bare)
         .ok_or(Error::UnsupportedPart { part: "post_processor" })?;
     let suffix = full[at + bare.len()..].to_vec();
-    Ok((full[..at].to_vec(), suffix))
+    Ok(Some((full[..at].to_vec(), suffix)))
 }
 
 /// `tokenizer_config.json`; an absent one is empty.
@@ -450,9 +495,4 @@ pub(crate) fn parse_config(bytes: Option<&[u8]>) -> Result<Map<String, Value>> {
 pub(crate) fn token_name(value: Option<&Value>) -> Option<String> {
     let value = value?;
     value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
-}
-
-/// The library indexes and unwraps in places that a hostile file can reach: a panic there is an error here.
-fn guarded<T>(bytes: usize, call: impl FnOnce() -> T) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|_| Error::Library { bytes })
 }
