@@ -24,8 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("memory {:.1} MiB", (memory() - empty) / 1024.0);
         if let Some(text) = rest.first() {
             let text = std::fs::read_to_string(text)?;
-            let ids =
-                best("encode", text.len(), || tokenizer.encode(&text, Special::OmitLiteral))?;
+            let ids = best("encode", text.len(), || tokenizer.encode(&text, Special::OmitLiteral))?;
             let back = best("decode", text.len(), || tokenizer.decode(&ids, false))?;
             println!("{} tokens, {} bytes back", ids.len(), back.len());
         }
@@ -57,7 +56,11 @@ fn best<T, E>(what: &str, bytes: usize, mut call: impl FnMut() -> Result<T, E>) 
         last = Some(result);
     }
     let speed = bytes as f64 / 1e6 / shortest;
-    println!("{what} {:.1} ms{}", shortest * 1e3, if bytes > 0 { format!(", {speed:.1} MB/s") } else { String::new() });
+    println!(
+        "{what} {:.1} ms{}",
+        shortest * 1e3,
+        if bytes > 0 { format!(", {speed:.1} MB/s") } else { String::new() }
+    );
     match last {
         Some(result) => Ok(result),
         None => call(),

@@ -88,7 +88,8 @@ pub(crate) fn before_and_after(single: &[Piece]) -> Option<(Vec<u32>, Vec<u32>)>
 
 /// The rule for two texts that goes with what stands before and after one: each has its own.
 pub(crate) fn each(before: &[u32], after: &[u32]) -> Vec<Piece> {
-    let tokens = |ids: &[u32], of| ids.iter().map(move |&id| Piece::Token(id, of)).collect::<Vec<_>>();
+    let tokens =
+        |ids: &[u32], of| ids.iter().map(move |&id| Piece::Token(id, of)).collect::<Vec<_>>();
     [
         tokens(before, 0),
         vec![Piece::First(0)],

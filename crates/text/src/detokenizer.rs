@@ -334,8 +334,7 @@ pub(crate) fn byte_letter(byte: u8) -> char {
 fn byte_letters() -> &'static [(char, u8)] {
     static TABLE: OnceLock<Vec<(char, u8)>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let mut table: Vec<(char, u8)> =
-            (0..=255).map(|byte| (byte_letter(byte), byte)).collect();
+        let mut table: Vec<(char, u8)> = (0..=255).map(|byte| (byte_letter(byte), byte)).collect();
         table.sort_unstable();
         table
     })

@@ -48,9 +48,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
 const GIVEN: &[&str] = &[
     "llama.cpp",
     "mistral.rs",
-    // `tokenizer.json`: a kind of normalizer and a kind of pre-tokenizer.
+    // `tokenizer.json`: kinds of normalizer, pre-tokenizer and post-processor.
     "bertnormalizer",
     "bertpretokenizer",
+    "bertprocessing",
     // A file of sentence-transformers.
     "sentence_bert_config",
 ];

@@ -69,9 +69,9 @@ impl Added {
             // What the library remembers of a token that it had is its own affair.
             if token.content.is_empty()
                 || before.is_some_and(|id| self.normal.contains_key(&id))
-                || before.and_then(|id| self.tokens.get(&id)).is_some_and(|old| {
-                    old.special && !token.special
-                })
+                || before
+                    .and_then(|id| self.tokens.get(&id))
+                    .is_some_and(|old| old.special && !token.special)
             {
                 return None;
             }

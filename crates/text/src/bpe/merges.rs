@@ -37,15 +37,16 @@ pub(super) struct Workplace {
     pub(super) symbols: Vec<u32>,
     pairs: Vec<(u32, u32)>,
     links: Vec<Link>,
-    heap: BinaryHeap<Reverse<(u32, u32, u32)>>,
+    heap: BinaryHeap<Reverse<(u32, u32)>>,
 }
 
-/// The neighbours of a symbol in a long word. A symbol that was merged into its left neighbour is `gone`.
+/// A symbol of a long word: its neighbours, and what it makes with the right one.
 #[derive(Clone, Copy)]
 struct Link {
     left: u32,
     right: u32,
-    gone: bool,
+    rank: u32,
+    merged: u32,
 }
 
 impl Merges {
@@ -126,50 +127,50 @@ impl Merges {
         let Workplace { symbols, links, heap, .. } = work;
         let count = u32::try_from(symbols.len()).unwrap_or(NONE);
         links.clear();
-        links.extend((0..count).map(|at| Link {
-            left: at.wrapping_sub(1),
-            right: if at + 1 == count { NONE } else { at + 1 },
-            gone: false,
+        links.extend((0..count).map(|at| {
+            let next = symbols.get(at as usize + 1);
+            let (rank, merged) =
+                next.map_or((NONE, NONE), |&next| self.get(symbols[at as usize], next));
+            let right = if next.is_some() { at + 1 } else { NONE };
+            Link { left: at.wrapping_sub(1), right, rank, merged }
         }));
-        let pairs = symbols.windows(2).zip(0_u32..).filter_map(|(pair, at)| {
-            let (rank, merged) = self.get(pair[0], pair[1]);
-            (rank != NONE).then_some(Reverse((rank, at, merged)))
-        });
+        let pairs = links.iter().zip(0_u32..).filter(|(link, _)| link.rank != NONE);
         // Made at once, which is linear, and in the room that is there.
         let mut room = std::mem::take(heap).into_vec();
         room.clear();
-        room.extend(pairs);
+        room.extend(pairs.map(|(link, at)| Reverse((link.rank, at))));
         *heap = room.into();
-        while let Some(Reverse((_, place, merged))) = heap.pop() {
+        while let Some(Reverse((rank, place))) = heap.pop() {
             let at = place as usize;
             let link = links[at];
-            if link.gone || link.right == NONE {
+            // The pair that was put here may have changed since, or be gone.
+            if link.rank != rank {
                 continue;
             }
             let next = link.right as usize;
-            // The pair that was put here may have changed since.
-            if self.get(symbols[at], symbols[next]).1 != merged {
-                continue;
-            }
-            symbols[at] = merged;
-            links[next].gone = true;
+            symbols[at] = link.merged;
+            symbols[next] = NONE;
+            links[next].rank = NONE;
             let right = links[next].right;
             links[at].right = right;
-            let mut offer = |left: u32, right: u32| {
-                let (rank, merged) = self.get(symbols[left as usize], symbols[right as usize]);
-                if rank != NONE {
-                    heap.push(Reverse((rank, left, merged)));
-                }
-            };
             if right != NONE {
                 links[right as usize].left = place;
-                offer(place, right);
             }
-            if link.left != NONE {
-                offer(link.left, place);
+            for (left, right) in [(link.left, place), (place, right)] {
+                if left == NONE {
+                    continue;
+                }
+                let (rank, merged) = match symbols.get(right as usize) {
+                    Some(&right) => self.get(symbols[left as usize], right),
+                    None => (NONE, NONE),
+                };
+                links[left as usize].rank = rank;
+                links[left as usize].merged = merged;
+                if rank != NONE {
+                    heap.push(Reverse((rank, left)));
+                }
             }
         }
-        let mut links = links.iter();
-        symbols.retain(|_| links.next().is_some_and(|link| !link.gone));
+        symbols.retain(|&symbol| symbol != NONE);
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn meta(piece: &str, prepend: bool) -> String {
 
 fn composed(piece: &str) -> Cow<'_, str> {
     // Below U+0300 nothing composes with what stands before it.
-    let plain = piece.bytes().all(|byte| byte < 0xcc)
-        || is_nfc_quick(piece.chars()) == IsNormalized::Yes;
+    let plain =
+        piece.bytes().all(|byte| byte < 0xcc) || is_nfc_quick(piece.chars()) == IsNormalized::Yes;
     if plain { Cow::Borrowed(piece) } else { piece.nfc().map(|(letter, _)| letter).collect() }
 }

@@ -34,7 +34,8 @@ pub(crate) fn read(json: &[u8]) -> Option<File> {
     let mut seen = Vec::new();
     let mut model = None;
     let mut added = Vec::new();
-    let [mut normalizer, mut pre_tokenizer, mut post_processor, mut decoder] = [const { "null" }; 4];
+    let [mut normalizer, mut pre_tokenizer, mut post_processor, mut decoder] =
+        [const { "null" }; 4];
     let mut truncation = None;
     cursor.object(|key, cursor| {
         if seen.contains(&key) {
@@ -274,12 +275,11 @@ impl Shape {
         let (prepend, split) = match text_of(pre_tokenizer, "type") {
             _ if pre_tokenizer.is_null() => (None, false),
             // After such a normalizer there is no space at which to split.
-            "Split" if matches!(normal, Normal::Meta { .. }) => {
-                (pre_tokenizer["pattern"] == serde_json::json!({"String": " "})
-                    && pre_tokenizer["invert"] == false
-                    && pre_tokenizer["behavior"] == "MergedWithPrevious")
-                    .then_some((None, false))?
-            }
+            "Split" if matches!(normal, Normal::Meta { .. }) => (pre_tokenizer["pattern"]
+                == serde_json::json!({"String": " "})
+                && pre_tokenizer["invert"] == false
+                && pre_tokenizer["behavior"] == "MergedWithPrevious")
+                .then_some((None, false))?,
             "Metaspace" if normal == Normal::Nothing => metaspace(pre_tokenizer)?,
             _ => return None,
         };

@@ -64,10 +64,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Calls `element` before each element of an array; it must take it.
-    pub(super) fn array(
-        &mut self,
-        mut element: impl FnMut(&mut Self) -> Option<()>,
-    ) -> Option<()> {
+    pub(super) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.take(b'[')?;
         if self.peek()? == b']' {
             return self.take(b']');

@@ -115,7 +115,8 @@ impl Walk<'_> {
     }
 
     fn line_ends(&self, place: usize) -> usize {
-        let ends = self.text.as_bytes()[place..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let ends =
+            self.text.as_bytes()[place..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
         place + ends.count()
     }
 

@@ -26,12 +26,88 @@ mod dice {
 
 /// What texts are made of, beside characters by their number.
 const SCRAPS: &[&str] = &[
-    " ", "  ", "   ", "\n", "\r\n", "\n\n ", " \n", "\t", "\u{a0}", "\u{3000}", "\u{2028}", "\u{85}", "\u{200b}", "'s", "'S",
-    "'ſ", "'re", "'Re", "'LL", "'l", "'ve", "'M", "'d ", "'", "''", "don't", "a", "The rent", " rent", "tenant", "12", "1234567",
-    "٣٤", "½", "Ⅷ", "x²", "é", "e\u{301}", "e\u{323}\u{301}", "\u{301}", "가", "\u{1100}\u{1161}", "中文", "の", "ไทย", "नमस्ते",
-    "👩\u{200d}👩\u{200d}👧", "🇩🇪", "\u{1f3fb}", "\u{feff}", "\u{fffd}", "\u{0}", "\u{1}", "\u{7f}", "\u{10ffff}", "!?", "...", "_", "▁", "▁▁", " ▁",
-    "##", "<0x41>", "<|im_start|>", "<|im_end|>", "<|im_", "<s>", "</s>", "<think>", "[STRIP]", "[WORD]", "[NORM é]", "[ both ]",
-    "<unk>", "[ café ]", "Å", "\u{212b}", "ﬁ", "İ", "ß", "\u{345}", "Ω",
+    " ",
+    "  ",
+    "   ",
+    "\n",
+    "\r\n",
+    "\n\n ",
+    " \n",
+    "\t",
+    "\u{a0}",
+    "\u{3000}",
+    "\u{2028}",
+    "\u{85}",
+    "\u{200b}",
+    "'s",
+    "'S",
+    "'ſ",
+    "'re",
+    "'Re",
+    "'LL",
+    "'l",
+    "'ve",
+    "'M",
+    "'d ",
+    "'",
+    "''",
+    "don't",
+    "a",
+    "The rent",
+    " rent",
+    "tenant",
+    "12",
+    "1234567",
+    "٣٤",
+    "½",
+    "Ⅷ",
+    "x²",
+    "é",
+    "e\u{301}",
+    "e\u{323}\u{301}",
+    "\u{301}",
+    "가",
+    "\u{1100}\u{1161}",
+    "中文",
+    "の",
+    "ไทย",
+    "नमस्ते",
+    "👩\u{200d}👩\u{200d}👧",
+    "🇩🇪",
+    "\u{1f3fb}",
+    "\u{feff}",
+    "\u{fffd}",
+    "\u{0}",
+    "\u{1}",
+    "\u{7f}",
+    "\u{10ffff}",
+    "!?",
+    "...",
+    "_",
+    "▁",
+    "▁▁",
+    " ▁",
+    "##",
+    "<0x41>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|im_",
+    "<s>",
+    "</s>",
+    "<think>",
+    "[STRIP]",
+    "[WORD]",
+    "[NORM é]",
+    "[ both ]",
+    "<unk>",
+    "[ café ]",
+    "Å",
+    "\u{212b}",
+    "ﬁ",
+    "İ",
+    "ß",
+    "\u{345}",
+    "Ω",
 ];
 
 /// A text of so many scraps, characters and repetitions.
@@ -54,8 +130,7 @@ fn noise(dice: &mut Dice, parts: usize) -> String {
     text
 }
 
-const WAYS: [Special; 4] =
-    [Special::Add, Special::Omit, Special::AddLiteral, Special::OmitLiteral];
+const WAYS: [Special; 4] = [Special::Add, Special::Omit, Special::AddLiteral, Special::OmitLiteral];
 
 fn compare(name: &str, own: &Tokenizer, library: &Tokenizer, text: &str) {
     for way in WAYS {
@@ -71,7 +146,11 @@ fn agree(name: &str, json: &[u8], config: Option<&[u8]>, rounds: usize) {
     let library = Tokenizer::by_library(json, config).unwrap();
     assert!(own.is_own() && !library.is_own(), "{name}: nothing was compared");
     assert_eq!(own.vocabulary(), library.vocabulary(), "{name}");
-    assert_eq!((own.around(), own.truncation()), (library.around(), library.truncation()), "{name}");
+    assert_eq!(
+        (own.around(), own.truncation()),
+        (library.around(), library.truncation()),
+        "{name}"
+    );
     assert_eq!((own.bos(), own.eos(), own.pad()), (library.bos(), library.eos(), library.pad()));
     for id in 0..own.vocabulary() as u32 + 3 {
         let token = own.token(id);
@@ -85,10 +164,10 @@ fn agree(name: &str, json: &[u8], config: Option<&[u8]>, rounds: usize) {
         compare(name, &own, &library, &noise(&mut dice, round % 40));
     }
     // Long enough for words to be remembered, and for a word that is sorted instead of searched.
-    compare(name, &own, &library, &noise(&mut dice, 4000));
-    let word: String = (0..3000).map(|_| char::from(97 + dice.roll(20) as u8)).collect();
+    compare(name, &own, &library, &noise(&mut dice, 600));
+    let word: String = (0..500).map(|_| char::from(97 + dice.roll(20) as u8)).collect();
     compare(name, &own, &library, &word);
-    compare(name, &own, &library, &format!("{}{}", "ab".repeat(999), "中é".repeat(500)));
+    compare(name, &own, &library, &format!("{}{}", "ab".repeat(99), "中é".repeat(50)));
     for scrap in SCRAPS {
         compare(name, &own, &library, scrap);
     }
@@ -104,7 +183,8 @@ fn agree(name: &str, json: &[u8], config: Option<&[u8]>, rounds: usize) {
 
 fn fixture(name: &str) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tokenizers");
-    serde_json::from_slice(&std::fs::read(folder.join(name).join("tokenizer.json")).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(folder.join(name).join("tokenizer.json")).unwrap())
+        .unwrap()
 }
 
 fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
@@ -118,7 +198,8 @@ fn flagged(file: &mut Value) {
     let tokens = file["added_tokens"].as_array_mut().unwrap();
     let first = tokens.iter().map(|token| token["id"].as_u64().unwrap()).max().unwrap() + 1;
     let flags = ["lstrip", "rstrip", "single_word", "normalized", "special"];
-    let contents = ["[STRIP]", "[WORD]", "[NORM e\u{301}]", "[ both ]", "[ café ]", "rent", "'s", "中", "▁▁▁"];
+    let contents =
+        ["[STRIP]", "[WORD]", "[NORM e\u{301}]", "[ both ]", "[ café ]", "rent", "'s", "中", "▁▁▁"];
     for (at, content) in contents.iter().enumerate() {
         let mut token = json!({"id": first + at as u64, "content": content});
         for (bit, flag) in flags.iter().enumerate() {
@@ -133,14 +214,14 @@ const OWN: [&str; 4] = ["byte_level", "llama3", "sentencepiece", "metaspace"];
 #[test]
 fn the_fixtures_are_encoded_as_by_the_library() {
     for name in OWN {
-        agree(name, &changed(name, |_| {}), None, 1500);
+        agree(name, &changed(name, |_| {}), None, 200);
     }
 }
 
 #[test]
 fn added_tokens_obey_their_flags_as_in_the_library() {
     for name in OWN {
-        agree(name, &changed(name, flagged), None, 1500);
+        agree(name, &changed(name, flagged), None, 200);
         for flag in ["lstrip", "rstrip", "single_word", "normalized"] {
             let json = changed(name, |file| {
                 flagged(file);
@@ -148,7 +229,7 @@ fn added_tokens_obey_their_flags_as_in_the_library() {
                     token[flag] = true.into();
                 }
             });
-            agree(&format!("{name} {flag}"), &json, None, 300);
+            agree(&format!("{name} {flag}"), &json, None, 40);
         }
     }
 }
@@ -167,7 +248,7 @@ fn settings_are_followed_as_by_the_library() {
                     file["pre_tokenizer"] = pre_tokenizer.clone();
                     file["model"]["ignore_merges"] = whole.into();
                 });
-                agree(&format!("{normalizer} {pre_tokenizer} {whole}"), &json, None, 300);
+                agree(&format!("{normalizer} {pre_tokenizer} {whole}"), &json, None, 40);
             }
         }
     }
@@ -177,7 +258,7 @@ fn settings_are_followed_as_by_the_library() {
                 flagged(file);
                 file["pre_tokenizer"] = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split});
             });
-            agree(&format!("metaspace {scheme} {split}"), &json, None, 300);
+            agree(&format!("metaspace {scheme} {split}"), &json, None, 40);
         }
     }
     let spaces = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
@@ -188,7 +269,11 @@ fn settings_are_followed_as_by_the_library() {
         let next = vocabulary.values().filter_map(Value::as_u64).max().unwrap() + 1;
         vocabulary.insert(both, next.into());
         let merges = file["model"]["merges"].as_array_mut().unwrap();
-        let pair = if merges[0].is_string() { json!(format!("{left} {right}")) } else { json!([left, right]) };
+        let pair = if merges[0].is_string() {
+            json!(format!("{left} {right}"))
+        } else {
+            json!([left, right])
+        };
         merges.insert(0, pair);
     };
     for crossing in [false, true] {
@@ -200,12 +285,12 @@ fn settings_are_followed_as_by_the_library() {
                 merged(file, "t", "▁");
             }
         });
-        agree(&format!("crossing {crossing}"), &json, None, 500);
+        agree(&format!("crossing {crossing}"), &json, None, 80);
     }
     let config = json!({"add_bos_token": true, "bos_token": "<s>", "add_eos_token": true, "eos_token": "</s>"});
     agree("eos", &changed("sentencepiece", |_| {}), Some(config.to_string().as_bytes()), 20);
     let config = json!({"added_tokens_decoder": {"510": {"content": "[WORD]", "special": true}}});
-    agree("declared", &changed("byte_level", |_| {}), Some(config.to_string().as_bytes()), 300);
+    agree("declared", &changed("byte_level", |_| {}), Some(config.to_string().as_bytes()), 40);
 }
 
 #[test]
@@ -311,7 +396,7 @@ fn the_rules_split_as_their_expressions() {
             assert_eq!(ours, theirs, "{expression}");
         };
         let mut dice = Dice(7);
-        for round in 0..3000 {
+        for round in 0..600 {
             check(&noise(&mut dice, round % 30));
         }
         // Every character, beside a letter, a digit, a mark and a space.

@@ -1,6 +1,6 @@
 //! Tokens by id and ids by token: one string, one list of places in it, one table of slots.
 
-/// An id takes 24 bits of a slot, and the other 8 are of the token's hash: few slots are looked at in vain.
+/// An id takes 24 bits of a slot.
 const ID_BITS: u32 = 24;
 
 /// Slots looked at in a row at the most. A vocabulary made to collide is left to the library, whose hashes have keys.
@@ -15,8 +15,9 @@ pub(super) struct Vocabulary {
     letters: String,
     /// Where each id's token begins and ends in `letters`; an id without a token has `NONE`.
     places: Vec<(u32, u32)>,
-    /// Open addressing: 0 is free, else hash bits above an id, plus one.
-    slots: Vec<u32>,
+    /// Open addressing: 0 is free, else eight bits of the hash, where the token begins, and its id plus one. With the place
+    /// in the slot, the letters can be fetched without waiting for `places`.
+    slots: Vec<u64>,
     count: usize,
 }
 
@@ -37,7 +38,7 @@ impl Vocabulary {
             }
             *place = (from, to);
         }
-        let slots = vec![0; (tokens.len() * 2).next_power_of_two().max(16)];
+        let slots = vec![0; (tokens.len() * 3 / 2).next_power_of_two().max(16)];
         let mut vocabulary = Self { letters, places, slots, count: tokens.len() };
         for &(id, ..) in tokens {
             vocabulary.insert(id)?;
@@ -46,22 +47,31 @@ impl Vocabulary {
     }
 
     fn insert(&mut self, id: u32) -> Option<()> {
-        let token = self.token(id)?;
+        let (from, to) = *self.places.get(id as usize)?;
+        let token = self.letters.get(from as usize..to as usize)?;
         let hash = hash(token.as_bytes());
         let mut at = hash as usize & (self.slots.len() - 1);
         for _ in 0..FARTHEST {
             let slot = self.slots[at];
             if slot == 0 {
-                self.slots[at] = tagged(hash, id);
+                self.slots[at] = tag(hash) | u64::from(from) << ID_BITS | u64::from(id + 1);
                 return Some(());
             }
-            let other = (slot - 1) & ((1 << ID_BITS) - 1);
-            if slot == tagged(hash, other) && self.token(other) == Some(token) {
+            if self.is(slot, hash, token.as_bytes()) {
                 return None;
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
         None
+    }
+
+    /// Whether this slot is that of `token`.
+    fn is(&self, slot: u64, hash: u64, token: &[u8]) -> bool {
+        let from = (slot >> ID_BITS) as u32 as usize;
+        let to = from + token.len();
+        slot & TAG == tag(hash)
+            && self.letters.as_bytes().get(from..to) == Some(token)
+            && self.places[id(slot) as usize].1 as usize == to
     }
 
     /// How `id` is spelled.
@@ -79,9 +89,8 @@ impl Vocabulary {
             if slot == 0 {
                 return None;
             }
-            let id = (slot - 1) & ((1 << ID_BITS) - 1);
-            if slot == tagged(hash, id) && self.token(id).is_some_and(|it| it.as_bytes() == token) {
-                return Some(id);
+            if self.is(slot, hash, token) {
+                return Some(id(slot));
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
@@ -100,9 +109,16 @@ impl Vocabulary {
     }
 }
 
-fn tagged(hash: u64, id: u32) -> u32 {
-    // Never 0: ids stop two short of their bits.
-    (((hash >> 56) as u32) << ID_BITS | id) + 1
+/// The bits of a slot that are of the hash.
+const TAG: u64 = 0xff << 56;
+
+fn tag(hash: u64) -> u64 {
+    hash & TAG
+}
+
+/// The id in a slot that is not free.
+fn id(slot: u64) -> u32 {
+    (slot as u32 & ((1 << ID_BITS) - 1)) - 1
 }
 
 /// A product's two halves folded together, 8 bytes at a time.
