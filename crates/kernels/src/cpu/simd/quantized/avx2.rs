@@ -337,6 +337,45 @@ impl CodeSimd for Avx2 {
     }
 
     #[inline(always)]
+    fn max_magnitude(self, most: __m256i, x: __m256) -> __m256i {
+        have!({
+            let magnitude = _mm256_castps_si256(_mm256_andnot_ps(_mm256_set1_ps(-0.0), x));
+            _mm256_max_epi32(most, magnitude)
+        })
+    }
+
+    #[inline(always)]
+    fn max_lane(self, ints: __m256i) -> i32 {
+        have!({
+            let four =
+                _mm_max_epi32(_mm256_castsi256_si128(ints), _mm256_extracti128_si256::<1>(ints));
+            let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b1110>(four));
+            _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32::<1>(two)))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, to: *mut u8, words: __m256) {
+        have!({
+            let low = _mm256_and_si256(_mm256_castps_si256(words), _mm256_set1_epi32(0xff));
+            let halves = _mm256_packus_epi32(low, low);
+            let bytes = _mm256_packus_epi16(halves, halves);
+            let low = _mm256_castsi256_si128(bytes);
+            let both = _mm_unpacklo_epi32(low, _mm256_extracti128_si256::<1>(bytes));
+            // The caller promises that eight bytes can be written.
+            _mm_storel_epi64(to.cast(), both);
+        });
+    }
+
+    #[inline(always)]
+    fn reorder(self, bytes: __m256i, order: &[u8; 16]) -> __m256i {
+        have!({
+            let order = _mm_loadu_si128(order.as_ptr().cast());
+            _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(order))
+        })
+    }
+
+    #[inline(always)]
     fn first(self, floats: __m256, count: usize) -> __m256 {
         have!({
             let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

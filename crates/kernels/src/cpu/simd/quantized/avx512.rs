@@ -342,6 +342,33 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
     }
 
     #[inline(always)]
+    fn max_magnitude(self, most: __m512i, x: __m512) -> __m512i {
+        have!({
+            let magnitude = _mm512_castps_si512(_mm512_abs_ps(x));
+            _mm512_max_epi32(most, magnitude)
+        })
+    }
+
+    #[inline(always)]
+    fn max_lane(self, ints: __m512i) -> i32 {
+        have!(_mm512_reduce_max_epi32(ints))
+    }
+
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, to: *mut u8, words: __m512) {
+        // SAFETY: the caller promises that 16 bytes can be written.
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_castps_si512(words))) }
+    }
+
+    #[inline(always)]
+    fn reorder(self, bytes: __m512i, order: &[u8; 16]) -> __m512i {
+        have!({
+            let order = _mm_loadu_si128(order.as_ptr().cast());
+            _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(order))
+        })
+    }
+
+    #[inline(always)]
     fn first(self, floats: __m512, count: usize) -> __m512 {
         have!(_mm512_maskz_mov_ps(low(count) as __mmask16, floats))
     }

@@ -276,6 +276,23 @@ pub(crate) trait CodeSimd: Copy {
     /// [`LANES`](Self::LANES) numbers below [`LANES`](Self::LANES) can be read at `lanes`.
     unsafe fn pick(self, floats: Self::Floats, lanes: *const i32) -> Self::Floats;
 
+    /// Of each lane the greater of `most` and the bits of `|x|`, as integers: what is not finite is
+    /// greater than what is.
+    fn max_magnitude(self, most: Self::Ints, x: Self::Floats) -> Self::Ints;
+
+    /// The greatest of all lanes, none of which is negative.
+    fn max_lane(self, ints: Self::Ints) -> i32;
+
+    /// Writes the lowest byte of each lane.
+    ///
+    /// # Safety
+    ///
+    /// [`LANES`](Self::LANES) bytes can be written at `to`.
+    unsafe fn store_low_bytes(self, to: *mut u8, words: Self::Floats);
+
+    /// Of each sixteen bytes the ones that `order` names.
+    fn reorder(self, bytes: Self::Bytes, order: &[u8; 16]) -> Self::Bytes;
+
     /// The first `count` lanes, and zeros after them.
     fn first(self, floats: Self::Floats, count: usize) -> Self::Floats;
 }

@@ -378,6 +378,32 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
+    fn max_magnitude(self, most: int32x4_t, x: float32x4_t) -> int32x4_t {
+        have!(vmaxq_s32(most, vreinterpretq_s32_f32(vabsq_f32(x))))
+    }
+
+    #[inline(always)]
+    fn max_lane(self, ints: int32x4_t) -> i32 {
+        have!(vmaxvq_s32(ints))
+    }
+
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, to: *mut u8, words: float32x4_t) {
+        have!({
+            let halves = vmovn_u32(vreinterpretq_u32_f32(words));
+            let bytes = vmovn_u16(vcombine_u16(halves, halves));
+            let four = vget_lane_u32::<0>(vreinterpret_u32_u8(bytes));
+            // The caller promises that four bytes can be written.
+            to.cast::<u32>().write_unaligned(four);
+        });
+    }
+
+    #[inline(always)]
+    fn reorder(self, bytes: uint8x16_t, order: &[u8; 16]) -> uint8x16_t {
+        have!(vqtbl1q_u8(bytes, vld1q_u8(order.as_ptr())))
+    }
+
+    #[inline(always)]
     fn first(self, floats: float32x4_t, count: usize) -> float32x4_t {
         have!({
             let lanes =

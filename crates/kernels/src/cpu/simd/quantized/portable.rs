@@ -248,6 +248,27 @@ impl CodeSimd for Portable {
     }
 
     #[inline(always)]
+    fn max_magnitude(self, most: [i32; LANES], x: [f32; LANES]) -> [i32; LANES] {
+        std::array::from_fn(|i| most[i].max((x[i].to_bits() & 0x7fff_ffff) as i32))
+    }
+
+    #[inline(always)]
+    fn max_lane(self, ints: [i32; LANES]) -> i32 {
+        ints.into_iter().fold(0, i32::max)
+    }
+
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, to: *mut u8, words: [f32; LANES]) {
+        // SAFETY: the caller promises that the bytes can be written.
+        unsafe { to.cast::<[u8; LANES]>().write(words.map(|word| word.to_bits() as u8)) }
+    }
+
+    #[inline(always)]
+    fn reorder(self, bytes: [u8; 16], order: &[u8; 16]) -> [u8; 16] {
+        order.map(|index| bytes[usize::from(index & 15)])
+    }
+
+    #[inline(always)]
     fn first(self, floats: [f32; LANES], count: usize) -> [f32; LANES] {
         std::array::from_fn(|i| if i < count { floats[i] } else { 0.0 })
     }

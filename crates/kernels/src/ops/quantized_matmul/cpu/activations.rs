@@ -155,19 +155,19 @@ impl CodeKernel for Round<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: CodeSimd>(self, _: S) {
+    fn run<S: CodeSimd>(self, simd: S) {
         match self.plan.group {
-            16 => self.groups::<16>(),
-            32 => self.groups::<32>(),
-            64 => self.groups::<64>(),
-            _ => self.groups::<128>(),
+            16 => self.groups::<S, 16>(simd),
+            32 => self.groups::<S, 32>(simd),
+            64 => self.groups::<S, 64>(simd),
+            _ => self.groups::<S, 128>(simd),
         }
     }
 }
 
 impl Round<'_> {
     #[inline(always)]
-    fn groups<const GROUP: usize>(self) {
+    fn groups<S: CodeSimd, const GROUP: usize>(self, simd: S) {
         let Self { plan, x, rows, codes, scales, sums } = self;
         if plan.layout == Layout::Rows {
             // What lies beyond the last column or group counts for nothing.
@@ -178,14 +178,7 @@ impl Round<'_> {
         }
         for (row, x) in x.chunks_exact(plan.columns).enumerate() {
             for (number, x) in x.as_chunks::<GROUP>().0.iter().enumerate() {
-                let mut rounded = [0_u8; GROUP];
-                let (scale, sum) = round(x, &mut rounded);
-                let mut words = [0; GROUP];
-                match plan.planes {
-                    1 => one_plane(&rounded, &mut words),
-                    2 => two_planes(&rounded, &mut words),
-                    _ => four_planes(&rounded, &mut words),
-                }
+                let (scale, sum, words) = round(simd, plan.planes, x);
                 let words = &words[..GROUP / 4];
                 if plan.layout == Layout::Rows {
                     scales[number] = scale;
@@ -221,61 +214,69 @@ fn place_row(words: &[u32], at: usize, planes: usize, codes: &mut [u32]) {
     }
 }
 
-/// Rounds a group; answers its scale and the sum of its codes.
+/// How sixteen codes become four words: of `planes * 4` codes in turn, each word has every
+/// `planes`th.
+const fn order(planes: usize) -> [u8; 16] {
+    let mut order = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        let (run, at) = (i / (4 * planes), i % (4 * planes));
+        order[i] = (run * 4 * planes + at % 4 * planes + at / 4) as u8;
+        i += 1;
+    }
+    order
+}
+
+/// What a group is multiplied with, so that the greatest is 127: nothing, if it is so small that
+/// this overflows, for such a group is zero to any weight.
 #[inline(always)]
-fn round<const GROUP: usize>(x: &[f32; GROUP], codes: &mut [u8; GROUP]) -> (f32, i32) {
-    // Of two floats without sign the greater has the greater bits, and what is not finite has the
-    // greatest.
-    let largest = x.iter().fold(0, |largest, x| largest.max(x.to_bits() & 0x7fff_ffff));
-    let largest = f32::from_bits(largest);
+fn inverse(largest: f32) -> f32 {
+    if largest > 1e-36 { 127.0 / largest } else { 0.0 }
+}
+
+/// Rounds a group; answers its scale, the sum of its codes, and these as words in the order of
+/// [`order`].
+#[inline(always)]
+fn round<S: CodeSimd, const GROUP: usize>(
+    simd: S,
+    planes: usize,
+    x: &[f32; GROUP],
+) -> (f32, i32, [u32; LARGEST_GROUP / 4]) {
+    let mut words = [0_u32; LARGEST_GROUP / 4];
+    let mut most = simd.zero();
+    for x in x.chunks_exact(S::LANES) {
+        // SAFETY: a number for each lane.
+        most = simd.max_magnitude(most, unsafe { simd.load_floats(x.as_ptr()) });
+    }
+    let largest = f32::from_bits(simd.max_lane(most) as u32);
     if !largest.is_finite() {
-        return (f32::NAN, 0);
+        return (f32::NAN, 0, words);
     }
-    // A group of numbers so small that this overflows is zero to any weight.
-    let inverse = if largest > 1e-36 { 127.0 / largest } else { 0.0 };
-    let mut sum = 0;
-    for (code, x) in codes.iter_mut().zip(x) {
-        // The nearest whole number: adding 1.5 * 2^23 leaves no bit for a fraction, and the low
-        // bits are the number.
-        let bits = (x * inverse + 12_582_912.0).to_bits();
-        *code = bits as u8;
-        sum += bits as i32 - 0x4b40_0000;
-    }
-    (largest / 127.0, sum)
-}
-
-/// Four codes after another.
-#[inline(always)]
-fn one_plane<const GROUP: usize>(codes: &[u8; GROUP], words: &mut [u32; GROUP]) {
-    for (to, four) in words.iter_mut().zip(codes.as_chunks::<4>().0) {
-        *to = u32::from_le_bytes(*four);
-    }
-}
-
-/// Of each eight codes the four even ones and the four odd ones.
-#[inline(always)]
-fn two_planes<const GROUP: usize>(codes: &[u8; GROUP], words: &mut [u32; GROUP]) {
-    let eights = codes.as_chunks::<8>().0;
-    for (to, eight) in words.as_chunks_mut::<2>().0.iter_mut().zip(eights) {
-        let eight = u64::from_le_bytes(*eight);
-        let every_second = |codes: u64| {
-            let codes = codes & 0x00ff_00ff_00ff_00ff;
-            let codes = (codes | codes >> 8) & 0x0000_ffff_0000_ffff;
-            (codes | codes >> 16) as u32
-        };
-        *to = [every_second(eight), every_second(eight >> 8)];
-    }
-}
-
-/// Of each sixteen codes every fourth, from the first, the second, the third and the fourth on.
-#[inline(always)]
-fn four_planes<const GROUP: usize>(codes: &[u8; GROUP], words: &mut [u32; GROUP]) {
-    let sixteens = codes.as_chunks::<16>().0;
-    for (to, codes) in words.as_chunks_mut::<4>().0.iter_mut().zip(sixteens) {
-        for (plane, to) in to.iter_mut().enumerate() {
-            let every_fourth =
-                [codes[plane], codes[4 + plane], codes[8 + plane], codes[12 + plane]];
-            *to = u32::from_le_bytes(every_fourth);
+    // The nearest whole number: adding 1.5 * 2^23 leaves no bit for a fraction, and the lowest
+    // bits are the number.
+    const MAGIC: f32 = 12_582_912.0;
+    let (inverse, magic) = (simd.splat(inverse(largest)), simd.splat(MAGIC));
+    let mut codes = [0_u8; LARGEST_GROUP];
+    for (x, to) in x.chunks_exact(S::LANES).zip(codes.chunks_exact_mut(S::LANES)) {
+        // SAFETY: a number, and room for a byte, for each lane.
+        unsafe {
+            let scaled = simd.mul(simd.load_floats(x.as_ptr()), inverse);
+            simd.store_low_bytes(to.as_mut_ptr(), simd.add(scaled, magic));
         }
     }
+    let order = const { &[order(1), order(2), order(4)] };
+    let order = &order[planes.trailing_zeros() as usize % 3];
+    let ones = [1_u8; WIDEST];
+    let (mut sums, to) = (simd.zero(), words.as_mut_ptr().cast::<u8>());
+    for at in (0..GROUP).step_by(S::WIDTH) {
+        // SAFETY: both arrays hold the largest group, which is a multiple of any vector; what lies
+        // behind the group is zeros.
+        unsafe {
+            let codes = simd.load(codes.as_ptr().add(at));
+            sums = simd.dot::<false>(sums, simd.load(ones.as_ptr()), codes);
+            simd.store(to.add(at), simd.reorder(codes, order));
+        }
+    }
+    // Whole numbers that an `f32` holds.
+    (largest / 127.0, simd.sum(simd.to_floats(sums)) as i32, words)
 }

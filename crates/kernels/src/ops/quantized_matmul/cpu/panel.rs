@@ -99,7 +99,11 @@ pub(super) fn lanes<S: CodeSimd>(_: S) -> usize {
 /// Where the rows of the panel from `row` on begin; where the weight ends, its last row stands in.
 #[inline(always)]
 pub(super) fn rows_of<'a>(w: &Weights<'a>, row: usize) -> [&'a [u8]; 16] {
-    std::array::from_fn(|i| w.row((row + i).min(w.rows() - 1)))
+    let mut rows = [w.row(row); 16];
+    for (i, codes) in rows.iter_mut().enumerate().skip(1) {
+        *codes = w.row((row + i).min(w.rows() - 1));
+    }
+    rows
 }
 
 /// Turns the vectors that begin at `at` in each row of a panel.

@@ -171,8 +171,11 @@ impl CodeKernel for Read<'_, '_> {
             all.biases.resize(room, 0.0);
         }
         let last = w.rows() - 1;
-        let scales: [&[u8]; 16] = std::array::from_fn(|i| w.row_scales((row + i).min(last)));
-        let biases: [&[u8]; 16] = std::array::from_fn(|i| w.row_biases((row + i).min(last)));
+        let (mut scales, mut biases) = ([w.row_scales(row); 16], [w.row_biases(row); 16]);
+        for i in 1..16 {
+            scales[i] = w.row_scales((row + i).min(last));
+            biases[i] = w.row_biases((row + i).min(last));
+        }
         let affine = !biases[0].is_empty();
         // The same of the next panel: nothing else asks for them in time.
         ask_ahead(simd, scales[0], S::LANES);

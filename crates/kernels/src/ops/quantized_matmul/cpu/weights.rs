@@ -23,6 +23,11 @@ pub(super) struct Weights<'a> {
     rows: usize,
     columns: usize,
     group: usize,
+    /// Groups of a row; the bytes of its codes, and of its scales. Not divided for again where
+    /// rows are walked.
+    groups: usize,
+    code_bytes: usize,
+    scale_bytes: usize,
     format: Codes,
     scale: Scale,
     factor: f32,
@@ -56,7 +61,22 @@ impl<'a> Weights<'a> {
         assert_eq!(codes.len(), rows * (columns * w.bits / 8), "bytes of the codes");
         assert_eq!(scales.len(), rows * (columns / group) * scale.size(), "bytes of the scales");
         assert!(biases.len() == scales.len() || !matches!(format, Codes::Affine(_)), "biases");
-        Self { rows, columns, group, format, scale, factor, codes, scales, biases }
+        let groups = columns / group;
+        let (code_bytes, scale_bytes) = (columns * w.bits / 8, groups * scale.size());
+        Self {
+            rows,
+            columns,
+            group,
+            groups,
+            code_bytes,
+            scale_bytes,
+            format,
+            scale,
+            factor,
+            codes,
+            scales,
+            biases,
+        }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -74,7 +94,7 @@ impl<'a> Weights<'a> {
 
     /// Groups of a row.
     pub(super) fn groups(&self) -> usize {
-        self.columns / self.group
+        self.groups
     }
 
     pub(super) fn format(&self) -> Codes {
@@ -90,19 +110,10 @@ impl<'a> Weights<'a> {
         self.factor
     }
 
-    fn bits(&self) -> usize {
-        match self.format {
-            Codes::Affine(bits) => bits,
-            Codes::E2m1 => 4,
-            Codes::E4m3 => 8,
-        }
-    }
-
     /// The codes of a row, `columns * bits / 8` bytes.
     #[inline(always)]
     pub(super) fn row(&self, row: usize) -> &'a [u8] {
-        let bytes = self.columns * self.bits() / 8;
-        &self.codes[row * bytes..][..bytes]
+        &self.codes[row * self.code_bytes..][..self.code_bytes]
     }
 
     /// All codes, all scales and all biases, which only affine formats have.
@@ -114,18 +125,14 @@ impl<'a> Weights<'a> {
     /// The scales of a row.
     #[inline(always)]
     pub(super) fn row_scales(&self, row: usize) -> &'a [u8] {
-        let bytes = self.groups() * self.scale.size();
-        &self.scales[row * bytes..][..bytes]
+        &self.scales[row * self.scale_bytes..][..self.scale_bytes]
     }
 
     /// The biases of a row; empty unless the format is affine.
     #[inline(always)]
     pub(super) fn row_biases(&self, row: usize) -> &'a [u8] {
         match self.format {
-            Codes::Affine(_) => {
-                let bytes = self.groups() * self.scale.size();
-                &self.biases[row * bytes..][..bytes]
-            }
+            Codes::Affine(_) => &self.biases[row * self.scale_bytes..][..self.scale_bytes],
             Codes::E2m1 | Codes::E4m3 => &[],
         }
     }
@@ -133,6 +140,6 @@ impl<'a> Weights<'a> {
     /// All that is read of a row, in bytes.
     pub(super) fn row_bytes(&self) -> usize {
         let sets = if matches!(self.format, Codes::Affine(_)) { 2 } else { 1 };
-        self.columns * self.bits() / 8 + sets * self.groups() * self.scale.size()
+        self.code_bytes + sets * self.scale_bytes
     }
 }
