@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokenizers::{AddedToken, Model as _, Tokenizer as Library};
 
 use crate::bpe;
+use crate::bpe::sentencepiece::Refusal;
 use crate::error::{Error, Result};
 
 pub(crate) enum Engine {
@@ -24,18 +25,44 @@ pub(crate) struct Parts {
     pub(crate) post_processor: Value,
     pub(crate) decoder: Value,
     pub(crate) truncation: Option<usize>,
+    /// Tokens by the names that `tokenizer_config.json` has for them.
+    pub(crate) named: Vec<(&'static str, String)>,
 }
 
 impl Engine {
     pub(crate) fn open(json: &[u8]) -> Result<(Self, Parts)> {
         if let Some(bpe::File { encoder, post_processor, decoder, truncation }) = bpe::read(json) {
-            let parts = Parts { post_processor, decoder, truncation };
+            let parts = Parts { post_processor, decoder, truncation, named: Vec::new() };
             // A decoder that cannot be fed token by token is the library's business.
             if crate::detokenizer::Plan::new(&parts.decoder)?.is_some() {
                 return Ok((Self::Own(Box::new(encoder)), parts));
             }
         }
         Self::of_library(json)
+    }
+
+    /// Of a `tokenizer.model`.
+    pub(crate) fn open_sentencepiece(model: &[u8], first_only: bool) -> Result<(Self, Parts)> {
+        let model =
+            bpe::sentencepiece::read(model, first_only).map_err(|refusal| match refusal {
+                Refusal::Damaged(what) => Error::SentencePiece { what },
+                Refusal::Unsupported(part) => Error::SentencePieceKind { part },
+            })?;
+        let replace = json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "});
+        let mut steps = vec![replace, json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
+        if model.prefix {
+            steps.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+        }
+        let decoder = json!({"type": "Sequence", "decoders": steps});
+        let named = [
+            ("unk_token", model.unknown),
+            ("bos_token", model.begin),
+            ("eos_token", model.end),
+            ("pad_token", model.pad),
+        ];
+        let named = named.into_iter().filter_map(|(name, token)| Some((name, token?))).collect();
+        let parts = Parts { post_processor: Value::Null, decoder, truncation: None, named };
+        Ok((Self::Own(Box::new(model.encoder)), parts))
     }
 
     /// The slow truth: the library, whatever the shape.
@@ -53,7 +80,7 @@ impl Engine {
         let decoder = decoder.map_or(Ok(Value::Null), value)?;
         let post_processor = library.get_post_processor().map(serde_json::to_value);
         let post_processor = post_processor.map_or(Ok(Value::Null), value)?;
-        let parts = Parts { post_processor, decoder, truncation };
+        let parts = Parts { post_processor, decoder, truncation, named: Vec::new() };
         Ok((Self::Library { library: Box::new(library), literal: OnceLock::new() }, parts))
     }
 

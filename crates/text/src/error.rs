@@ -42,6 +42,18 @@ pub enum Error {
         /// The first byte that is not.
         offset: usize,
     },
+    /// `tokenizer.model` cannot be read.
+    #[error("tokenizer.model is not a SentencePiece model that can be read: {what}")]
+    SentencePiece {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// `tokenizer.model` is of a kind that cannot be followed exactly.
+    #[error("tokenizer.model has {part}, which is not supported")]
+    SentencePieceKind {
+        /// What it has.
+        part: &'static str,
+    },
     /// The vocabulary lacks a token that the configuration or the model needs.
     #[error("the vocabulary has no token {token:?}")]
     MissingToken {
@@ -154,11 +166,14 @@ impl Error {
     /// The error's nature.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::UnsupportedPart { .. } | Self::TemplateWithoutImages { .. } => Kind::Unsupported,
+            Self::UnsupportedPart { .. }
+            | Self::SentencePieceKind { .. }
+            | Self::TemplateWithoutImages { .. } => Kind::Unsupported,
             Self::Library { .. } => Kind::Internal,
             Self::Tokenizer { .. }
             | Self::Config { .. }
             | Self::Vocabulary { .. }
+            | Self::SentencePiece { .. }
             | Self::MissingToken { .. }
             | Self::TokenId { .. }
             | Self::Encode { .. }
@@ -178,13 +193,16 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Tokenizer { .. } | Self::Config { .. } | Self::Vocabulary { .. } => {
+            Self::Tokenizer { .. }
+            | Self::Config { .. }
+            | Self::Vocabulary { .. }
+            | Self::SentencePiece { .. } => {
                 "the file may be truncated or a download's error page: fetch it again"
             }
             Self::MissingToken { .. } | Self::TokenId { .. } => {
                 "the tokenizer's files do not belong together: fetch all of them from one revision of the model"
             }
-            Self::UnsupportedPart { .. } => {
+            Self::UnsupportedPart { .. } | Self::SentencePieceKind { .. } => {
                 "convert the model's tokenizer with a current release of transformers"
             }
             Self::Encode { .. } | Self::Decode { .. } | Self::Library { .. } => {

@@ -79,6 +79,10 @@ impl std::fmt::Debug for Tokenizer {
 const NAMED: [&str; 7] =
     ["bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
 
+/// Classes of tokenizers that number SentencePiece's tokens anew, beginning as these do.
+const RENUMBERED: [&str; 8] =
+    ["XLM", "MBart", "Nllb", "XGLM", "Camembert", "Barthez", "Plamo", "SeamlessM4T"];
+
 impl Tokenizer {
     /// The tokenizer of a `tokenizer.json`, with what `tokenizer_config.json` adds to it.
     ///
@@ -95,6 +99,35 @@ impl Tokenizer {
             Some(inner) => inner,
             None => Self::inner_of_library(tokenizer_json, &config)?,
         };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The tokenizer of SentencePiece's own file, `tokenizer.model`, with byte-pair encoding or a unigram model.
+    ///
+    /// The names of special tokens are those of `tokenizer_config.json`, else the file's. The beginning-of-text token is put
+    /// before a text unless `add_bos_token` says otherwise. Between special tokens, each piece of text gets the file's
+    /// space before it; with `legacy` false only the text's first does.
+    ///
+    /// # Errors
+    /// If the file is damaged, or of a kind that is not followed exactly; and for tokenizers whose ids are not the file's.
+    pub fn from_sentencepiece(model: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self> {
+        let mut config = parse_config(tokenizer_config)?;
+        let class = config.get("tokenizer_class").and_then(Value::as_str).unwrap_or("");
+        if RENUMBERED.iter().any(|name| class.starts_with(name)) {
+            return Err(Error::SentencePieceKind { part: "ids that its model numbers otherwise" });
+        }
+        let first_only = config.get("legacy").and_then(Value::as_bool) == Some(false);
+        let opened = guarded(model.len(), || Engine::open_sentencepiece(model, first_only))??;
+        for (name, token) in &opened.1.named {
+            if token_name(config.get(*name)).is_none() {
+                config.insert((*name).to_owned(), token.as_str().into());
+            }
+        }
+        if !config.get("add_bos_token").is_some_and(Value::is_boolean) {
+            config.insert("add_bos_token".to_owned(), true.into());
+        }
+        let inner = guarded(model.len(), || Inner::new(opened, &config))??;
+        let inner = inner.ok_or(Error::SentencePieceKind { part: "tokens declared twice" })?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -339,7 +372,7 @@ impl Tokenizer {
 impl Inner {
     /// None if the engine cannot follow the configuration: the library can.
     fn new(opened: (Engine, Parts), config: &Map<String, Value>) -> Result<Option<Self>> {
-        let (mut engine, Parts { post_processor, decoder, truncation }) = opened;
+        let (mut engine, Parts { post_processor, decoder, truncation, .. }) = opened;
         if !add_declared_tokens(&mut engine, config)? {
             return Ok(None);
         }

@@ -29,7 +29,7 @@ pub enum Error {
         source: text::Error,
     },
     /// There is nothing to make tokens with.
-    #[error("{}: there is no tokenizer.json and no vocab.txt", path.display())]
+    #[error("{}: there is no tokenizer.json, no tokenizer.model and no vocab.txt", path.display())]
     NoTokenizer {
         /// The model's folder.
         path: PathBuf,

@@ -141,6 +141,8 @@ pub fn tokenizer(path: &Path) -> Result<Tokenizer, Error> {
 /// The files that words are made with.
 struct Words {
     tokenizer_json: Option<Vec<u8>>,
+    /// Only read where the first is not there.
+    tokenizer_model: Option<Vec<u8>>,
     vocab_txt: Option<Vec<u8>>,
     tokenizer_config: Option<Vec<u8>>,
     chat_template: Option<Vec<u8>>,
@@ -148,8 +150,14 @@ struct Words {
 
 impl Words {
     fn of(folder: &Folder) -> Result<Self, Error> {
+        let tokenizer_json = folder.read("tokenizer.json")?;
+        let tokenizer_model = match &tokenizer_json {
+            Some(_) => None,
+            None => folder.read("tokenizer.model")?,
+        };
         Ok(Self {
-            tokenizer_json: folder.read("tokenizer.json")?,
+            tokenizer_json,
+            tokenizer_model,
             vocab_txt: folder.read("vocab.txt")?,
             tokenizer_config: folder.read("tokenizer_config.json")?,
             chat_template: folder.read("chat_template.jinja")?,
@@ -159,11 +167,13 @@ impl Words {
     fn parse(self, path: &Path) -> Result<(Tokenizer, Option<Template>), Error> {
         let fail = |source| Error::Text { path: path.to_owned(), source };
         let config = self.tokenizer_config.as_deref();
-        let tokenizer = match (&self.tokenizer_json, &self.vocab_txt) {
-            (Some(json), _) => Tokenizer::from_json(json, config).map_err(fail)?,
-            (None, Some(vocab)) => Tokenizer::from_vocab(vocab, config).map_err(fail)?,
-            (None, None) => return Err(Error::NoTokenizer { path: path.to_owned() }),
+        let tokenizer = match (&self.tokenizer_json, &self.tokenizer_model, &self.vocab_txt) {
+            (Some(json), ..) => Tokenizer::from_json(json, config),
+            (None, Some(model), _) => Tokenizer::from_sentencepiece(model, config),
+            (None, None, Some(vocab)) => Tokenizer::from_vocab(vocab, config),
+            (None, None, None) => return Err(Error::NoTokenizer { path: path.to_owned() }),
         };
+        let tokenizer = tokenizer.map_err(fail)?;
         let jinja = self.chat_template.as_deref().map(String::from_utf8_lossy);
         let template = Template::from_parts(jinja.as_deref(), config).map_err(fail)?;
         Ok((tokenizer, template))

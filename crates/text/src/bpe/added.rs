@@ -59,7 +59,7 @@ impl Added {
         &mut self,
         tokens: Vec<AddedToken>,
         vocabulary: &Vocabulary,
-        normal: Normal,
+        normal: &Normal,
     ) -> Option<()> {
         let count = u32::try_from(vocabulary.count()).ok()?;
         let after = self.tokens.last_key_value().map_or(0, |(id, _)| id + 1);
@@ -87,7 +87,7 @@ impl Added {
                 }
             };
             if token.normalized {
-                let spelled = normal.apply(&token.content);
+                let spelled = normal.apply(&token.content, false);
                 if spelled != token.content.as_str() {
                     self.normal.insert(id, spelled.into_owned());
                 }

@@ -11,14 +11,17 @@
 //! `None`, and the library serves. The tests compare the two, id by id.
 
 mod added;
+mod charsmap;
 mod classes;
 mod merges;
 mod normal;
 mod read;
 mod scan;
+pub(crate) mod sentencepiece;
 mod split;
 #[cfg(test)]
 mod tests;
+mod unigram;
 mod vocabulary;
 
 use std::collections::BTreeMap;
@@ -29,20 +32,27 @@ use tokenizers::AddedToken;
 use self::added::{Added, Part};
 use self::classes::Classes;
 use self::merges::{Merges, Workplace};
-use self::normal::{META, Normal, meta};
+use self::normal::{META, Normal, When, meta};
 pub(crate) use self::read::{File, read};
 use self::split::Rule;
+use self::unigram::Unigram;
 use self::vocabulary::{NONE, Vocabulary, hash};
 
 /// A tokenizer of one of the known shapes.
 pub(crate) struct Encoder {
     vocabulary: Vocabulary,
-    merges: Merges,
+    units: Units,
     added: Added,
     normal: Normal,
     shape: Shape,
     /// A word that is a token is that token, whatever the merges say.
     whole_words: bool,
+}
+
+/// How letters become tokens.
+enum Units {
+    Pairs(Merges),
+    Pieces(Unigram),
 }
 
 /// How a piece of text becomes words, and a word symbols.
@@ -57,22 +67,16 @@ enum Shape {
     },
     Letters {
         /// `▁` is put for spaces here and not by the normalizer.
-        prepend: Option<Prepend>,
+        prepend: Option<When>,
         /// A piece may be cut before each `▁`, or each that follows something else.
         cut: Cut,
         /// The token of each letter of ASCII; `NONE` if it is spelled in bytes.
         ascii: Box<[u32; 128]>,
-        bytes: Box<[u32; 256]>,
+        /// The token of each byte, for letters without one.
+        bytes: Option<Box<[u32; 256]>>,
+        /// The token of a run of letters without one, where bytes have none either.
+        unknown: u32,
     },
-}
-
-/// When `▁` is put before a piece that has none there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Prepend {
-    Never,
-    /// At the beginning of the text.
-    First,
-    Always,
 }
 
 /// Where a piece may be cut before it is merged.
@@ -115,7 +119,7 @@ impl Encoder {
 
     /// Adds a token; `None` if that is unusual, and the library has to decide.
     pub(crate) fn add(&mut self, token: AddedToken) -> Option<()> {
-        self.added.add(vec![token], &self.vocabulary, self.normal)
+        self.added.add(vec![token], &self.vocabulary, &self.normal)
     }
 
     pub(crate) fn id(&self, token: &str) -> Option<u32> {
@@ -148,7 +152,7 @@ impl Encoder {
         self.added.split(text, literal, &mut |part| match part {
             Part::Token(id) => desk.ids.push(id),
             Part::Text(text, first) => {
-                let text = self.normal.apply(text);
+                let text = self.normal.apply(text, first);
                 self.added.split_normalized(&text, literal, &mut |part| match part {
                     Part::Token(id) => desk.ids.push(id),
                     Part::Text(text, begins) => desk.piece(text, first && begins),
@@ -181,12 +185,8 @@ impl Desk<'_> {
                 let from = match prepend {
                     None => self.take(piece),
                     Some(prepend) => {
-                        let wanted = match prepend {
-                            Prepend::Never => false,
-                            Prepend::First => first,
-                            Prepend::Always => true,
-                        };
-                        self.take(&meta(piece, wanted && !piece.starts_with([' ', META])))
+                        let wanted = prepend.now(first) && !piece.starts_with([' ', META]);
+                        self.take(&meta(piece, wanted))
                     }
                 };
                 self.cut(*cut, from);
@@ -277,23 +277,32 @@ impl Encoder {
             Shape::Bytes { bytes, .. } => {
                 work.symbols.extend(word.bytes().map(|byte| bytes[usize::from(byte)]));
             }
-            Shape::Letters { ascii, bytes, .. } => {
-                for letter in word.chars() {
-                    let mut buffer = [0; 4];
-                    let spelled = letter.encode_utf8(&mut buffer).as_bytes();
+            Shape::Letters { ascii, bytes, unknown, .. } => {
+                let mut put = |id: u32, letters: &str| match bytes {
+                    _ if id != NONE => work.symbols.push(id),
+                    Some(bytes) => {
+                        work.symbols.extend(letters.bytes().map(|byte| bytes[usize::from(byte)]));
+                    }
+                    None if work.symbols.last() == Some(unknown) => {}
+                    None => work.symbols.push(*unknown),
+                };
+                if let Units::Pieces(unigram) = &self.units {
+                    unigram.spell(&self.vocabulary, word, |range, id| put(id, &word[range]));
+                    return;
+                }
+                for (at, letter) in word.char_indices() {
+                    let spelled = &word[at..at + letter.len_utf8()];
                     let id = match ascii.get(letter as usize) {
                         Some(&id) => id,
-                        None => self.vocabulary.id(spelled).unwrap_or(NONE),
+                        None => self.vocabulary.id(spelled.as_bytes()).unwrap_or(NONE),
                     };
-                    if id == NONE {
-                        work.symbols.extend(spelled.iter().map(|&byte| bytes[usize::from(byte)]));
-                    } else {
-                        work.symbols.push(id);
-                    }
+                    put(id, spelled);
                 }
             }
         }
-        self.merges.apply(work);
+        if let Units::Pairs(merges) = &self.units {
+            merges.apply(work);
+        }
     }
 
     fn whole(&self, word: &str) -> Option<u32> {

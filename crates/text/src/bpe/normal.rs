@@ -5,13 +5,28 @@ use std::borrow::Cow;
 use serde_json::Value;
 use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
+use super::charsmap::Charsmap;
 use super::text_of;
 
 /// U+2581, which stands for a space in the vocabularies of SentencePiece.
 pub(super) const META: char = '▁';
 
-/// A normalizer of a `tokenizer.json` that is known here.
+/// When `▁` is put before a piece of text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum When {
+    Never,
+    /// At the beginning of the text.
+    First,
+    Always,
+}
+
+impl When {
+    pub(super) fn now(self, first: bool) -> bool {
+        self == Self::Always || (self == Self::First && first)
+    }
+}
+
+/// A normalizer that is known here.
 pub(super) enum Normal {
     /// As it is.
     Nothing,
@@ -19,6 +34,16 @@ pub(super) enum Normal {
     Nfc,
     /// `▁` for each space, and one before the piece if `prepend`.
     Meta { prepend: bool },
+    /// SentencePiece's own.
+    Plain(Box<Plain>),
+}
+
+/// The normalizer of a `tokenizer.model`.
+pub(super) struct Plain {
+    pub(super) charsmap: Option<Charsmap>,
+    pub(super) prepend: When,
+    /// Spaces at the ends are taken away, and of several in a row all but one.
+    pub(super) no_extra_spaces: bool,
 }
 
 impl Normal {
@@ -48,13 +73,41 @@ impl Normal {
         }
     }
 
-    /// `piece`, normalized.
-    pub(super) fn apply(self, piece: &str) -> Cow<'_, str> {
+    /// `piece`, normalized. Whether it is the text's `first` matters to some.
+    pub(super) fn apply<'a>(&self, piece: &'a str, first: bool) -> Cow<'a, str> {
         match self {
             Self::Nothing => Cow::Borrowed(piece),
             Self::Nfc => composed(piece),
-            Self::Meta { prepend } => Cow::Owned(meta(piece, prepend)),
+            Self::Meta { prepend } => Cow::Owned(meta(piece, *prepend)),
+            Self::Plain(plain) => Cow::Owned(plain.apply(piece, first)),
         }
+    }
+}
+
+impl Plain {
+    fn apply(&self, piece: &str, first: bool) -> String {
+        let mut text = Cow::Borrowed(piece);
+        if let Some(charsmap) = &self.charsmap {
+            let (mut out, mut rest) = (String::with_capacity(piece.len()), piece);
+            while let Some((new, used)) = charsmap.first(rest) {
+                out.push_str(new);
+                rest = &rest[used..];
+            }
+            text = Cow::Owned(out);
+        }
+        if !self.no_extra_spaces {
+            return meta(&text, self.prepend.now(first));
+        }
+        let mut out = String::with_capacity(text.len() + 3);
+        for word in text.split(' ').filter(|word| !word.is_empty()) {
+            if !out.is_empty() || self.prepend.now(first) {
+                out.push(META);
+            }
+            out.push_str(word);
+        }
+        // A text may bring that very character, and at its end it is a space like others.
+        out.truncate(out.trim_end_matches(META).len());
+        out
     }
 }
 

@@ -15,7 +15,7 @@ use super::normal::{META, Normal};
 use super::scan::Cursor;
 use super::split::Rule;
 use super::vocabulary::{NONE, Vocabulary};
-use super::{Cut, Encoder, Prepend, Shape, text_of};
+use super::{Cut, Encoder, Shape, Units, When, text_of};
 use crate::detokenizer::byte_letter;
 
 /// What a `tokenizer.json` says.
@@ -64,14 +64,15 @@ pub(crate) fn read(json: &[u8]) -> Option<File> {
     cursor.end()?;
     let model = model?;
     let normal = Normal::of(&serde_json::from_str(normalizer).ok()?)?;
-    let shape = Shape::of(&serde_json::from_str(pre_tokenizer).ok()?, normal, &model)?;
+    let shape = Shape::of(&serde_json::from_str(pre_tokenizer).ok()?, &normal, &model)?;
     let post_processor: Option<PostProcessorWrapper> = serde_json::from_str(post_processor).ok()?;
     let decoder: Option<DecoderWrapper> = serde_json::from_str(decoder).ok()?;
     let Model { vocabulary, merges, whole_words, .. } = model;
     let mut tokens = Added::default();
-    tokens.add(added, &vocabulary, normal)?;
+    tokens.add(added, &vocabulary, &normal)?;
+    let units = Units::Pairs(merges);
     Some(File {
-        encoder: Encoder { vocabulary, merges, added: tokens, normal, shape, whole_words },
+        encoder: Encoder { vocabulary, units, added: tokens, normal, shape, whole_words },
         post_processor: serde_json::to_value(post_processor).ok()?,
         decoder: serde_json::to_value(decoder).ok()?,
         truncation,
@@ -258,7 +259,7 @@ fn read_merges(cursor: &mut Cursor<'_>, vocabulary: &Vocabulary) -> Option<(Merg
 }
 
 impl Shape {
-    fn of(pre_tokenizer: &Value, normal: Normal, model: &Model) -> Option<Self> {
+    fn of(pre_tokenizer: &Value, normal: &Normal, model: &Model) -> Option<Self> {
         if let Some((numerals, rule)) = byte_level(pre_tokenizer) {
             let classes = Classes::get()?;
             let bytes = model.bytes(|byte| byte_letter(byte).to_string())?;
@@ -266,10 +267,10 @@ impl Shape {
                 Normal::Nothing | Normal::Nfc => {
                     Some(Self::Bytes { classes, numerals, rule, bytes })
                 }
-                Normal::Meta { .. } => None,
+                Normal::Meta { .. } | Normal::Plain(_) => None,
             };
         }
-        if !model.byte_fallback || normal == Normal::Nfc {
+        if !model.byte_fallback || matches!(normal, Normal::Nfc) {
             return None;
         }
         let (prepend, split) = match text_of(pre_tokenizer, "type") {
@@ -280,7 +281,7 @@ impl Shape {
                 && pre_tokenizer["invert"] == false
                 && pre_tokenizer["behavior"] == "MergedWithPrevious")
                 .then_some((None, false))?,
-            "Metaspace" if normal == Normal::Nothing => metaspace(pre_tokenizer)?,
+            "Metaspace" if matches!(normal, Normal::Nothing) => metaspace(pre_tokenizer)?,
             _ => return None,
         };
         let cut = match (split, model.crosses || model.whole_words) {
@@ -293,7 +294,7 @@ impl Shape {
         for (letter, id) in (0_u8..).zip(ascii.iter_mut()) {
             *id = model.vocabulary.id(&[letter]).unwrap_or(NONE);
         }
-        Some(Self::Letters { prepend, cut, ascii, bytes })
+        Some(Self::Letters { prepend, cut, ascii, bytes: Some(bytes), unknown: NONE })
     }
 }
 
@@ -330,14 +331,14 @@ fn byte_level(pre_tokenizer: &Value) -> Option<(bool, Rule)> {
 }
 
 /// Whether and when `Metaspace` puts a `▁` before a piece, and whether it splits.
-fn metaspace(pre_tokenizer: &Value) -> Option<(Option<Prepend>, bool)> {
+fn metaspace(pre_tokenizer: &Value) -> Option<(Option<When>, bool)> {
     // Older files have other settings for the same: the library knows them.
     let parsed: PreTokenizerWrapper = serde_json::from_value(pre_tokenizer.clone()).ok()?;
     let parsed = serde_json::to_value(parsed).ok()?;
     let prepend = match text_of(&parsed, "prepend_scheme") {
-        "never" => Prepend::Never,
-        "first" => Prepend::First,
-        "always" => Prepend::Always,
+        "never" => When::Never,
+        "first" => When::First,
+        "always" => When::Always,
         _ => return None,
     };
     (text_of(&parsed, "replacement") == "▁").then_some(())?;

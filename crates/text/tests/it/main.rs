@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
 
 mod golden;
+mod sentencepiece;
 mod stream;
 mod template;
 mod tokenizer;
