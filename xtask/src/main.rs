@@ -9,6 +9,7 @@ mod instructions;
 mod licences;
 mod minilm;
 mod mlx;
+mod release;
 mod shape;
 mod tidy;
 
@@ -34,7 +35,10 @@ const USAGE: &str = "usage: cargo xtask CHORE
                     measure the machine, the operations and whole models; docs/dev/benchmarks.md
                     has the other options
   instructions [--accept]
-                    count the instructions of the hot operations, and compare or keep the counts";
+                    count the instructions of the hot operations, and compare or keep the counts
+  release [--target TARGET] [--to FOLDER] [--site URL] | --sums FOLDER [--site URL]
+                    build and try the archive for this machine, into target/dist or FOLDER, with
+                    SHA256SUMS and Homebrew's formula; or only those two, for archives in FOLDER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,6 +64,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["minilm"] => minilm::run(root, minilm::Reference::Numpy),
         ["minilm", "--torch"] => minilm::run(root, minilm::Reference::Torch),
         ["bench", more @ ..] => bench::run(root, more),
+        ["release", more @ ..] => release::run(root, more),
         ["instructions"] => instructions::run(root, false),
         ["instructions", "--accept"] => instructions::run(root, true),
         ["shape", more @ ..] => shape::run(root, more),
