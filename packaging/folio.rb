@@ -34,7 +34,7 @@ class Folio < Formula
   # The program finds the library over MLX as ../lib/folio/mlx from where it really lies.
   def install
     bin.install "folio"
-    (lib/"folio").install "mlx"
+    (lib/"folio").install "mlx" if File.directory?("mlx")
     bash_completion.install "completions/folio.bash" => "folio"
     zsh_completion.install "completions/_folio"
     fish_completion.install "completions/folio.fish"

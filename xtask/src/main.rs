@@ -36,7 +36,7 @@ const USAGE: &str = "usage: cargo xtask CHORE
                     has the other options
   instructions [--accept]
                     count the instructions of the hot operations, and compare or keep the counts
-  release [--target TARGET] [--to FOLDER] [--site URL] | --sums FOLDER [--site URL]
+  release [--target TARGET] [--to FOLDER] [--site URL] [--without-mlx] | --sums FOLDER [--site URL]
                     build and try the archive for this machine, into target/dist or FOLDER, with
                     SHA256SUMS and Homebrew's formula; or only those two, for archives in FOLDER";
 

@@ -62,10 +62,11 @@ fn archive_name(version: &str, target: &str) -> String {
     format!("folio-{version}-{target}.tar.gz")
 }
 
-/// `[--target TARGET] [--to FOLDER] [--site URL]` builds; `--sums FOLDER [--site URL]` only writes the sums and the formula
-/// of the archives that are there.
+/// `[--target TARGET] [--to FOLDER] [--site URL] [--without-mlx]` builds; `--sums FOLDER [--site URL]` only writes the sums
+/// and the formula of the archives that are there.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
     let (mut target, mut to, mut site, mut sums) = (None, None, None, None);
+    let mut with_mlx = true;
     let mut rest = arguments.iter();
     while let Some(word) = rest.next() {
         let place = match *word {
@@ -73,6 +74,10 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
             "--to" => &mut to,
             "--site" => &mut site,
             "--sums" => &mut sums,
+            "--without-mlx" => {
+                with_mlx = false;
+                continue;
+            }
             other => bail!("unknown argument: {other}"),
         };
         *place = Some(*rest.next().with_context(|| format!("{word} needs a value"))?);
@@ -88,7 +93,8 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
         None => {
             let built = PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"));
             let folder = to.map_or_else(|| built.join("dist"), PathBuf::from);
-            build(root, &built, &folder, version, target)?;
+            let staged = stage(root, &folder, version, target)?;
+            build(root, &built, &staged, with_mlx)?;
             folder
         }
     };
@@ -105,7 +111,14 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
     Ok(true)
 }
 
-fn build(root: &Path, built: &Path, to: &Path, version: &str, target: Option<&str>) -> Result<()> {
+/// An archive on its way: what it is for, and the folder that becomes it.
+struct Staged {
+    target: String,
+    folder: PathBuf,
+}
+
+/// An empty folder for the archive of `target`, which must be this machine's.
+fn stage(root: &Path, to: &Path, version: &str, target: Option<&str>) -> Result<Staged> {
     let host = output(Command::new("rustc").arg("-vV").current_dir(root))?;
     let host = host.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.context("rustc does not say what it builds for")?;
@@ -117,12 +130,12 @@ fn build(root: &Path, built: &Path, to: &Path, version: &str, target: Option<&st
     );
     if target != host {
         // MLX's wheel and its library are of the machine that builds; so is the compiler's linker.
-        let else_ = if target.contains("apple") {
+        let seen = if target.contains("apple") {
             "; what can be seen from here is `cargo xtask mlx --link-check`"
         } else {
             ""
         };
-        bail!("an archive for {target} is built on such a machine, and this is {host}{else_}");
+        bail!("an archive for {target} is built on such a machine, and this is {host}{seen}");
     }
     let folder = to.join(archive_name(version, target).trim_end_matches(".tar.gz"));
     if folder.exists() {
@@ -130,10 +143,16 @@ fn build(root: &Path, built: &Path, to: &Path, version: &str, target: Option<&st
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(Staged { target: target.to_owned(), folder })
+}
 
+fn build(root: &Path, built: &Path, staged: &Staged, with_mlx: bool) -> Result<()> {
+    let Staged { target, folder } = staged;
     let program = compile(root, built, target)?;
     put(&program, &folder.join("folio"))?;
-    mlx::run(root, &["--to", &folder.join("mlx").display().to_string()])?;
+    if with_mlx {
+        mlx::run(root, &["--to", &folder.join("mlx").display().to_string()])?;
+    }
     for name in COPIED {
         put(&root.join(name), &folder.join(name))?;
     }
@@ -144,13 +163,22 @@ fn build(root: &Path, built: &Path, to: &Path, version: &str, target: Option<&st
         fs::write(path, script)?;
     }
     fs::write(folder.join("THIRD-PARTY.txt"), notices::notices(root, target)?)?;
-    check(&folder)?;
-    let archive = archive::pack(&folder, time(root))?;
-    fs::remove_dir_all(&folder)?;
+    check(folder, with_mlx)?;
+    let archive = archive::pack(folder, time(root))?;
     println!("{}", archive.display());
     if let Some(oldest) = glibc(&fs::read(&program)?) {
         println!("the program needs glibc 2.{oldest} or later");
     }
+    // What MLX's wheel for Linux brings of others, it brings without their licences.
+    let unlicensed = folder.join("mlx/mlx_cpu.libs");
+    if unlicensed.exists() {
+        println!("do not publish this archive as it is: it has libraries without their licences:");
+        for entry in fs::read_dir(&unlicensed)? {
+            println!("  {}", entry?.path().display());
+        }
+        println!("--without-mlx leaves them out, or docs/dev/releasing.md says what is missing");
+    }
+    fs::remove_dir_all(folder)?;
     Ok(())
 }
 
@@ -177,8 +205,9 @@ fn put(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs the program from where it lies with what lies beside it: the example's question, on the CPU and on MLX.
-fn check(folder: &Path) -> Result<()> {
+/// Runs the program from where it lies with what lies beside it: the example's question, on the CPU and, if it is
+/// packed, on MLX.
+fn check(folder: &Path, with_mlx: bool) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let known = PACKED.iter().any(|part| name.starts_with(part));
@@ -189,14 +218,16 @@ fn check(folder: &Path) -> Result<()> {
         let mut command = Command::new(&program);
         output(command.current_dir(folder).env_remove("FOLIO_MLX").args(arguments))
     };
-    let report: Value = serde_json::from_str(&run(&["doctor", "--json"])?)?;
-    let mlx = &report["backends"]["mlx"];
-    let library = mlx["library"].as_str().map(PathBuf::from).unwrap_or_default();
-    ensure!(
-        library.starts_with(fs::canonicalize(folder)?.join("mlx")),
-        "the packed program does not use the library beside it: {mlx}"
-    );
-    for device in ["cpu", "mlx"] {
+    if with_mlx {
+        let report: Value = serde_json::from_str(&run(&["doctor", "--json"])?)?;
+        let mlx = &report["backends"]["mlx"];
+        let library = mlx["library"].as_str().map(PathBuf::from).unwrap_or_default();
+        ensure!(
+            library.starts_with(fs::canonicalize(folder)?.join("mlx")),
+            "the packed program does not use the library beside it: {mlx}"
+        );
+    }
+    for device in ["cpu", "mlx"].into_iter().take(1 + usize::from(with_mlx)) {
         let question = "When does the lease end?";
         let files = ["run", "examples/clerk", "--file", "examples/lease.pdf", "--device", device];
         let answer = run(&[&files[..], &[question]].concat())?;
