@@ -31,7 +31,9 @@ pub(crate) struct Parts {
 
 impl Engine {
     pub(crate) fn open(json: &[u8]) -> Result<(Self, Parts)> {
-        if let Some(bpe::File { encoder, post_processor, decoder, truncation }) = bpe::read(json) {
+        // Small parts of the file are the library's to parse, there too.
+        let file = guarded(json.len(), || bpe::read(json)).ok().flatten();
+        if let Some(bpe::File { encoder, post_processor, decoder, truncation }) = file {
             let parts = Parts { post_processor, decoder, truncation, named: Vec::new() };
             // A decoder that cannot be fed token by token is the library's business.
             if crate::detokenizer::Plan::new(&parts.decoder)?.is_some() {

@@ -56,17 +56,23 @@ pub(crate) fn read(json: &[u8]) -> Option<File> {
             "post_processor" => post_processor = cursor.raw()?,
             "decoder" => decoder = cursor.raw()?,
             "model" => model = Some(Model::read(cursor)?),
-            _ => drop(cursor.raw()?),
+            _ => return None,
         }
         seen.push(key);
         Some(())
     })?;
     cursor.end()?;
     let model = model?;
+    for part in [normalizer, pre_tokenizer, post_processor, decoder] {
+        Cursor::new(part).distinct()?;
+    }
     let normal = Normal::of(&serde_json::from_str(normalizer).ok()?)?;
     let shape = Shape::of(&serde_json::from_str(pre_tokenizer).ok()?, &normal, &model)?;
-    let post_processor: Option<PostProcessorWrapper> = serde_json::from_str(post_processor).ok()?;
-    let decoder: Option<DecoderWrapper> = serde_json::from_str(decoder).ok()?;
+    // By way of a value, since the library expects of a part's text that it is JSON.
+    let part = |raw: &str| serde_json::from_str::<Value>(raw).ok();
+    let post_processor: Option<PostProcessorWrapper> =
+        serde_json::from_value(part(post_processor)?).ok()?;
+    let decoder: Option<DecoderWrapper> = serde_json::from_value(part(decoder)?).ok()?;
     let Model { vocabulary, merges, whole_words, .. } = model;
     let mut tokens = Added::default();
     tokens.add(added, &vocabulary, &normal)?;
@@ -79,36 +85,36 @@ pub(crate) fn read(json: &[u8]) -> Option<File> {
     })
 }
 
+/// What an added token says, each once.
+const FIELDS: [&str; 7] =
+    ["id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"];
+
 fn added_tokens(cursor: &mut Cursor<'_>) -> Option<Vec<AddedToken>> {
     let mut tokens = Vec::new();
     cursor.array(|cursor| {
         let mut token = AddedToken::default();
-        let mut fields = 0;
+        let mut fields = [false; 7];
         cursor.object(|key, cursor| {
-            let field = match key.as_ref() {
-                "id" => {
-                    cursor.number()?;
-                    fields += 1;
-                    return Some(());
-                }
-                "content" => {
+            let at = FIELDS.iter().position(|field| *field == key)?;
+            if std::mem::replace(&mut fields[at], true) {
+                return None;
+            }
+            let field = match at {
+                0 => return cursor.number().map(drop),
+                1 => {
                     token.content = cursor.string()?.into_owned();
-                    fields += 1;
                     return Some(());
                 }
-                "single_word" => &mut token.single_word,
-                "lstrip" => &mut token.lstrip,
-                "rstrip" => &mut token.rstrip,
-                "normalized" => &mut token.normalized,
-                "special" => &mut token.special,
-                _ => return None,
+                2 => &mut token.single_word,
+                3 => &mut token.lstrip,
+                4 => &mut token.rstrip,
+                5 => &mut token.normalized,
+                _ => &mut token.special,
             };
             *field = flag(cursor.raw()?)?;
-            fields += 1;
             Some(())
         })?;
-        // A field more than once would make up for one that is missing: neither is a file that anybody wrote.
-        (fields == 7).then(|| tokens.push(token))
+        (fields == [true; 7]).then(|| tokens.push(token))
     })?;
     Some(tokens)
 }

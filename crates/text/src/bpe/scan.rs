@@ -190,7 +190,8 @@ impl<'a> Cursor<'a> {
                 _ => {
                     let word = self.rest().iter().position(|&byte| {
                         matches!(byte, b',' | b':' | b']' | b'}' | b'"' | b'[' | b'{' | 0..=b' ')
-                    })?;
+                    });
+                    let word = word.unwrap_or(self.rest().len());
                     if word == 0 {
                         return None;
                     }
@@ -203,6 +204,24 @@ impl<'a> Cursor<'a> {
             if depth > DEEPEST {
                 return None;
             }
+        }
+    }
+
+    /// Passes over a value in which no object has a field twice.
+    pub(super) fn distinct(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'{' => {
+                let mut seen = Vec::new();
+                self.object(|key, cursor| {
+                    if seen.contains(&key) {
+                        return None;
+                    }
+                    seen.push(key);
+                    cursor.distinct()
+                })
+            }
+            b'[' => self.array(Self::distinct),
+            _ => self.raw().map(drop),
         }
     }
 }

@@ -437,3 +437,43 @@ fn tokenizers_of_real_size_agree() {
     }
     assert!(compared > 0);
 }
+
+/// Files with a few bytes changed: read by us, they are read by the library too, and mean the same. FOLIO_ROUNDS asks for
+/// more of them.
+#[test]
+fn damaged_files_are_refused_or_mean_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/tokenizer_json");
+    let rounds = std::env::var("FOLIO_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let mut dice = Dice(0xbad);
+    let mut read = 0;
+    for round in 0..rounds.unwrap_or(1200) {
+        let name = OWN[round % OWN.len()];
+        let mut json = std::fs::read(folder.join(name)).unwrap();
+        for _ in 0..1 + dice.roll(2) {
+            let at = dice.roll(json.len());
+            match dice.roll(6) {
+                0 => json[at] = dice.roll(256) as u8,
+                1 => json[at] = b"\",:[]{}0123456789\\ "[dice.roll(19)],
+                2 => drop(json.remove(at)),
+                3 => json.insert(at, json[dice.roll(json.len())]),
+                // Two fields or two strings change places, more or less.
+                4 => json.swap(at, dice.roll(at + 1)),
+                _ => {
+                    let (from, count) = (dice.roll(json.len()), dice.roll(30));
+                    let part = json[from..(from + count).min(json.len())].to_vec();
+                    json.splice(at..at, part);
+                }
+            }
+        }
+        let Ok(own) = Tokenizer::from_json(&json, None) else { continue };
+        if !own.is_own() {
+            continue;
+        }
+        let library = Tokenizer::by_library(&json, None).unwrap_or_else(|error| {
+            panic!("{error:?} by the library: {}", String::from_utf8_lossy(&json))
+        });
+        compare(&String::from_utf8_lossy(&json), &own, &library, &noise(&mut dice, 12));
+        read += 1;
+    }
+    assert!(read > 100, "only {read} files were read");
+}
