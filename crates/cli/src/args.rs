@@ -20,8 +20,12 @@ pub(crate) struct Compute {
     /// Threads that compute [default: every usable core]
     #[arg(long, value_name = "N", env = "FOLIO_THREADS")]
     pub(crate) threads: Option<usize>,
-    /// Keep activations in 32-bit floats: slower, for comparing with a reference
-    #[arg(long)]
+    /// What activations are rounded to before they meet quantized weights: fast takes 8 bits,
+    /// bf16 is more precise and slower, exact keeps 32-bit floats, for comparing with a reference
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) precision: Rounding,
+    /// The same as `--precision exact`
+    #[arg(long, conflicts_with = "precision")]
     pub(crate) exact: bool,
     /// Where to compute: auto takes MLX on a Mac if it can be used, and else the CPU
     #[arg(long, value_name = "DEVICE", value_enum, default_value_t, hide_possible_values = true)]
@@ -37,7 +41,26 @@ pub(crate) enum Where {
     Mlx,
 }
 
+/// `fast`, `bf16` or `exact`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Rounding {
+    #[default]
+    Fast,
+    Bf16,
+    Exact,
+}
+
 impl Compute {
+    /// How activations are rounded.
+    pub(crate) fn precision(self) -> Precision {
+        match self.precision {
+            _ if self.exact => Precision::Exact,
+            Rounding::Fast => Precision::Fast,
+            Rounding::Bf16 => Precision::Bf16,
+            Rounding::Exact => Precision::Exact,
+        }
+    }
+
     /// The backend that was asked for.
     pub(crate) fn backend(self) -> Backend {
         match self.device {
@@ -49,8 +72,7 @@ impl Compute {
 
     /// How the CPU computes; MLX takes the precision from it.
     pub(crate) fn cpu(self) -> CpuOptions {
-        let precision = if self.exact { Precision::Exact } else { Precision::Fast };
-        CpuOptions { threads: self.threads, isa: None, precision }
+        CpuOptions { threads: self.threads, isa: None, precision: self.precision() }
     }
 }
 

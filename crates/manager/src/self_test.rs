@@ -92,15 +92,18 @@ pub fn run(environment: &Environment, progress: impl Fn(&str)) -> Result<Vec<Row
 /// The CPU with each of its instruction sets, as it answers and with `--exact`; and MLX.
 fn backends(environment: &Environment) -> Result<Vec<(String, Device)>, Error> {
     let mut all = Vec::new();
-    let precisions = [Precision::Exact, Precision::Fast];
+    let precisions = [Precision::Exact, Precision::Bf16, Precision::Fast];
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         for precision in precisions {
             let device = Device::cpu(CpuOptions { isa: Some(isa), precision, threads: None })?;
-            let exact = if precision == Precision::Exact { ", exact" } else { "" };
-            all.push((format!("cpu {isa}{exact}"), device));
+            let name = match precision {
+                Precision::Fast => format!("cpu {isa}"),
+                _ => format!("cpu {isa}, {precision}"),
+            };
+            all.push((name, device));
         }
     }
-    for precision in precisions {
+    for precision in [Precision::Exact, Precision::Fast] {
         let options = CpuOptions { precision, ..CpuOptions::default() };
         let MlxState::Ready(mlx) = MlxState::look(environment, options) else { continue };
         // Without a GPU both are one.

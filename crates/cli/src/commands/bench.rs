@@ -87,7 +87,7 @@ impl Bench {
                 "threads": cpu.map(|cpu| cpu.threads()),
                 "instruction_set": cpu.map(|cpu| cpu.isa().to_string()),
                 "mlx_peak_bytes": mlx.map(|mlx| mlx.memory().peak),
-                "exact": self.compute.exact,
+                "precision": self.compute.precision().to_string(),
                 "repeat": self.repeat,
                 "load_seconds": load.as_secs_f64(),
                 "first_answer_seconds": ready.as_secs_f64(),

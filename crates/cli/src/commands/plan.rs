@@ -8,7 +8,7 @@ use manager::describe::{Description, NetworkFacts, WeightFacts, describe};
 use manager::machine::Machine;
 use manager::plan::{Demand, Plan as Figures, Room, Verdict, plan};
 use manager::runtime::{LoadOptions, ModelKind};
-use manager::{DType, Environment, bandwidth};
+use manager::{DType, Environment, Precision, bandwidth};
 use serde_json::{Value, json};
 
 use crate::args::{Compute, parse_bytes};
@@ -78,7 +78,8 @@ impl Plan {
             ModelKind::Language => options.step_tokens.min(network.context),
             ModelKind::Embedding => manager::runtime::BATCH_TOKENS,
         };
-        let cache = if self.compute.exact { DType::F32 } else { DType::F16 };
+        let cache =
+            if self.compute.precision() == Precision::Exact { DType::F32 } else { DType::F16 };
         let demand = Demand::of(&weights, &network, step as u64, cache);
         let longest = demand.context;
         let context = match self.context {

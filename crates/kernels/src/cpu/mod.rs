@@ -25,10 +25,24 @@ use crate::{Error, Result};
 pub enum Precision {
     /// Activations stay `f32` throughout: what a reference is compared with.
     Exact,
-    /// Activations are rounded to 8 bits for each group before they meet quantized weights, and to
-    /// `bf16` before they meet others or each other, where the machine multiplies those faster.
+    /// Activations are rounded to `bf16` before they meet quantized weights, and before they meet
+    /// others or each other where the machine multiplies those faster.
+    Bf16,
+    /// Activations are rounded to 8 bits for each group before they meet quantized weights (to
+    /// `bf16` if those are 8-bit floats), and to `bf16` before they meet others or each other where
+    /// the machine multiplies those faster.
     #[default]
     Fast,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exact => "exact",
+            Self::Bf16 => "bf16",
+            Self::Fast => "fast",
+        })
+    }
 }
 
 /// What the CPU backend is opened with.

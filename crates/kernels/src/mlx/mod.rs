@@ -115,7 +115,7 @@ impl Mlx {
 
     /// Whether activations follow the type of the weights; else they are `f32`.
     pub fn is_native(&self) -> bool {
-        self.gpu && self.precision == Precision::Fast
+        self.gpu && self.precision != Precision::Exact
     }
 
     /// The type of activations that come from weights stored as `stored`.

@@ -101,11 +101,13 @@ fn long_rows_are_summed_in_pieces() {
 
 #[test]
 fn products_do_not_depend_on_their_company() {
-    use Precision::{Exact, Fast};
+    use Precision::{Bf16, Exact, Fast};
     // So many rows, and parts of so many: fast products of up to four rows are the same, and those of
     // more, in tiles of every height.
     let cases = [
         (Exact, 7, 1),
+        (Bf16, 14, 1),
+        (Bf16, 14, 7),
         (Fast, 4, 1),
         (Fast, 4, 2),
         (Fast, 3, 1),
@@ -133,7 +135,7 @@ fn products_do_not_depend_on_their_company() {
 
 #[test]
 fn several_weights_at_once_are_one_after_another() {
-    for precision in [Precision::Exact, Precision::Fast] {
+    for precision in [Precision::Exact, Precision::Bf16, Precision::Fast] {
         let home = device(precision, 1);
         let formats = quantizations();
         for first in &formats {
@@ -169,8 +171,9 @@ fn the_largest_power_of_two_is_a_scale_too() {
     }
 }
 
-/// What rounding activations to 8 bits may cost: half a step for each of them.
-fn bounds(x: &Tensor, w: &QuantizedTensor) -> Vec<f64> {
+/// What rounding activations may cost: half a step for each of them.
+fn bounds(precision: Precision, x: &Tensor, w: &QuantizedTensor) -> Vec<f64> {
+    let w_is_float = w.mode == QuantizationMode::Mxfp8;
     let mut out = vec![0.0; x.rows() * w.rows];
     let mut row = vec![0.0; w.columns];
     for j in 0..w.rows {
@@ -178,8 +181,14 @@ fn bounds(x: &Tensor, w: &QuantizedTensor) -> Vec<f64> {
         for (i, x) in x.to_vec().chunks(w.columns).enumerate() {
             for (x, row) in x.chunks(w.group_size).zip(row.chunks(w.group_size)) {
                 let largest = x.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
-                let weights = row.iter().map(|w| f64::from(w.abs())).sum::<f64>();
-                out[i * w.rows + j] += f64::from(largest) / 254.0 * weights;
+                out[i * w.rows + j] += x.iter().zip(row).fold(0.0, |sum, (x, w)| {
+                    let step = if precision == Precision::Bf16 || w_is_float {
+                        f64::from(x.abs()) / 128.0
+                    } else {
+                        f64::from(largest) / 127.0
+                    };
+                    sum + step / 2.0 * f64::from(w.abs())
+                });
             }
         }
     }
@@ -187,21 +196,27 @@ fn bounds(x: &Tensor, w: &QuantizedTensor) -> Vec<f64> {
 }
 
 #[test]
-fn fast_products_err_no_more_than_rounding_explains() {
-    let home = device(Precision::Fast, 1);
-    for quantization in quantizations() {
-        for (m, groups, n) in SIZES {
-            let k = groups * quantization.group_size;
-            let (w, x) = (quantized(&home, 2, n, k, quantization), activations(&home, 1, &[m, k]));
-            let truth = reference::quantized_matmul(&x, &w).to_vec();
-            let bounds = bounds(&x, &w);
-            everywhere(Precision::Fast, |level, device| {
-                let y = multiply(level, &moved(&x, device), &w).to_vec();
-                for ((y, truth), bound) in y.iter().zip(&truth).zip(&bounds) {
-                    let error = f64::from(y - truth).abs();
-                    assert!(error <= bound * 1.01 + 1e-5, "{y}, not {truth}: {level:?}");
-                }
-            });
+fn rounded_products_err_no_more_than_rounding_explains() {
+    for precision in [Precision::Bf16, Precision::Fast] {
+        let home = device(precision, 1);
+        for quantization in quantizations() {
+            for (m, groups, n) in SIZES {
+                let k = groups * quantization.group_size;
+                let w = quantized(&home, 2, n, k, quantization);
+                let x = activations(&home, 1, &[m, k]);
+                let truth = reference::quantized_matmul(&x, &w).to_vec();
+                let bounds = bounds(precision, &x, &w);
+                everywhere(precision, |level, device| {
+                    let y = multiply(level, &moved(&x, device), &w).to_vec();
+                    for ((y, truth), bound) in y.iter().zip(&truth).zip(&bounds) {
+                        let error = f64::from(y - truth).abs();
+                        assert!(
+                            error <= bound * 1.01 + 1e-5,
+                            "{y}, not {truth}: {level:?} {precision:?} {quantization:?}"
+                        );
+                    }
+                });
+            }
         }
     }
 }
@@ -258,7 +273,8 @@ fn plain(
 #[test]
 fn integers_are_exact_on_every_level() {
     use QuantizationMode::{Affine, Mxfp4};
-    let device = device(Precision::Fast, 1);
+    let devices = [Precision::Bf16, Precision::Fast].map(|precision| device(precision, 1));
+    let home = &devices[0];
     let (n, k) = (19, 384);
     let noise = numbers(3, n * k).into_iter().map(|x| (x * 1e6) as i32 as u8).collect::<Vec<_>>();
     let whole = |x: f32| (x * 127.0).round();
@@ -269,18 +285,20 @@ fn integers_are_exact_on_every_level() {
     for format in formats {
         let codes: [&dyn Fn(usize) -> u8; 3] = [&|_| 0, &|_| 255, &|i| noise[i]];
         for codes in codes {
-            let w = plain(&device, (n, k), format, codes);
+            let w = plain(home, (n, k), format, codes);
             for m in [1, 2, 3, 4, 13] {
                 for pattern in patterns {
                     let mut x = numbers(5, m * k);
                     for (i, x) in x.iter_mut().enumerate() {
                         *x = if i % 32 == 31 { 127.0 } else { whole(pattern(*x, i)) };
                     }
-                    let x = device.tensor(&[m, k], x);
+                    let x = home.tensor(&[m, k], x);
                     let truth = reference::quantized_matmul(&x, &w).to_vec();
                     for level in Level::all() {
-                        let y = multiply(level, &x, &w).to_vec();
-                        assert_eq!(y, truth, "{format:?} on {level:?}, {m} rows");
+                        for device in &devices {
+                            let y = multiply(level, &moved(&x, device), &w).to_vec();
+                            assert_eq!(y, truth, "{format:?} on {level:?}, {m} rows");
+                        }
                     }
                 }
             }
@@ -290,7 +308,7 @@ fn integers_are_exact_on_every_level() {
 
 #[test]
 fn what_is_not_finite_shows_in_its_row_and_nowhere_else() {
-    for precision in [Precision::Exact, Precision::Fast] {
+    for precision in [Precision::Exact, Precision::Bf16, Precision::Fast] {
         for quantization in quantizations() {
             let device = device(precision, 1);
             let (n, k) = (18, 3 * quantization.group_size);
@@ -327,7 +345,7 @@ fn a_scale_that_is_no_number_spoils_its_row_of_the_weight_and_no_other() {
         group_size: 32,
         scales: DType::BF16,
     };
-    for precision in [Precision::Exact, Precision::Fast] {
+    for precision in [Precision::Exact, Precision::Bf16, Precision::Fast] {
         let device = device(precision, 1);
         // Of 18 groups the last two are alone in their vector of scales.
         let (n, k, bad_row) = (18, 18 * 32, 7);
@@ -350,7 +368,7 @@ fn a_scale_that_is_no_number_spoils_its_row_of_the_weight_and_no_other() {
 
 #[test]
 fn nothing_times_anything_is_nothing() {
-    for precision in [Precision::Exact, Precision::Fast] {
+    for precision in [Precision::Exact, Precision::Bf16, Precision::Fast] {
         let device = device(precision, 1);
         for quantization in quantizations() {
             let (n, k) = (5, 2 * quantization.group_size);

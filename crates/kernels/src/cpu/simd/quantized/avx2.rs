@@ -210,6 +210,14 @@ impl CodeSimd for Avx2 {
     }
 
     #[inline(always)]
+    fn pair(self, low: __m256, high: __m256) -> __m256i {
+        have!({
+            let low = _mm256_srli_epi32::<16>(_mm256_castps_si256(low));
+            _mm256_blend_epi16::<0b1010_1010>(low, _mm256_castps_si256(high))
+        })
+    }
+
+    #[inline(always)]
     fn to_floats(self, ints: __m256i) -> __m256 {
         have!(_mm256_cvtepi32_ps(ints))
     }

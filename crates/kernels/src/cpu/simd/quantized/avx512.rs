@@ -5,10 +5,10 @@ use std::arch::x86_64::*;
 
 use super::{CodeKernel, CodeSimd, WIDEST, avx2};
 
-/// The proof that the machine has AVX-512 F, BW, VL, DQ and VNNI, and AVX2 and FMA; and VBMI if
-/// the parameter says so.
+/// The proof that the machine has AVX-512 F, BW, VL, DQ and VNNI, and AVX2 and FMA; and VBMI and
+/// BF16 if the parameters say so.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512<const VBMI: bool>(());
+pub(super) struct Avx512<const VBMI: bool, const BF16: bool>(());
 
 /// Runs a kernel that is inlined here.
 ///
@@ -17,7 +17,7 @@ pub(super) struct Avx512<const VBMI: bool>(());
 /// The machine has [`Isa::Avx512`](crate::Isa::Avx512).
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 pub(super) unsafe fn run<K: CodeKernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<false>(()))
+    kernel.run(Avx512::<false, false>(()))
 }
 
 /// Runs a kernel that is inlined here.
@@ -27,7 +27,19 @@ pub(super) unsafe fn run<K: CodeKernel>(kernel: K) -> K::Output {
 /// The machine has [`Isa::Avx512`](crate::Isa::Avx512) and VBMI.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi,avx2,fma,f16c")]
 pub(super) unsafe fn run_vbmi<K: CodeKernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<true>(()))
+    kernel.run(Avx512::<true, false>(()))
+}
+
+/// Runs a kernel that is inlined here.
+///
+/// # Safety
+///
+/// The machine has [`Isa::Avx512`](crate::Isa::Avx512), VBMI and BF16.
+#[target_feature(
+    enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi,avx512bf16,avx2,fma,f16c"
+)]
+pub(super) unsafe fn run_pairs<K: CodeKernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true, true>(()))
 }
 
 /// An instruction of a set that the machine has.
@@ -65,7 +77,7 @@ impl Spread {
     }
 }
 
-impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
+impl<const VBMI: bool, const BF16: bool> CodeSimd for Avx512<VBMI, BF16> {
     type Bytes = __m512i;
     type Ints = __m512i;
     type Floats = __m512;
@@ -215,6 +227,32 @@ impl<const VBMI: bool> CodeSimd for Avx512<VBMI> {
     #[inline(always)]
     fn dot<const WIDE: bool>(self, sums: __m512i, codes: __m512i, x: __m512i) -> __m512i {
         have!(_mm512_dpbusd_epi32(sums, codes, x))
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sums: __m512, a: __m512i, b: __m512i) -> __m512 {
+        if BF16 {
+            // SAFETY: the parameter says that the machine has the instruction; the operands are
+            // bits of the same width.
+            unsafe { _mm512_dpbf16_ps(sums, std::mem::transmute(a), std::mem::transmute(b)) }
+        } else {
+            have!({
+                let upper = _mm512_set1_epi32(-0x1_0000);
+                let [low_a, low_b] = [self.widen_bf16(a), self.widen_bf16(b)];
+                let high_a = _mm512_castsi512_ps(_mm512_and_si512(a, upper));
+                let high_b = _mm512_castsi512_ps(_mm512_and_si512(b, upper));
+                _mm512_fmadd_ps(high_a, high_b, _mm512_fmadd_ps(low_a, low_b, sums))
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn pair(self, low: __m512, high: __m512) -> __m512i {
+        have!({
+            let low = _mm512_srli_epi32::<16>(_mm512_castps_si512(low));
+            let high = _mm512_castps_si512(high);
+            _mm512_mask_blend_epi16(0xaaaa_aaaa, low, high)
+        })
     }
 
     #[inline(always)]

@@ -87,7 +87,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => <avx2::Avx2 as CodeSimd>::LANES,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx512Vbmi => <avx512::Avx512<true> as CodeSimd>::LANES,
+            Self::Avx512 | Self::Avx512Vbmi => <avx512::Avx512<true, false> as CodeSimd>::LANES,
             #[cfg(target_arch = "aarch64")]
             Self::Neon | Self::NeonDotprod => <neon::Neon<true> as CodeSimd>::LANES,
         }
@@ -100,7 +100,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => <avx2::Avx2 as CodeSimd>::TILE,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 | Self::Avx512Vbmi => <avx512::Avx512<true> as CodeSimd>::TILE,
+            Self::Avx512 | Self::Avx512Vbmi => <avx512::Avx512<true, false> as CodeSimd>::TILE,
             #[cfg(target_arch = "aarch64")]
             Self::Neon | Self::NeonDotprod => <neon::Neon<true> as CodeSimd>::TILE,
         }
@@ -204,6 +204,17 @@ pub(crate) trait CodeSimd: Copy {
         codes: Self::Bytes,
         x: Self::Bytes,
     ) -> Self::Ints;
+
+    /// Adds to each lane the products of its two `bf16` in `a` and `b`.
+    #[inline(always)]
+    fn dot_pairs(self, sums: Self::Floats, a: Self::Bytes, b: Self::Bytes) -> Self::Floats {
+        let high = |words| self.word_field(words, 16, 0xffff);
+        let sums = self.fma(self.widen_bf16(a), self.widen_bf16(b), sums);
+        self.fma(self.widen_bf16(high(a)), self.widen_bf16(high(b)), sums)
+    }
+
+    /// The `bf16` of each lane of two vectors, which are rounded towards zero, side by side.
+    fn pair(self, low: Self::Floats, high: Self::Floats) -> Self::Bytes;
 
     /// The nearest `f32` of each lane.
     fn to_floats(self, ints: Self::Ints) -> Self::Floats;
@@ -331,6 +342,18 @@ pub(crate) fn dispatch<K: CodeKernel>(level: Level, kernel: K) -> K::Output {
         // SAFETY: as above.
         Level::NeonDotprod => unsafe { neon::run_dotprod(kernel) },
     }
+}
+
+/// As [`dispatch`], for kernels whose work is [`CodeSimd::dot_pairs`].
+#[inline]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the instructions were detected"))]
+pub(crate) fn dispatch_pairs<K: CodeKernel>(level: Level, kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    if level == Level::Avx512Vbmi && is_x86_feature_detected!("avx512bf16") {
+        // SAFETY: the machine has what the level says, and dot products of pairs.
+        return unsafe { avx512::run_pairs(kernel) };
+    }
+    dispatch(level, kernel)
 }
 
 /// Copies `count` bytes, at most 64, to the front of zeros.

@@ -240,6 +240,14 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
+    fn pair(self, low: float32x4_t, high: float32x4_t) -> uint8x16_t {
+        have!({
+            let (low, high) = (vreinterpretq_u16_f32(low), vreinterpretq_u16_f32(high));
+            vreinterpretq_u8_u16(vtrn2q_u16(low, high))
+        })
+    }
+
+    #[inline(always)]
     fn to_floats(self, ints: int32x4_t) -> float32x4_t {
         have!(vcvtq_f32_s32(ints))
     }

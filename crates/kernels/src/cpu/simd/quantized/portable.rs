@@ -123,6 +123,15 @@ impl CodeSimd for Portable {
     }
 
     #[inline(always)]
+    fn pair(self, low: [f32; LANES], high: [f32; LANES]) -> [u8; 16] {
+        let mut pairs = [0; 16];
+        for (i, to) in pairs.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            *to = (low[i].to_bits() >> 16 | high[i].to_bits() & 0xffff_0000).to_le_bytes();
+        }
+        pairs
+    }
+
+    #[inline(always)]
     fn to_floats(self, ints: [i32; LANES]) -> [f32; LANES] {
         ints.map(|int| int as f32)
     }

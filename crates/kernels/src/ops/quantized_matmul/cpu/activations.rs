@@ -1,16 +1,19 @@
-//! Activations rounded to 8 bits for each group.
+//! Activations rounded to 8 bits for each group, or to `bf16`.
 //!
-//! With `s = max|x| / 127` over a group, `x` is about `s q`, and a group's share of a product with
+//! Of bytes: with `s = max|x| / 127` over a group, `x` is about `s q`, and a group's share of a product with
 //! weights `a c + b` is `s a (c . q) + b (s sum(q))`: an integer dot product, and the sum of the
 //! codes that was taken once for all rows of the weight. Where all codes are off by the same whole
 //! number `o`, `a (c - o)`, the share is `s a (c . q - o sum(q))`, and the integers begin there.
 //!
 //! A group that holds NaN or an infinity gets NaN for its scale: nothing bad is hidden.
+//!
+//! Of `bf16`: a group's share is `a (c . x) + b sum(x)`, and the sum was taken once.
 #![expect(unsafe_code, reason = "tasks write disjoint tiles of three arrays")]
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cpu::simd::pairs;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
 use crate::cpu::{Buffer, Cpu, SharedMut};
 
@@ -31,9 +34,29 @@ pub(super) enum Layout {
     Tiles(usize),
 }
 
+/// What activations are rounded to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Number {
+    /// Signed bytes, with a scale for each group.
+    Byte,
+    /// `bf16`.
+    Bf16,
+}
+
+impl Number {
+    /// How many of them a word of four bytes holds.
+    fn per_word(self) -> usize {
+        match self {
+            Self::Byte => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
 /// What to round, and how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Plan {
+    pub(super) number: Number,
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) group: usize,
@@ -67,6 +90,11 @@ impl Plan {
         }
     }
 
+    /// Words of a row, padding included.
+    fn words(&self) -> usize {
+        self.stride() / self.number.per_word()
+    }
+
     /// Groups of a row, padding included.
     pub(super) fn groups(&self) -> usize {
         let groups = self.columns / self.group;
@@ -81,7 +109,7 @@ impl Plan {
 /// `rows * groups` scales and as many sums, the numbers of one group side by side.
 pub(super) struct Rounded {
     pub(super) plan: Plan,
-    /// Words of four codes, in memory for numbers.
+    /// Words of four codes or two numbers, in memory for numbers.
     codes: Buffer,
     scales: Buffer,
     sums: Buffer,
@@ -90,7 +118,7 @@ pub(super) struct Rounded {
 impl Rounded {
     pub(super) fn new(cpu: &Arc<Cpu>, level: Level, plan: Plan, x: &[f32]) -> Self {
         assert_eq!(x.len(), plan.rows * plan.columns, "activations");
-        let mut codes = cpu.buffer(plan.rows * plan.stride() / 4);
+        let mut codes = cpu.buffer(plan.rows * plan.words());
         let mut scales = cpu.buffer(plan.rows * plan.groups());
         let mut sums = cpu.buffer(plan.rows * plan.groups());
         {
@@ -104,35 +132,44 @@ impl Rounded {
                     // SAFETY: tiles are disjoint, and so are their parts of each array; any bits
                     // are a number, and numbers are as long and as aligned as words.
                     let (codes, scales, sums) = unsafe {
-                        let codes = codes.part(part(plan.stride() / 4));
+                        let codes = codes.part(part(plan.words()));
                         let words = codes.as_mut_ptr().cast::<u32>();
                         let words = std::slice::from_raw_parts_mut(words, codes.len());
                         let groups = part(plan.groups());
                         (words, scales.part(groups.clone()), sums.part(groups))
                     };
                     let x = &x[part(plan.columns)];
-                    dispatch(level, Round { plan, x, rows: rows.len(), codes, scales, sums });
+                    let rows = rows.len();
+                    match plan.number {
+                        Number::Byte => {
+                            dispatch(level, Round { plan, x, rows, codes, scales, sums });
+                        }
+                        Number::Bf16 => {
+                            dispatch(level, Narrow { plan, x, rows, words: codes, sums });
+                        }
+                    }
                 }
             });
         }
         Self { plan, codes, scales, sums }
     }
 
-    /// The codes from a row on, which must be the first of its tile.
+    /// The codes, or numbers, from a row on, which must be the first of its tile.
     #[inline(always)]
     pub(super) fn codes(&self, row: usize) -> &[u8] {
-        let codes = &self.codes[row * (self.plan.stride() / 4)..];
+        let codes = &self.codes[row * self.plan.words()..];
         // SAFETY: numbers are four bytes, and bytes need no alignment.
         unsafe { std::slice::from_raw_parts(codes.as_ptr().cast(), 4 * codes.len()) }
     }
 
-    /// The scales from a row on, which must be the first of its tile.
+    /// The scales from a row on, which must be the first of its tile; arbitrary for `bf16`.
     #[inline(always)]
     pub(super) fn scales(&self, row: usize) -> &[f32] {
         &self.scales[row * self.plan.groups()..]
     }
 
-    /// Of each group, the sum of its codes times its scale, as [`scales`](Self::scales). With an
+    /// Of each group, the sum of its codes times its scale, as [`scales`](Self::scales), or of its
+    /// `bf16`. With an
     /// offset, in rows, that times minus the offset; in tiles, the bits of the whole number at
     /// which dot products begin.
     #[inline(always)]
@@ -279,4 +316,57 @@ fn round<S: CodeSimd, const GROUP: usize>(
     }
     // Whole numbers that an `f32` holds.
     (largest / 127.0, simd.sum(simd.to_floats(sums)) as i32, words)
+}
+
+/// Rounds one tile to `bf16`: for each four columns, of which the order is that of [`order`], two
+/// words of each row.
+struct Narrow<'a> {
+    plan: Plan,
+    x: &'a [f32],
+    rows: usize,
+    words: &'a mut [u32],
+    sums: &'a mut [f32],
+}
+
+impl CodeKernel for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: CodeSimd>(self, _: S) {
+        match self.plan.group {
+            16 => self.groups::<16>(),
+            32 => self.groups::<32>(),
+            64 => self.groups::<64>(),
+            _ => self.groups::<128>(),
+        }
+    }
+}
+
+impl Narrow<'_> {
+    #[inline(always)]
+    fn groups<const GROUP: usize>(self) {
+        let Self { plan, x, rows, words, sums } = self;
+        let order = order(plan.planes);
+        for (row, x) in x.chunks_exact(plan.columns).enumerate() {
+            for (number, x) in x.as_chunks::<GROUP>().0.iter().enumerate() {
+                let mut rounded = [0_u16; GROUP];
+                let mut sum = 0.0;
+                for (rounded, x) in rounded.iter_mut().zip(x) {
+                    *rounded = pairs::round(*x);
+                    sum += f32::from_bits(u32::from(*rounded) << 16);
+                }
+                sums[number * rows + row] = sum;
+                let to = &mut words[number * (GROUP / 2) * rows..][..GROUP / 2 * rows];
+                for (sixteen, to) in
+                    rounded.as_chunks::<16>().0.iter().zip(to.chunks_exact_mut(8 * rows))
+                {
+                    let pairs = order.as_chunks::<2>().0.iter().zip(to.chunks_exact_mut(rows));
+                    for (&[first, second], to) in pairs {
+                        let [first, second] = [first, second].map(|i| sixteen[usize::from(i)]);
+                        to[row] = u32::from(first) | u32::from(second) << 16;
+                    }
+                }
+            }
+        }
+    }
 }

@@ -36,8 +36,7 @@ pub(in crate::ops) fn decode(
         let start = columns.start + piece * PIECE;
         with_format!(
             w.format(),
-            F => dispatch(level, Decode { format: PhantomData::<F>, w, row, start, out }),
-            otherwise => dispatch(level, DecodeE4m3 { w, row, start, out })
+            F => dispatch(level, Decode { format: PhantomData::<F>, w, row, start, out })
         );
     }
 }
@@ -105,45 +104,12 @@ impl<F: Format> CodeKernel for Decode<'_, '_, F> {
                 // room for as many numbers as there are lanes.
                 unsafe {
                     let codes = simd.words_of_bytes(bytes.as_ptr().add(i * S::LANES));
-                    let codes = simd.to_floats(simd.as_ints(codes));
-                    let values = if let Some(offset) = F::OFFSET {
-                        let twice = simd.add(codes, simd.splat(-offset as f32));
-                        simd.mul(simd.mul(twice, simd.splat(0.5)), scale)
+                    let values = simd.mul(F::value(simd, codes), scale);
+                    let values = if F::BIASED {
+                        simd.add(values, simd.splat(lines.biases[group]))
                     } else {
-                        simd.add(simd.mul(codes, scale), simd.splat(lines.biases[group]))
+                        values
                     };
-                    simd.store_floats(out.as_mut_ptr(), values);
-                }
-            }
-        }
-    }
-}
-
-/// Decodes a piece of a row of 8-bit floats.
-struct DecodeE4m3<'a, 'b> {
-    w: &'a Weights<'b>,
-    row: usize,
-    start: usize,
-    out: &'a mut [f32],
-}
-
-impl CodeKernel for DecodeE4m3<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: CodeSimd>(self, simd: S) {
-        let Self { w, row, start, out } = self;
-        let lines = PieceScales::read(simd, w, row, start..start + out.len());
-        let codes = &w.row(row)[start..][..out.len()];
-        let groups = out.chunks_exact_mut(w.group()).zip(codes.chunks_exact(w.group()));
-        for ((out, codes), scale) in groups.zip(lines.scales) {
-            let scale = simd.splat(scale);
-            let vectors = out.chunks_exact_mut(S::LANES).zip(codes.chunks_exact(S::LANES));
-            for (out, codes) in vectors {
-                // SAFETY: there is a code, and room for a number, for each lane.
-                unsafe {
-                    let values = simd.widen_e4m3(simd.words_of_bytes(codes.as_ptr()));
-                    let values = simd.mul(values, scale);
                     simd.store_floats(out.as_mut_ptr(), values);
                 }
             }

@@ -23,6 +23,8 @@ pub(super) trait Format {
     /// What is taken from a byte, and the rest halved, before it meets its scale; affine codes
     /// have a bias instead.
     const OFFSET: Option<i32> = None;
+    /// Whether groups have biases.
+    const BIASED: bool = false;
 
     /// Bytes that `planes * WIDTH` codes take.
     #[inline(always)]
@@ -46,6 +48,10 @@ pub(super) trait Format {
     ///
     /// `readable` bytes can be read at `from`.
     unsafe fn in_order<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes;
+
+    /// What codes stand for, a code in each lane, before they meet their scale: a number that
+    /// `bf16` holds too.
+    fn value<S: CodeSimd>(simd: S, words: S::Bytes) -> S::Floats;
 }
 
 /// # Safety
@@ -73,6 +79,7 @@ impl<const BITS: usize> Format for Affine<BITS> {
     const BITS: usize = BITS;
     const PLANES: usize = if Self::STRADDLES { 1 } else { 8 / BITS };
     const WIDE: bool = BITS == 8;
+    const BIASED: bool = true;
 
     #[inline(always)]
     unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
@@ -99,6 +106,11 @@ impl<const BITS: usize> Format for Affine<BITS> {
     unsafe fn in_order<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
         // SAFETY: the caller promises the bytes.
         unsafe { simd.unpack::<BITS>(from, readable) }
+    }
+
+    #[inline(always)]
+    fn value<S: CodeSimd>(simd: S, words: S::Bytes) -> S::Floats {
+        simd.to_floats(simd.as_ints(words))
     }
 }
 
@@ -131,11 +143,54 @@ impl Format for E2m1 {
         // SAFETY: the caller promises the bytes.
         simd.lookup(unsafe { simd.unpack::<4>(from, readable) }, &Self::TABLE)
     }
+
+    #[inline(always)]
+    fn value<S: CodeSimd>(simd: S, words: S::Bytes) -> S::Floats {
+        let twice = simd.add(simd.to_floats(simd.as_ints(words)), simd.splat(-12.0));
+        simd.mul(twice, simd.splat(0.5))
+    }
 }
 
-/// Evaluates an expression with `$format` standing for the [`Format`] of `$codes`, and another one
-/// where there is no integer format.
+/// 8-bit floats, which have no integer form.
+pub(super) struct E4m3;
+
+impl Format for E4m3 {
+    const BITS: usize = 8;
+    const PLANES: usize = 1;
+    const WIDE: bool = true;
+
+    #[inline(always)]
+    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
+        // SAFETY: the caller promises the bytes.
+        unsafe { load(simd, from, readable) }
+    }
+
+    #[inline(always)]
+    fn plane<S: CodeSimd>(_: S, packed: S::Bytes, _: usize) -> S::Bytes {
+        packed
+    }
+
+    #[inline(always)]
+    unsafe fn in_order<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
+        // SAFETY: the caller promises the bytes.
+        unsafe { load(simd, from, readable) }
+    }
+
+    #[inline(always)]
+    fn value<S: CodeSimd>(simd: S, words: S::Bytes) -> S::Floats {
+        simd.widen_e4m3(words)
+    }
+}
+
+/// Evaluates an expression with `$format` standing for the [`Format`] of `$codes`; or another one
+/// for codes without an integer form, if there is one.
 macro_rules! with_format {
+    ($codes:expr, $format:ident => $do:expr) => {
+        with_format!($codes, $format => $do, otherwise => {
+            type $format = $crate::ops::quantized_matmul::cpu::formats::E4m3;
+            $do
+        })
+    };
     ($codes:expr, $format:ident => $do:expr, otherwise => $otherwise:expr) => {{
         use $crate::ops::quantized_matmul::cpu::formats::{Affine, E2m1};
         use $crate::ops::quantized_matmul::cpu::weights::Codes;

@@ -5,12 +5,13 @@
 //! | fast      | [`along::MOST`] | [`along`]: unpack in registers, dot products along rows    |
 //! | fast      | [`few::MOST`]   | [`few`]: a panel of rows is turned over in registers       |
 //! | fast      | more            | [`many`]: a panel of rows is unpacked once, in the cache   |
+//! | bf16      | any             | [`pairs`]: a panel of rows is unpacked once, to `bf16`     |
 //! | exact     | any             | [`exact`]: decode to `f32` a piece at a time               |
 //!
-//! 8-bit floats (`mxfp8`) have no integer form and always go the exact way.
+//! 8-bit floats (`mxfp8`) have no integer form, and go the way of `bf16` where others go a fast one.
 //!
-//! The two ways with panels add the same numbers in the same order, so a row's products do not
-//! depend on which of them is taken.
+//! [`few`] and [`many`] add the same numbers in the same order, so a row's products do not depend
+//! on which of them is taken; nor do they in any of the other ways.
 
 mod activations;
 mod along;
@@ -18,6 +19,7 @@ mod exact;
 mod few;
 mod formats;
 mod many;
+mod pairs;
 mod panel;
 mod scales;
 mod weights;
@@ -26,15 +28,16 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use activations::{Layout, Plan, Rounded};
+use activations::{Layout, Number, Plan, Rounded};
 use exact::Exact;
 use few::Few;
 use formats::{Format, with_format};
 use many::Many;
+use pairs::Pairs;
 use scales::PanelScales;
 use weights::Weights;
 
-use crate::cpu::simd::quantized::{Level, dispatch};
+use crate::cpu::simd::quantized::{Level, dispatch, dispatch_pairs};
 use crate::cpu::{Precision, SharedMut};
 use crate::{QuantizedTensor, Tensor};
 
@@ -62,7 +65,8 @@ pub(super) fn multiply<const N: usize>(
         let mut rounded: Vec<Rounded> = Vec::new();
         let plans = weights.map(|w| match cpu.precision() {
             Precision::Exact => None,
-            Precision::Fast => plan(level, &w, m),
+            Precision::Bf16 => Some(plan_pairs(level, &w, m)),
+            Precision::Fast => Some(plan(level, &w, m)),
         });
         for plan in plans.into_iter().flatten() {
             if rounded.iter().all(|rounded| rounded.plan != plan) {
@@ -92,19 +96,27 @@ pub(super) fn multiply<const N: usize>(
     buffers.map(|out| Tensor::from_buffer(&[m, rows.next().unwrap_or(0)], out))
 }
 
-/// How activations are rounded for `w`, if its codes are integers.
-fn plan(level: Level, w: &Weights<'_>, m: usize) -> Option<Plan> {
+/// How activations are rounded to bytes for `w`, if its codes are integers; else to `bf16`.
+fn plan(level: Level, w: &Weights<'_>, m: usize) -> Plan {
     let (planes, offset) = with_format!(
         w.format(),
         F => (F::PLANES, F::OFFSET),
-        otherwise => return None
+        otherwise => return plan_pairs(level, w, m)
     );
     let layout = match m {
         ..=along::MOST => Layout::Rows,
         _ if are_few(level, m) => Layout::Tiles(m),
         _ => Layout::Tiles(level.tile()),
     };
-    Some(Plan { rows: m, columns: w.columns(), group: w.group(), planes, offset, layout })
+    let number = Number::Byte;
+    Plan { number, rows: m, columns: w.columns(), group: w.group(), planes, offset, layout }
+}
+
+/// How activations are rounded to `bf16` for `w`.
+fn plan_pairs(level: Level, w: &Weights<'_>, m: usize) -> Plan {
+    let planes = with_format!(w.format(), F => F::PLANES);
+    let (number, layout) = (Number::Bf16, Layout::Tiles(level.tile()));
+    Plan { number, rows: m, columns: w.columns(), group: w.group(), planes, offset: None, layout }
 }
 
 /// Whether `m` rows of activations take the way of a few.
@@ -138,6 +150,7 @@ struct Product<'a, 'b> {
 #[derive(Default)]
 struct Scratch {
     codes: many::Codes,
+    pairs: pairs::Panel,
     scales: PanelScales,
 }
 
@@ -165,6 +178,9 @@ impl Product<'_, '_> {
         let (level, w) = (self.level, self.w);
         match self.rounded {
             None => Exact { w, x: self.x, out: self.out }.rows(level, rows),
+            Some(x) if x.plan.number == Number::Bf16 => {
+                with_format!(w.format(), F => self.pairs::<F>(x, rows));
+            }
             Some(x) => with_format!(
                 w.format(),
                 F => self.fast::<F>(x, rows),
@@ -173,13 +189,25 @@ impl Product<'_, '_> {
         }
     }
 
+    fn pairs<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
+        let Self { level, w, out, .. } = *self;
+        SCRATCH.with_borrow_mut(|Scratch { pairs, scales, .. }| {
+            for row in rows.step_by(level.lanes()) {
+                scales.read(level, w, row, w.factor());
+                pairs.unpack::<F>(level, w, row);
+                let (panel, rows, biased) = (&*pairs, w.rows(), F::BIASED);
+                dispatch_pairs(level, Pairs { panel, scales, biased, x, row, rows, out });
+            }
+        });
+    }
+
     fn fast<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
         let Self { level, w, m, out, .. } = *self;
         if m <= along::MOST {
             return along::along::<F>(level, w, x, rows, out);
         }
         let factor = panel::scale_factor::<F>(w);
-        SCRATCH.with_borrow_mut(|Scratch { codes, scales }| {
+        SCRATCH.with_borrow_mut(|Scratch { codes, scales, .. }| {
             for row in rows.step_by(level.lanes()) {
                 scales.read(level, w, row, factor);
                 if are_few(level, m) {

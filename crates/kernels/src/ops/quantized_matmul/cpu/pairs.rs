@@ -1,0 +1,171 @@
+//! Activations in `bf16`, whatever the format of the weight.
+//!
+//! What a code stands for before it meets its scale is a number that `bf16` holds too, so that only
+//! activations are rounded. A panel is unpacked once into pairs, in the cache, two columns of each
+//! row in a lane, and then meets tile after tile of activations whose sums stay in registers.
+#![expect(unsafe_code, reason = "panels and tiles are walked by pointer")]
+
+use std::marker::PhantomData;
+
+use super::activations::Rounded;
+use super::few::ask_ahead;
+use super::formats::Format;
+use super::panel::{CacheLine, finish, for_each_lane, rows_of, turn_codes};
+use super::scales::PanelScales;
+use super::weights::Weights;
+use crate::cpu::SharedMut;
+use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
+
+/// Unpacked codes: a vector for every two columns.
+#[derive(Default)]
+pub(super) struct Panel(Vec<CacheLine>);
+
+impl Panel {
+    /// Unpacks the panel from `row` on.
+    pub(super) fn unpack<F: Format>(&mut self, level: Level, w: &Weights<'_>, row: usize) {
+        dispatch(level, Unpack { format: PhantomData::<F>, w, row, panel: self });
+    }
+}
+
+struct Unpack<'a, 'b, F> {
+    format: PhantomData<F>,
+    w: &'a Weights<'b>,
+    row: usize,
+    panel: &'a mut Panel,
+}
+
+impl<F: Format> CodeKernel for Unpack<'_, '_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: CodeSimd>(self, simd: S) {
+        let vectors = self.w.columns() / 2;
+        let lines = (vectors * S::WIDTH).div_ceil(WIDEST);
+        if self.panel.0.len() < lines {
+            self.panel.0.resize(lines, CacheLine::ZERO);
+        }
+        let to = self.panel.0.as_mut_ptr().cast::<u8>();
+        let rows = rows_of(self.w, self.row);
+        let mut vector = 0;
+        for at in (0..rows[0].len()).step_by(F::step::<S>()) {
+            ask_ahead::<S, F>(simd, rows[0], at);
+            let codes = turn_codes::<S, F>(simd, &rows, at);
+            // SAFETY: there is memory for `vectors` vectors, and they are a multiple of twice the
+            // planes.
+            unsafe {
+                for_each_lane!(simd, codes, (_i, packed) => {
+                    if vector < vectors {
+                        for plane in 0..F::PLANES {
+                            let codes = F::plane(simd, packed, plane);
+                            let [first, second] = pairs::<S, F>(simd, codes);
+                            simd.store(to.add(vector * S::WIDTH), first);
+                            simd.store(to.add((vector + 1) * S::WIDTH), second);
+                            vector += 2;
+                        }
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The four codes of each lane as two pairs.
+#[inline(always)]
+fn pairs<S: CodeSimd, F: Format>(simd: S, codes: S::Bytes) -> [S::Bytes; 2] {
+    let first = F::value(simd, simd.word_field(codes, 0, 0xff));
+    let second = F::value(simd, simd.word_field(codes, 8, 0xff));
+    let third = F::value(simd, simd.word_field(codes, 16, 0xff));
+    let fourth = F::value(simd, simd.word_field(codes, 24, 0xff));
+    [simd.pair(first, second), simd.pair(third, fourth)]
+}
+
+/// Products of an unpacked panel with every row of activations.
+pub(super) struct Pairs<'a, 'b> {
+    pub(super) panel: &'a Panel,
+    pub(super) scales: &'a PanelScales,
+    /// Whether groups have biases.
+    pub(super) biased: bool,
+    pub(super) x: &'a Rounded,
+    /// The first row of the weight.
+    pub(super) row: usize,
+    /// Rows of the weight in all.
+    pub(super) rows: usize,
+    /// `[x.rows, rows]`; the columns of the panel are written.
+    pub(super) out: &'a SharedMut<'b, f32>,
+}
+
+impl CodeKernel for Pairs<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: CodeSimd>(self, simd: S) {
+        let plan = self.x.plan;
+        let groups = plan.groups();
+        assert!(self.panel.0.len() * WIDEST >= plan.columns / 2 * S::WIDTH, "pairs of the panel");
+        assert!(self.scales.scales().len() >= groups * S::LANES, "scales of the panel");
+        assert!(self.scales.biases().len() >= groups * S::LANES, "biases of the panel");
+        for tile in 0..plan.tiles() {
+            let rows = plan.tile(tile);
+            match rows.len() {
+                1 => self.tile::<S, 1>(simd, rows.start),
+                2 => self.tile::<S, 2>(simd, rows.start),
+                3 => self.tile::<S, 3>(simd, rows.start),
+                4 => self.tile::<S, 4>(simd, rows.start),
+                5 if S::TILE >= 5 => self.tile::<S, 5>(simd, rows.start),
+                6 if S::TILE >= 6 => self.tile::<S, 6>(simd, rows.start),
+                7 if S::TILE >= 7 => self.tile::<S, 7>(simd, rows.start),
+                8 if S::TILE >= 8 => self.tile::<S, 8>(simd, rows.start),
+                9 if S::TILE >= 9 => self.tile::<S, 9>(simd, rows.start),
+                10 if S::TILE >= 10 => self.tile::<S, 10>(simd, rows.start),
+                11 if S::TILE >= 11 => self.tile::<S, 11>(simd, rows.start),
+                12 if S::TILE >= 12 => self.tile::<S, 12>(simd, rows.start),
+                rows => unreachable!("a tile of {rows} rows"),
+            }
+        }
+    }
+}
+
+impl Pairs<'_, '_> {
+    /// The products with the `T` rows of activations from `first` on.
+    #[inline(always)]
+    fn tile<S: CodeSimd, const T: usize>(&self, simd: S, first: usize) {
+        let plan = self.x.plan;
+        let x = self.x.codes(first);
+        assert!(x.len() >= 2 * T * plan.columns, "a whole tile");
+        assert!(self.x.sums(first).len() >= T * plan.groups(), "sums of a tile");
+        let (mut x, mut x_sums) = (x.as_ptr(), self.x.sums(first).as_ptr());
+        let mut codes = self.panel.0.as_ptr().cast::<u8>();
+        let (mut scales, mut biases) =
+            (self.scales.scales().as_ptr(), self.scales.biases().as_ptr());
+        let mut totals = [simd.splat(0.0); T];
+        for _ in 0..plan.groups() {
+            // SAFETY: the panel has a vector, and the tile a pair of each row, for every two
+            // columns, and both have scales and sums for each group; `run` and we have checked.
+            unsafe {
+                let mut dots = [simd.splat(0.0); T];
+                for _ in 0..plan.group / 2 {
+                    let w = simd.load(codes);
+                    for (t, dot) in dots.iter_mut().enumerate() {
+                        *dot = simd.dot_pairs(*dot, w, simd.repeat(x.add(4 * t)));
+                    }
+                    codes = codes.add(S::WIDTH);
+                    x = x.add(4 * T);
+                }
+                let scale = simd.load_floats(scales);
+                for (total, dot) in totals.iter_mut().zip(dots) {
+                    *total = simd.fma(dot, scale, *total);
+                }
+                if self.biased {
+                    let bias = simd.load_floats(biases);
+                    for (t, total) in totals.iter_mut().enumerate() {
+                        *total = simd.fma(bias, simd.splat(*x_sums.add(t)), *total);
+                    }
+                }
+                scales = scales.add(S::LANES);
+                biases = biases.add(S::LANES);
+                x_sums = x_sums.add(T);
+            }
+        }
+        finish(simd, totals, (first, self.row), self.rows, self.out);
+    }
+}
