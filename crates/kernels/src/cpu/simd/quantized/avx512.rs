@@ -56,6 +56,13 @@ fn low(count: usize) -> __mmask64 {
     if count >= 64 { !0 } else { (1 << count) - 1 }
 }
 
+/// The same bits as pairs of `bf16`.
+#[inline(always)]
+fn pairs(words: __m512i) -> __m512bh {
+    // SAFETY: both are 64 bytes of any bits.
+    unsafe { std::mem::transmute::<__m512i, __m512bh>(words) }
+}
+
 /// How 64 codes of `bits` bits become bytes: the bytes that go to each 64-bit lane, and the bit at
 /// which each code begins there.
 struct Spread {
@@ -232,9 +239,8 @@ impl<const VBMI: bool, const BF16: bool> CodeSimd for Avx512<VBMI, BF16> {
     #[inline(always)]
     fn dot_pairs(self, sums: __m512, a: __m512i, b: __m512i) -> __m512 {
         if BF16 {
-            // SAFETY: the parameter says that the machine has the instruction; the operands are
-            // bits of the same width.
-            unsafe { _mm512_dpbf16_ps(sums, std::mem::transmute(a), std::mem::transmute(b)) }
+            // SAFETY: the parameter says that the machine has the instruction.
+            unsafe { _mm512_dpbf16_ps(sums, pairs(a), pairs(b)) }
         } else {
             have!({
                 let upper = _mm512_set1_epi32(-0x1_0000);
