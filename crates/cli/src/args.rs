@@ -1,8 +1,8 @@
 //! The words of the command line that several commands share.
 
 use clap::{Args, Parser, ValueEnum};
-use manager::runtime::Backend;
-use manager::{CpuOptions, Precision};
+use manager::runtime::{Backend, KvCodes};
+use manager::{CpuOptions, KvQuantization, Precision};
 
 use crate::commands::Command;
 
@@ -76,6 +76,47 @@ impl Compute {
     }
 }
 
+/// How past tokens are kept.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    /// Keep past tokens as codes of 8 or 4 bits: about half or a quarter of the cache, less exact
+    #[arg(long, value_name = "N", visible_alias = "kv_bits", value_parser = parse_bits)]
+    kv_bits: Option<usize>,
+    /// Numbers that share a scale in these codes [default: 64, or 32 where heads are no multiple]
+    #[arg(
+        long,
+        value_name = "N",
+        visible_alias = "kv_group_size",
+        requires = "kv_bits",
+        value_parser = parse_group_size
+    )]
+    kv_group_size: Option<usize>,
+}
+
+impl Kept {
+    /// The codes that were asked for.
+    pub(crate) fn codes(self) -> Option<KvCodes> {
+        let Self { kv_bits, kv_group_size } = self;
+        kv_bits.map(|bits| KvCodes { bits, group_size: kv_group_size })
+    }
+}
+
+/// Reads a width of codes.
+fn parse_bits(text: &str) -> Result<usize, String> {
+    one_of(&KvQuantization::BITS, text)
+}
+
+/// Reads a size of groups.
+fn parse_group_size(text: &str) -> Result<usize, String> {
+    one_of(&KvQuantization::GROUP_SIZES, text)
+}
+
+fn one_of(numbers: &[usize], text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| numbers.contains(number));
+    let shown: Vec<_> = numbers.iter().map(usize::to_string).collect();
+    number.ok_or_else(|| format!("there are {}", shown.join(", ")))
+}
+
 /// Reads a number of bytes: `16GB`, `7.5 GiB`, `1000`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, f64); 11] = [
@@ -106,6 +147,14 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_are_of_a_few_widths() {
+        assert_eq!((parse_bits("8"), parse_bits("4")), (Ok(8), Ok(4)));
+        assert_eq!(parse_group_size("128"), Ok(128));
+        assert_eq!(parse_bits("6"), Err("there are 8, 4".to_owned()));
+        assert!(parse_bits("four").is_err() && parse_group_size("8").is_err());
+    }
 
     #[test]
     fn sizes_are_read() {

@@ -9,7 +9,7 @@ use manager::machine::Machine;
 use manager::runtime::{LoadOptions, LoadedModel, Runtime};
 use manager::{Environment, Error};
 
-use crate::args::Compute;
+use crate::args::{Compute, Kept};
 use crate::fetching::{Fetched, INTERRUPTED, fetch};
 use crate::report::Result;
 
@@ -21,12 +21,15 @@ pub(crate) fn runtime(compute: Compute) -> Result<Arc<Runtime>> {
 
 /// Finds `model` (a folder, a name on this machine, or one that the hub has) and loads it.
 pub(crate) fn load(model: &str, compute: Compute) -> Result<LoadedModel> {
+    load_keeping(model, compute, Kept::default())
+}
+
+/// The same, with past tokens kept as `kept` says.
+pub(crate) fn load_keeping(model: &str, compute: Compute, kept: Kept) -> Result<LoadedModel> {
     let path = locate(model)?;
-    Ok(LoadedModel::load(
-        &runtime(compute)?,
-        &path,
-        LoadOptions::for_memory(Machine::look().memory_available),
-    )?)
+    let options = LoadOptions::for_memory(Machine::look().memory_available);
+    let options = LoadOptions { kv: kept.codes(), ..options };
+    Ok(LoadedModel::load(&runtime(compute)?, &path, options)?)
 }
 
 /// The folder of `model`, which this process holds until it ends, so that nobody removes it. A model of the hub that

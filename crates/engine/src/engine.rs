@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use kernels::{DType, Device, Tensor, ops};
+use kernels::{DType, Device, KvFormat, Tensor, ops};
 use models::{Batch, Cache, Decoder, LayerCache, Remember};
 
 use crate::sample::NotANumber;
@@ -22,8 +22,8 @@ pub struct EngineOptions {
     pub page_size: usize,
     /// Tokens that the cache holds in all, over all sequences.
     pub cache_tokens: usize,
-    /// How the cache stores numbers: `F32`, `F16` or `BF16`.
-    pub cache_dtype: DType,
+    /// How the cache stores numbers.
+    pub cache_format: KvFormat,
 }
 
 impl Default for EngineOptions {
@@ -33,7 +33,7 @@ impl Default for EngineOptions {
             sequences: 64,
             page_size: 32,
             cache_tokens: 32 * 1024,
-            cache_dtype: DType::F16,
+            cache_format: DType::F16.into(),
         }
     }
 }
@@ -41,7 +41,7 @@ impl Default for EngineOptions {
 impl EngineOptions {
     /// The bytes that the cache of a network with these `layers` takes for each token.
     pub fn cache_bytes_per_token(&self, layers: &[LayerCache]) -> usize {
-        layers.iter().map(|layer| layer.kv.elements() * self.cache_dtype.size()).sum()
+        layers.iter().map(|layer| layer.kv.bytes(self.cache_format)).sum()
     }
 }
 
@@ -68,11 +68,11 @@ impl Engine {
         (context, vocabulary): (usize, usize),
         options: EngineOptions,
     ) -> Self {
-        let EngineOptions { step_tokens, sequences, page_size, cache_tokens, cache_dtype } =
+        let EngineOptions { step_tokens, sequences, page_size, cache_tokens, cache_format } =
             options;
         let layers = decoder.layers();
         let pages = cache_tokens.div_ceil(page_size);
-        let cache = Cache::new(device, &layers, page_size, pages, cache_dtype);
+        let cache = Cache::new(device, &layers, page_size, pages, cache_format);
         let window = widest(&layers);
         let limits = Limits { tokens: step_tokens, sequences, context, vocabulary, window };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use kernels::ops::{self, Gelu, Mask, PagedAttention};
-use kernels::{CpuOptions, Device, KvCache, KvLayer, Span, Tensor};
+use kernels::{CpuOptions, Device, KvCache, KvFormat, KvLayer, KvQuantization, Span, Tensor};
 
 fn main() {
     divan::main();
@@ -30,21 +30,40 @@ fn numbers(device: &Device, shape: &[usize]) -> Tensor {
 
 /// `rows` new tokens after `past` tokens, in pages of 32.
 fn decoder(bencher: Bencher<'_, '_>, threads: usize, shape: [usize; 3], past: usize, rows: usize) {
-    let [heads, kv_heads, dim] = shape;
     let device = device(threads);
+    let format = device.cache_dtype().into();
+    attend(bencher, (&device, format), shape, past, rows);
+}
+
+/// The same over codes of so many bits.
+fn codes(bencher: Bencher<'_, '_>, bits: usize, shape: [usize; 3], past: usize, rows: usize) {
+    let device = device(1);
+    let quantization = Some(KvQuantization { bits, group_size: 64 });
+    let format = KvFormat { dtype: device.cache_dtype(), quantization };
+    attend(bencher, (&device, format), shape, past, rows);
+}
+
+fn attend(
+    bencher: Bencher<'_, '_>,
+    (device, format): (&Device, KvFormat),
+    shape: [usize; 3],
+    past: usize,
+    rows: usize,
+) {
+    let [heads, kv_heads, dim] = shape;
     let layer = KvLayer { kv_heads, key_dim: dim, value_dim: dim };
     let end = past + rows;
     let pages: Vec<u32> = (0..end.div_ceil(32) as u32).collect();
-    let mut cache = KvCache::new(&device, &[layer], 32, pages.len(), device.cache_dtype());
-    let kv = numbers(&device, &[end, kv_heads, dim]);
+    let mut cache = KvCache::new(device, &[layer], 32, pages.len(), format);
+    let kv = numbers(device, &[end, kv_heads, dim]);
     cache.append(0, &kv, &kv, &[Span { rows: 0..end, start: 0, pages: pages.clone() }]);
-    let q = numbers(&device, &[rows, heads, dim]);
+    let q = numbers(device, &[rows, heads, dim]);
     let spans = [Span { rows: 0..rows, start: past, pages }];
     let how = PagedAttention { layer: 0, scale: 0.125, window: None };
     let pairs = (0..rows).map(|row| past + row + 1).sum::<usize>() * heads;
     bencher
         .counter(ItemsCount::new(4 * pairs * dim))
-        .counter(BytesCount::new(4 * end * kv_heads * dim))
+        .counter(BytesCount::new(2 * end * kv_heads * format.bytes(dim)))
         .bench_local(|| ops::paged_attention(black_box(&q), &cache, &spans, how));
 }
 
@@ -70,6 +89,32 @@ mod decode {
     #[divan::bench(args = [512, 8192])]
     fn single_1_thread(bencher: Bencher<'_, '_>, past: usize) {
         decoder(bencher, 1, SINGLE, past, 1);
+    }
+}
+
+/// Over codes of 8 and 4 bits, 1 thread.
+#[divan::bench_group(sample_count = 20)]
+mod decode_codes {
+    use super::*;
+
+    #[divan::bench(args = [(8, 4096), (4, 4096), (8, 32768), (4, 32768)])]
+    fn small(bencher: Bencher<'_, '_>, (bits, past): (usize, usize)) {
+        codes(bencher, bits, SMALL, past, 1);
+    }
+
+    #[divan::bench(args = [(8, 8192), (4, 8192)])]
+    fn grouped(bencher: Bencher<'_, '_>, (bits, past): (usize, usize)) {
+        codes(bencher, bits, GROUPED, past, 1);
+    }
+
+    #[divan::bench(args = [(8, 8192), (4, 8192)])]
+    fn single(bencher: Bencher<'_, '_>, (bits, past): (usize, usize)) {
+        codes(bencher, bits, SINGLE, past, 1);
+    }
+
+    #[divan::bench(args = [(8, 7680), (4, 7680)])]
+    fn small_512_rows(bencher: Bencher<'_, '_>, (bits, past): (usize, usize)) {
+        codes(bencher, bits, SMALL, past, 512);
     }
 }
 

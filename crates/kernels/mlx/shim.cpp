@@ -24,6 +24,7 @@
 #include <cstring>
 #include <algorithm>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -36,7 +37,7 @@
 #include "mlx/transforms.h"
 #include "mlx/version.h"
 
-#define FOLIO_MLX_ABI 1
+#define FOLIO_MLX_ABI 2
 
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
@@ -422,6 +423,36 @@ int quantized_take(
   });
 }
 
+// The codes, scales and biases of `a` in affine groups along its last axis, to three places.
+int quantize(Array a, int32_t group_size, int32_t bits, Out out) noexcept {
+  return guarded([&] {
+    auto parts = mx::quantize(a->array, group_size, bits);
+    if (parts.size() != 3) {
+      throw std::runtime_error("MLX made no biases");
+    }
+    std::unique_ptr<FolioArray> made[3];
+    for (size_t i = 0; i < 3; i++) {
+      made[i].reset(new FolioArray{parts[i]});
+    }
+    for (size_t i = 0; i < 3; i++) {
+      out[i] = made[i].release();
+    }
+  });
+}
+
+// What `quantize` was given, in the type of the scales.
+int dequantize(
+    Array codes,
+    Array scales,
+    Array biases,
+    int32_t group_size,
+    int32_t bits,
+    Out out) noexcept {
+  return giving(out, [&] {
+    return mx::dequantize(codes->array, scales->array, biases->array, group_size, bits);
+  });
+}
+
 // Rows `from..to`: a view.
 int slice_rows(Array a, int32_t from, int32_t to, Out out) noexcept {
   return giving(out, [&] {
@@ -547,6 +578,8 @@ struct FolioMlx {
   decltype(&quantized_matmul) quantized_matmul;
   decltype(&take) take;
   decltype(&quantized_take) quantized_take;
+  decltype(&quantize) quantize;
+  decltype(&dequantize) dequantize;
   decltype(&slice_rows) slice_rows;
   decltype(&take_blocks) take_blocks;
   decltype(&store_rows) store_rows;
@@ -590,6 +623,8 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       quantized_matmul,
       take,
       quantized_take,
+      quantize,
+      dequantize,
       slice_rows,
       take_blocks,
       store_rows,

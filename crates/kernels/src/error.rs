@@ -33,6 +33,22 @@ pub enum Error {
         /// How many were asked for.
         wanted: usize,
     },
+    /// There is no cache of such codes.
+    #[error("a cache of {bits}-bit codes in groups of {group_size} was asked for")]
+    KvQuantization {
+        /// The width of a code that was asked for.
+        bits: usize,
+        /// The size of a group that was asked for.
+        group_size: usize,
+    },
+    /// A head cannot be cut into groups.
+    #[error("heads {dim} wide cannot be cached in groups of {group_size}")]
+    KvGroups {
+        /// The width of a head of keys or values.
+        dim: usize,
+        /// Elements that would share a scale.
+        group_size: usize,
+    },
     /// The library over MLX cannot be opened: it is missing, or what it needs is.
     #[error("{} cannot be opened: {what}", path.display())]
     MlxUnopened {
@@ -89,10 +105,11 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NoSuchIsa { .. }
+            | Self::KvGroups { .. }
             | Self::MlxUnopened { .. }
             | Self::MlxAbi { .. }
             | Self::MlxVersion { .. } => Kind::Unsupported,
-            Self::Threads { .. } => Kind::Invalid,
+            Self::Threads { .. } | Self::KvQuantization { .. } => Kind::Invalid,
             Self::Spawn { .. } | Self::MlxDevice { .. } => Kind::Internal,
         }
     }
@@ -102,6 +119,8 @@ impl Error {
         match self {
             Self::NoSuchIsa { .. } => "leave the instruction set out to use the best there is",
             Self::Threads { .. } => "leave the thread count out to use every core",
+            Self::KvQuantization { .. } => "there are 8 and 4 bits, and groups of 32, 64 and 128",
+            Self::KvGroups { .. } => "choose groups that divide the heads, or leave the codes out",
             Self::Spawn { .. } => {
                 "raise the limit on processes (`ulimit -u`) or ask for fewer threads"
             }

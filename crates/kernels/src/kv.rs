@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{DType, Device, Tensor, cpu, mlx};
+use crate::{Device, KvFormat, Tensor, cpu, mlx};
 
 /// What one layer stores for each token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,9 +16,9 @@ pub struct KvLayer {
 }
 
 impl KvLayer {
-    /// Elements for each token.
-    pub fn elements(&self) -> usize {
-        self.kv_heads * (self.key_dim + self.value_dim)
+    /// Bytes for each token.
+    pub fn bytes(&self, format: KvFormat) -> usize {
+        self.kv_heads * (format.bytes(self.key_dim) + format.bytes(self.value_dim))
     }
 }
 
@@ -61,24 +61,28 @@ enum Pages {
 }
 
 impl KvCache {
-    /// Room for `pages` pages of `page_size` tokens, stored as `F32`, `F16` or `BF16`; over
-    /// `BF16`, attention on the CPU rounds queries and weights to that as well.
-    /// [`Device::cache_dtype`] is what suits the device.
+    /// Room for `pages` pages of `page_size` tokens, stored as `format` says.
+    /// [`Device::cache_dtype`] is what suits the device, and codes are what saves memory.
     ///
     /// # Panics
     ///
-    /// If `dtype` is another type, or an extent is zero.
+    /// If the format's type is no float, its codes do not [suit](crate::KvQuantization::check) the
+    /// layers, or an extent is zero.
     #[track_caller]
     pub fn new(
         device: &Device,
         layers: &[KvLayer],
         page_size: usize,
         pages: usize,
-        dtype: DType,
+        format: impl Into<KvFormat>,
     ) -> Self {
+        let format = format.into();
+        if let Some(Err(error)) = format.quantization.map(|how| how.check(layers)) {
+            panic!("a cache that is impossible: {error}");
+        }
         let pages = match device {
-            Device::Cpu(cpu) => Pages::Cpu(cpu::Pages::new(cpu, layers, page_size, pages, dtype)),
-            Device::Mlx(mlx) => Pages::Mlx(mlx::Pages::new(mlx, layers, page_size, pages, dtype)),
+            Device::Cpu(cpu) => Pages::Cpu(cpu::Pages::new(cpu, layers, page_size, pages, format)),
+            Device::Mlx(mlx) => Pages::Mlx(mlx::Pages::new(mlx, layers, page_size, pages, format)),
         };
         Self { pages }
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use checkpoint::{Config, Folder, Generation, Index, IndexTensor, Module, PoolingMode};
-use kernels::{CpuOptions, DType, Device};
+use kernels::{CpuOptions, Device, KvFormat, KvLayer};
 use models::{EmbeddingHead, LayerCache, Model, Network, Remember};
 use serde_json::Value;
 use text::{Template, Tokenizer};
@@ -209,10 +209,20 @@ impl NetworkFacts {
         })
     }
 
-    /// Bytes that one token takes in the cache, stored as 16-bit or 32-bit floats.
-    pub fn cache_bytes_per_token(&self, dtype: DType) -> u64 {
-        let elements = |layer: &LayerFacts| layer.kv_heads * (layer.key + layer.value);
-        (self.layers.iter().map(elements).sum::<usize>() * dtype.size()) as u64
+    /// Bytes that one token takes in the cache, if it is stored as `format` says.
+    pub fn cache_bytes_per_token(&self, format: impl Into<KvFormat>) -> u64 {
+        let format = format.into();
+        self.kept().iter().map(|layer| layer.bytes(format)).sum::<usize>() as u64
+    }
+
+    /// What the cache of each layer keeps.
+    pub fn kept(&self) -> Vec<KvLayer> {
+        let kept = |layer: &LayerFacts| KvLayer {
+            kv_heads: layer.kv_heads,
+            key_dim: layer.key,
+            value_dim: layer.value,
+        };
+        self.layers.iter().map(kept).collect()
     }
 
     /// The most positions that any layer looks back; `None` if one of them looks to the beginning.

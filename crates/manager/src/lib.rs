@@ -20,6 +20,9 @@ pub use peak::peak_rss;
 
 // What those who hold a model need from below: they depend on this crate alone.
 pub use checkpoint::{Config, Folder, Index};
-pub use kernels::{CpuOptions, DType, Device, Isa, MLX_VERSION, Mlx, MlxOptions, Precision};
+pub use kernels::{
+    CpuOptions, DType, Device, Isa, KvFormat, KvQuantization, MLX_VERSION, Mlx, MlxOptions,
+    Precision,
+};
 pub use models::architectures;
 pub use text::{Message, RenderOptions, Role, Special, Template, Tokenizer};

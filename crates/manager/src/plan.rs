@@ -1,7 +1,7 @@
 //! Whether a model fits into a machine's memory, and how fast it could be at best: a pure function of figures.
 
 use crate::describe::{NetworkFacts, WeightFacts};
-use kernels::DType;
+use kernels::KvFormat;
 
 /// What a model asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,12 +23,12 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// What the model asks for when a step holds `step_tokens` tokens and past ones are kept as `cache`.
+    /// What the model asks for when a step holds `step_tokens` tokens and past ones are kept as `cache` says.
     pub fn of(
         weights: &WeightFacts,
         network: &NetworkFacts,
         step_tokens: u64,
-        cache: DType,
+        cache: KvFormat,
     ) -> Self {
         let logits = (network.vocabulary * size_of::<f32>()) as u64;
         Self {

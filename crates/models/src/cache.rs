@@ -1,6 +1,6 @@
 //! What a network remembers of its sequences.
 
-use kernels::{DType, Device, KvCache, KvLayer};
+use kernels::{Device, KvCache, KvFormat, KvLayer};
 
 /// How far back a layer looks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,16 +28,16 @@ pub struct Cache {
 
 impl Cache {
     /// Room for `pages` pages of `page_size` tokens of a network with these `layers`, kept as
-    /// `dtype` (see [`KvCache::new`]). Memory is committed as pages are first written.
+    /// `format` says (see [`KvCache::new`]). Memory is committed as pages are first written.
     pub fn new(
         device: &Device,
         layers: &[LayerCache],
         page_size: usize,
         pages: usize,
-        dtype: DType,
+        format: impl Into<KvFormat>,
     ) -> Self {
         let layers: Vec<_> = layers.iter().map(|layer| layer.kv).collect();
-        Self { kv: KvCache::new(device, &layers, page_size, pages, dtype) }
+        Self { kv: KvCache::new(device, &layers, page_size, pages, format) }
     }
 
     /// Tokens in a page.

@@ -8,7 +8,7 @@ use manager::Device;
 use manager::runtime::{BenchOptions, Rate};
 use serde_json::{Value, json};
 
-use crate::args::Compute;
+use crate::args::{Compute, Kept};
 use crate::output::mlx_name;
 use crate::report::Result;
 use crate::{models, output};
@@ -37,13 +37,15 @@ pub(crate) struct Bench {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    kept: Kept,
+    #[command(flatten)]
     compute: Compute,
 }
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let begun = Instant::now();
-        let model = models::load(&self.model, self.compute)?;
+        let model = models::load_keeping(&self.model, self.compute, self.kept)?;
         let load = begun.elapsed();
         // One token of a one-token prompt: what a cold start costs before anything is computed.
         let first = BenchOptions { prompt: 1, generate: 1, batch: 1, repeat: 1 };
@@ -88,6 +90,7 @@ impl Bench {
                 "instruction_set": cpu.map(|cpu| cpu.isa().to_string()),
                 "mlx_peak_bytes": mlx.map(|mlx| mlx.memory().peak),
                 "precision": self.compute.precision().to_string(),
+                "kv_bits": self.kept.codes().map(|codes| codes.bits),
                 "repeat": self.repeat,
                 "load_seconds": load.as_secs_f64(),
                 "first_answer_seconds": ready.as_secs_f64(),

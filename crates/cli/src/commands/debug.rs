@@ -8,7 +8,7 @@ use manager::Special;
 use manager::runtime::{Comparison, Error};
 use serde_json::json;
 
-use crate::args::Compute;
+use crate::args::{Compute, Kept};
 use crate::progress::counting;
 use crate::report::{Problem, Result};
 use crate::{models, output};
@@ -40,12 +40,14 @@ struct Perplexity {
     /// Tokens that are foretold from what stands before them in the same window
     #[arg(long, value_name = "N", default_value_t = 512)]
     context: usize,
-    /// Compute everything in 32-bit floats as well, and compare
+    /// Compute and keep everything in 32-bit floats as well, and compare
     #[arg(long, conflicts_with = "exact")]
     compare: bool,
     /// Answer with one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    kept: Kept,
     #[command(flatten)]
     compute: Compute,
 }
@@ -129,7 +131,7 @@ impl Debug {
 
 impl Perplexity {
     fn run(self) -> Result<()> {
-        let Self { model, files, context, compare, json, compute } = self;
+        let Self { model, files, context, compare, json, kept, compute } = self;
         let texts: Vec<_> = files
             .iter()
             .map(|file| {
@@ -137,7 +139,7 @@ impl Perplexity {
                 read.map_err(|error| Problem::io("read", file, error))
             })
             .collect::<Result<_>>()?;
-        let judged = models::load(&model, compute)?;
+        let judged = models::load_keeping(&model, compute, kept)?;
         let exact = Compute { exact: true, ..compute };
         let reference = if compare { Some(models::load(&model, exact)?) } else { None };
         let windows: Vec<_> = texts

@@ -7,11 +7,11 @@ use manager::catalog::{Catalog, Entry};
 use manager::describe::{Description, NetworkFacts, WeightFacts, describe};
 use manager::machine::Machine;
 use manager::plan::{Demand, Plan as Figures, Room, Verdict, plan};
-use manager::runtime::{LoadOptions, ModelKind};
-use manager::{DType, Environment, Precision, bandwidth};
+use manager::runtime::{Error, LoadOptions, ModelKind};
+use manager::{DType, Environment, KvFormat, Precision, bandwidth};
 use serde_json::{Value, json};
 
-use crate::args::{Compute, parse_bytes};
+use crate::args::{Compute, Kept, parse_bytes};
 use crate::output::{self, Facts, bytes};
 use crate::report::{Problem, Result};
 
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     /// Answer with one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    kept: Kept,
     #[command(flatten)]
     compute: Compute,
 }
@@ -78,8 +80,17 @@ impl Plan {
             ModelKind::Language => options.step_tokens.min(network.context),
             ModelKind::Embedding => manager::runtime::BATCH_TOKENS,
         };
-        let cache =
+        let dtype =
             if self.compute.precision() == Precision::Exact { DType::F32 } else { DType::F16 };
+        let quantization = match self.kept.codes() {
+            Some(_) if network.kind == ModelKind::Embedding => {
+                let reason = "an embedding model keeps nothing of past tokens".to_owned();
+                return Err(Problem::Flag { flag: "--kv-bits", reason }.into());
+            }
+            Some(codes) => Some(codes.quantization(&network.kept()).map_err(Error::Codes)?),
+            None => None,
+        };
+        let cache = KvFormat { dtype, quantization };
         let demand = Demand::of(&weights, &network, step as u64, cache);
         let longest = demand.context;
         let context = match self.context {

@@ -14,7 +14,7 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use serde_json::json;
 
-use crate::args::Compute;
+use crate::args::{Compute, Kept};
 use crate::progress::{Silence, reading};
 use crate::report::{Problem, Result};
 use crate::{material, models, output};
@@ -70,13 +70,15 @@ pub(crate) struct Run {
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
+    kept: Kept,
+    #[command(flatten)]
     compute: Compute,
 }
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let (words, mut material) = self.given()?;
-        let model = models::load(&self.model, self.compute)?;
+        let model = models::load_keeping(&self.model, self.compute, self.kept)?;
         if !self.raw {
             for text in &mut material {
                 *text = model.tokenizer().disarm(text).into_owned();

@@ -23,6 +23,15 @@ fn plan_tells_whether_it_fits() {
     assert_snapshot!("plan_too_long", plan(llama, "8GB", &["--context", "1000"]));
     let context = plan(bert.to_str().unwrap(), "8GB", &["--context", "10"]);
     assert_snapshot!("plan_encoder_context", context);
+    let qwen3 = fixture("qwen3");
+    let qwen3 = qwen3.to_str().unwrap();
+    assert_snapshot!("plan_codes", plan(qwen3, "8GB", &["--kv-bits", "8"]));
+    let narrow = fixture("llama");
+    let narrow = plan(narrow.to_str().unwrap(), "8GB", &["--kv-bits", "8"]);
+    assert_snapshot!("plan_codes_refused", narrow);
+    assert_snapshot!("plan_no_codes", plan(llama, "8GB", &["--kv-bits", "5"]));
+    let codes = plan(bert.to_str().unwrap(), "8GB", &["--kv-bits", "8"]);
+    assert_snapshot!("plan_encoder_codes", codes);
     assert_snapshot!("plan_no_size", plan(llama, "much", &[]));
 }
 

@@ -48,7 +48,7 @@ fn engine() -> Engine {
         sequences: 4,
         page_size: 4,
         cache_tokens: 64,
-        cache_dtype: DType::F32,
+        cache_format: DType::F32.into(),
     };
     let decoder = Box::new(Counter { device: device.clone() });
     Engine::new(&device, decoder, (64, VOCABULARY), options)
@@ -172,7 +172,7 @@ fn a_failure_of_mlx_ends_its_step_and_no_other() {
         sequences: 1,
         page_size: 4,
         cache_tokens: 64,
-        cache_dtype: DType::F32,
+        cache_format: DType::F32.into(),
     };
     let decoder = Box::new(Refused(device.clone()));
     let mut engine = Engine::new(&device, decoder, (64, VOCABULARY), options);

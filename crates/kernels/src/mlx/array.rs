@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::Mlx;
 use super::library::{Functions, Given, Handle};
-use crate::{DType, QuantizationMode, QuantizedTensor};
+use crate::{DType, KvQuantization, QuantizationMode, QuantizedTensor};
 
 /// A node of MLX's graph.
 pub(crate) struct Array {
@@ -248,6 +248,28 @@ impl Array {
             Some(biases) => Self::build([codes, scales, biases.array()], call),
             None => Self::build([codes, scales], |f, [w, s], out| call(f, [w, s, null()], out)),
         }
+    }
+
+    /// Codes, scales and biases in affine groups along the last axis; scales and biases are of this
+    /// array's type.
+    pub(crate) fn quantize(&self, how: KvQuantization) -> [Self; 3] {
+        let (group, bits) = (how.group_size as i32, how.bits as i32);
+        let mut handles = [null_mut(); 3];
+        if !self.handle.is_null() {
+            // SAFETY: a live handle, and three places for others.
+            self.mlx
+                .call(|f| unsafe { (f.quantize)(self.handle, group, bits, handles.as_mut_ptr()) });
+        }
+        handles.map(|handle| Self { mlx: Arc::clone(&self.mlx), handle })
+    }
+
+    /// What was [quantized](Self::quantize), in the type of the scales.
+    pub(crate) fn dequantize([codes, scales, biases]: [&Self; 3], how: KvQuantization) -> Self {
+        let (group, bits) = (how.group_size as i32, how.bits as i32);
+        Self::build([codes, scales, biases], |f, [codes, scales, biases], out| {
+            // SAFETY: live handles.
+            unsafe { (f.dequantize)(codes, scales, biases, group, bits, out) }
+        })
     }
 
     /// Rows `from..to`: a view.

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub const MLX_VERSION: &str = "0.32.4";
 
 /// The version of the border that this program speaks; `FOLIO_MLX_ABI` of the shim.
-pub const MLX_ABI: u32 = 1;
+pub const MLX_ABI: u32 = 2;
 
 /// An array of MLX, as the shim hands it out.
 pub(super) enum Opaque {}
@@ -76,6 +76,9 @@ pub(super) struct Functions {
         i32,
         *mut Handle,
     ) -> c_int,
+    pub(super) quantize: unsafe extern "C" fn(Given, i32, i32, *mut Handle) -> c_int,
+    pub(super) dequantize:
+        unsafe extern "C" fn(Given, Given, Given, i32, i32, *mut Handle) -> c_int,
     pub(super) slice_rows: unsafe extern "C" fn(Given, i32, i32, *mut Handle) -> c_int,
     pub(super) take_blocks:
         unsafe extern "C" fn(Given, i32, *const u32, usize, *mut Handle) -> c_int,

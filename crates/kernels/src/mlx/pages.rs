@@ -4,12 +4,15 @@
 //! Pages that lie in a row are one view of the array, which MLX's attention reads where it lies;
 //! others are gathered first. New tokens replace rows: arrays have no other way to change, but MLX
 //! does it in place when nobody else holds the old one, which is why no handle on it is kept.
+//!
+//! Keys or values that are stored as codes are three such arrays, of codes, scales and biases, and
+//! are decoded when attention asks for them.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Array, Mlx};
-use crate::{DType, KvLayer, Span, Tensor};
+use crate::{DType, KvFormat, KvLayer, KvQuantization, Span, Tensor};
 
 /// How many pages an array has room for at least.
 const LEAST: usize = 32;
@@ -20,7 +23,7 @@ pub(crate) struct Pages {
     layers: Vec<Layer>,
     page_size: usize,
     capacity: usize,
-    dtype: DType,
+    format: KvFormat,
     /// Whether something was stored that is not computed yet.
     unsettled: bool,
 }
@@ -30,8 +33,66 @@ struct Layer {
     shape: KvLayer,
     /// How many pages the arrays have room for.
     room: usize,
-    keys: Option<Array>,
-    values: Option<Array>,
+    keys: Option<Stored>,
+    values: Option<Stored>,
+}
+
+/// Rows as they are, or their codes, scales and biases.
+#[derive(Debug)]
+struct Stored(Vec<Array>);
+
+impl Stored {
+    /// `rows: [rows, kv_heads, dim]`, as `format` says.
+    fn of(rows: &Array, format: KvFormat) -> Self {
+        // A cache of 16 bits keeps what activations of 16 bits are, so that nothing is rounded and
+        // attention meets one type.
+        let dtype = match (format.dtype, rows.dtype()) {
+            (DType::F16, DType::BF16) => DType::BF16,
+            (dtype, _) => dtype,
+        };
+        let rows = rows.as_type(dtype);
+        Self(match format.quantization {
+            Some(how) => rows.quantize(how).into(),
+            None => vec![rows],
+        })
+    }
+
+    /// With `more` further rows, which are zeros.
+    fn grown(self, mlx: &Arc<Mlx>, more: usize, widths: &[[usize; 2]]) -> Self {
+        let grow = |(array, &[heads, width]): (Array, &[usize; 2])| {
+            let zeros = Array::zeros(mlx, &[more, heads, width], array.dtype());
+            Array::concatenate(array, &[zeros])
+        };
+        Self(self.0.into_iter().zip(widths).map(grow).collect())
+    }
+
+    /// Room for `rows` rows like those of `new`.
+    fn room(mlx: &Arc<Mlx>, rows: usize, widths: &[[usize; 2]], new: &Self) -> Self {
+        let room = |(array, &[heads, width]): (&Array, &[usize; 2])| {
+            Array::zeros(mlx, &[rows, heads, width], array.dtype())
+        };
+        Self(new.0.iter().zip(widths).map(room).collect())
+    }
+
+    /// With the rows `slots` replaced by those of `new`.
+    fn stored(self, new: &Self, slots: &[u32]) -> Self {
+        let parts = self.0.into_iter().zip(&new.0);
+        Self(parts.map(|(array, new)| array.store_rows(new, slots)).collect())
+    }
+
+    /// Some of the rows, as `part` picks them from each array, in numbers.
+    fn decoded(
+        &self,
+        quantization: Option<KvQuantization>,
+        part: impl Fn(&Array) -> Array,
+    ) -> Array {
+        match (&self.0[..], quantization) {
+            ([codes, scales, biases], Some(how)) => {
+                Array::dequantize([&part(codes), &part(scales), &part(biases)], how)
+            }
+            (parts, _) => part(&parts[0]),
+        }
+    }
 }
 
 impl Pages {
@@ -41,13 +102,13 @@ impl Pages {
         layers: &[KvLayer],
         page_size: usize,
         capacity: usize,
-        dtype: DType,
+        format: KvFormat,
     ) -> Self {
         assert!(page_size > 0, "a page holds at least one token");
-        assert!(dtype.is_float(), "a cache of {dtype:?}");
+        assert!(format.dtype.is_float(), "a cache of {:?}", format.dtype);
         let empty = |&shape: &KvLayer| Layer { shape, room: 0, keys: None, values: None };
         let layers = layers.iter().map(empty).collect();
-        Self { mlx: Arc::clone(mlx), layers, page_size, capacity, dtype, unsettled: false }
+        Self { mlx: Arc::clone(mlx), layers, page_size, capacity, format, unsettled: false }
     }
 
     pub(crate) fn page_size(&self) -> usize {
@@ -63,8 +124,8 @@ impl Pages {
     }
 
     pub(crate) fn page_bytes(&self) -> usize {
-        let elements = self.layers.iter().map(|layer| layer.shape.elements()).sum::<usize>();
-        elements * self.page_size * self.dtype.size()
+        let bytes = self.layers.iter().map(|layer| layer.shape.bytes(self.format));
+        bytes.sum::<usize>() * self.page_size
     }
 
     #[track_caller]
@@ -77,25 +138,27 @@ impl Pages {
         let Some(last) = last else { return };
         self.unsettled = true;
         let room = self.room(layer, last as usize + 1);
-        let (mlx, page_size) = (&self.mlx, self.page_size);
+        let (mlx, page_size, format) = (&self.mlx, self.page_size, self.format);
         let of = &mut self.layers[layer];
         for (array, new, dim) in
             [(&mut of.keys, k.array(), key_dim), (&mut of.values, v.array(), value_dim)]
         {
-            let new = new.reshape(&[rows, kv_heads, dim]);
-            // A cache of 16 bits keeps what activations of 16 bits are, so that nothing is rounded
-            // and attention meets one type.
-            let dtype = match (self.dtype, new.dtype()) {
-                (DType::F16, DType::BF16) => DType::BF16,
-                (dtype, _) => dtype,
+            let new = Stored::of(&new.reshape(&[rows, kv_heads, dim]), format);
+            let widths = match format.quantization {
+                None => vec![[kv_heads, dim]],
+                Some(KvQuantization { bits, group_size }) => {
+                    let groups = [kv_heads, dim / group_size];
+                    vec![[kv_heads, dim * bits / 32], groups, groups]
+                }
             };
-            let zeros = |pages| Array::zeros(mlx, &[pages * page_size, kv_heads, dim], dtype);
             let roomy = match array.take() {
-                None => zeros(room),
-                Some(old) if room > of.room => Array::concatenate(old, &[zeros(room - of.room)]),
+                None => Stored::room(mlx, room * page_size, &widths, &new),
+                Some(old) if room > of.room => {
+                    old.grown(mlx, (room - of.room) * page_size, &widths)
+                }
                 Some(old) => old,
             };
-            *array = Some(roomy.store_rows(&new, &slots));
+            *array = Some(roomy.stored(&new, &slots));
         }
         of.room = room;
     }
@@ -142,14 +205,17 @@ impl Pages {
         }
         let in_a_row = pages.windows(2).all(|pair| pair[1] == pair[0] + 1);
         let skipped = positions.start - first * self.page_size;
-        let run = |array: &Option<Array>| {
-            let Some(array) = array else { panic!("layer {layer} was never written") };
+        let part = |array: &Array| {
             if in_a_row {
                 let from = pages[0] as usize * self.page_size + skipped;
                 return array.slice_rows(from, from + positions.len());
             }
             let gathered = array.take_blocks(self.page_size, pages);
             gathered.slice_rows(skipped, skipped + positions.len())
+        };
+        let run = |stored: &Option<Stored>| {
+            let Some(stored) = stored else { panic!("layer {layer} was never written") };
+            stored.decoded(self.format.quantization, part)
         };
         (run(&of.keys), run(&of.values))
     }
@@ -175,8 +241,8 @@ impl Pages {
     /// Computes what was stored, so that no graph waits for a later step.
     pub(crate) fn settle(&mut self) {
         if std::mem::take(&mut self.unsettled) {
-            let arrays = self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]);
-            Array::eval(&self.mlx, arrays.flatten());
+            let stored = self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]);
+            Array::eval(&self.mlx, stored.flatten().flat_map(|stored| &stored.0));
         }
     }
 

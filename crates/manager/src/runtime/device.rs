@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use checkpoint::Folder;
 use engine::{Engine, EngineOptions, Event, Finish, Id, Request};
-use kernels::{CpuOptions, DType, Device, Precision};
+use kernels::{CpuOptions, DType, Device, KvFormat, Precision};
 use models::{Batch, Cache, Decoder, EmbeddingHead, Encoder, Model, Network};
 use tokio::sync::{mpsc, oneshot};
 
@@ -178,6 +178,8 @@ enum Slot {
 
 struct Language {
     engine: Engine,
+    /// How its cache stores numbers.
+    format: KvFormat,
     updates: BTreeMap<Id, mpsc::UnboundedSender<Update>>,
 }
 
@@ -355,11 +357,12 @@ fn load(
     let slot = match network {
         Network::Decoder(decoder) => {
             facts.kind = ModelKind::Language;
-            let options = engine_options(device, &*decoder, context, options);
+            let options = engine_options(device, &*decoder, context, options)?;
+            let format = options.cache_format;
             facts.cache_tokens = options.cache_tokens;
             facts.cache_bytes_per_token = options.cache_bytes_per_token(&decoder.layers());
             let engine = Engine::new(device, decoder, (context, vocabulary), options);
-            Slot::Language(Box::new(Language { engine, updates: BTreeMap::new() }))
+            Slot::Language(Box::new(Language { engine, format, updates: BTreeMap::new() }))
         }
         Network::Encoder(encoder) => {
             let head = EmbeddingHead::load(folder, device, hidden)?;
@@ -377,15 +380,19 @@ fn engine_options(
     decoder: &dyn Decoder,
     context: usize,
     options: LoadOptions,
-) -> EngineOptions {
-    let LoadOptions { cache_bytes, sequences, step_tokens } = options;
-    let cache_dtype = device.cache_dtype();
-    let base = EngineOptions { sequences, step_tokens, cache_dtype, ..EngineOptions::default() };
-    let per_token = base.cache_bytes_per_token(&decoder.layers()).max(1) as u64;
+) -> Result<EngineOptions, Error> {
+    let LoadOptions { cache_bytes, sequences, step_tokens, kv } = options;
+    let layers = decoder.layers();
+    let kept: Vec<_> = layers.iter().map(|layer| layer.kv).collect();
+    let quantization =
+        kv.map(|codes| codes.quantization(&kept)).transpose().map_err(Error::Codes)?;
+    let cache_format = KvFormat { dtype: device.cache_dtype(), quantization };
+    let base = EngineOptions { sequences, step_tokens, cache_format, ..EngineOptions::default() };
+    let per_token = base.cache_bytes_per_token(&layers).max(1) as u64;
     let affordable = usize::try_from(cache_bytes / per_token).unwrap_or(usize::MAX);
     let most = context.saturating_mul(sequences);
     // At least one page: a budget of nothing is refused with words when a request comes.
-    EngineOptions { cache_tokens: affordable.min(most).max(base.page_size), ..base }
+    Ok(EngineOptions { cache_tokens: affordable.min(most).max(base.page_size), ..base })
 }
 
 /// One pass over `tokens` alone, with all that can be seen on the way.
@@ -400,7 +407,12 @@ fn forward(slot: &Slot, device: &Device, tokens: &[u32], taps: bool) -> ForwardR
     let (name, out) = match slot {
         Slot::Language(language) => {
             let decoder: &dyn Decoder = language.engine.decoder();
-            let mut cache = Cache::new(device, &decoder.layers(), PAGE, pages, DType::F32);
+            // Codes are what is judged; without them nothing is rounded.
+            let format = match language.format.quantization {
+                Some(_) => language.format,
+                None => DType::F32.into(),
+            };
+            let mut cache = Cache::new(device, &decoder.layers(), PAGE, pages, format);
             ("logits", decoder.unembed(&decoder.forward(&batch, &mut cache)))
         }
         Slot::Embedding { encoder, .. } => ("last_hidden_state", encoder.forward(&batch)),

@@ -14,6 +14,9 @@ pub enum Error {
     /// The device.
     #[error("the device cannot be opened")]
     Device(#[from] kernels::Error),
+    /// Past tokens cannot be kept as the codes that were asked for.
+    #[error("past tokens cannot be kept so")]
+    Codes(#[source] kernels::Error),
     /// MLX was asked for, and its library is nowhere.
     #[error("MLX was asked for, but its library is in none of: {}", shown(looked))]
     NoMlx {
@@ -123,6 +126,11 @@ impl Error {
             | Self::Refused(_)
             | Self::Parameter { .. }
             | Self::TextTooLong { .. } => Kind::Invalid,
+            Self::Codes(error) => match error.kind() {
+                kernels::Kind::Invalid => Kind::Invalid,
+                kernels::Kind::Unsupported => Kind::Unsupported,
+                kernels::Kind::Internal => Kind::Internal,
+            },
             Self::Device(_) | Self::NoMlx { .. } => Kind::Unsupported,
             Self::NotANumber { .. } | Self::Failed(_) | Self::Gone => Kind::Internal,
             Self::Unloaded { .. } => Kind::Overloaded,
@@ -134,6 +142,13 @@ impl Error {
         let hint = match self {
             Self::Models(error) => return Some(error.hint()),
             Self::Device(error) => error.hint(),
+            Self::Codes(kernels::Error::KvGroups { group_size: 32, .. }) => {
+                "leave `--kv-bits` out: there are no smaller groups"
+            }
+            Self::Codes(kernels::Error::KvGroups { .. }) => {
+                "leave `--kv-group-size` out, or try 32"
+            }
+            Self::Codes(error) => error.hint(),
             Self::NoMlx { .. } => {
                 "run `cargo xtask mlx` in folio's source folder, or use `--device cpu`"
             }

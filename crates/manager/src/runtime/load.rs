@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{Folder, Generation, SentenceTransformers};
-use kernels::Device;
+use kernels::{Device, KvLayer, KvQuantization};
 use text::{Template, Tokenizer};
 use tokio::sync::oneshot;
 
@@ -20,11 +20,39 @@ pub struct LoadOptions {
     pub sequences: usize,
     /// Tokens that one forward pass may hold.
     pub step_tokens: usize,
+    /// Codes that past tokens are kept as, if not as floats.
+    pub kv: Option<KvCodes>,
+}
+
+/// Codes of keys and values.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KvCodes {
+    /// The width of a code: 8 or 4.
+    pub bits: usize,
+    /// Elements of a head that share a scale: 32, 64 or 128; 64 if absent, or 32 if heads are no
+    /// multiple of that.
+    pub group_size: Option<usize>,
+}
+
+impl KvCodes {
+    /// What that is for a network with these `layers`.
+    ///
+    /// # Errors
+    ///
+    /// If there are no such codes, or groups do not divide the heads.
+    pub fn quantization(self, layers: &[KvLayer]) -> Result<KvQuantization, kernels::Error> {
+        let Self { bits, group_size } = self;
+        let Some(group_size) = group_size else {
+            return KvQuantization::for_layers(bits, layers);
+        };
+        let quantization = KvQuantization { bits, group_size };
+        quantization.check(layers).map(|()| quantization)
+    }
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { cache_bytes: 4 << 30, sequences: 64, step_tokens: 512 }
+        Self { cache_bytes: 4 << 30, sequences: 64, step_tokens: 512, kv: None }
     }
 }
 
@@ -77,7 +105,22 @@ impl LoadedModel {
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let runtime = Arc::clone(runtime);
         let path = path.to_owned();
-        Ok(Self { runtime, id, name, path, facts, tokenizer, template, generation, sentence, stop })
+        let model = Self {
+            runtime,
+            id,
+            name,
+            path,
+            facts,
+            tokenizer,
+            template,
+            generation,
+            sentence,
+            stop,
+        };
+        if options.kv.is_some() {
+            model.expect(ModelKind::Language, "keep past tokens")?;
+        }
+        Ok(model)
     }
 
     /// The name of its folder.

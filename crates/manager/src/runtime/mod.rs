@@ -19,5 +19,5 @@ pub use device::{EncodeReply, ForwardReply, ModelFacts, ModelId, ModelKind, Runt
 pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding};
 pub use error::Error;
 pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
-pub use load::{LoadOptions, LoadedModel, tokenizer};
+pub use load::{KvCodes, LoadOptions, LoadedModel, tokenizer};
 pub use perplexity::{Comparison, Score};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manager::runtime::{
-    BenchOptions, EmbedOptions, Error, FinishReason, GenerateOptions, LoadOptions, LoadedModel,
-    Piece, Prompt, Runtime,
+    BenchOptions, EmbedOptions, Error, FinishReason, GenerateOptions, KvCodes, LoadOptions,
+    LoadedModel, Piece, Prompt, Runtime,
 };
 use manager::{CpuOptions, Device, Kind, Message, MlxOptions, Precision, RenderOptions};
 
@@ -282,4 +282,62 @@ fn mlx_answers_as_the_cpu_does() {
         };
         assert_eq!(text(&there), text(&here), "{name}");
     }
+}
+
+/// Whole answers from a cache of codes, on every backend: several at once, in a cache that they
+/// outgrow, after the same beginning, as each alone.
+#[test]
+fn a_cache_of_codes_is_shared_and_given_up_as_any() {
+    let mlx = testkit::mlx::opened(|library| {
+        let options = MlxOptions::new(library.to_owned());
+        Device::mlx(&MlxOptions { precision: Precision::Exact, ..options })
+    });
+    let mlx = mlx.map(|device| Arc::new(Runtime::on(device).unwrap()));
+    for bits in [8, 4] {
+        let kv = Some(KvCodes { bits, group_size: None });
+        let mut alone: Option<Vec<_>> = None;
+        for runtime in [Some(runtime()), mlx.clone()].into_iter().flatten() {
+            let load = |options| LoadedModel::load(&runtime, &fixture("qwen3"), options).unwrap();
+            let roomy = load(LoadOptions { kv, ..LoadOptions::default() });
+            let texts: Vec<_> = [5, 40, 70].map(|n| all(&roomy, &tokens(n), &limited(40))).into();
+            let truth = alone.get_or_insert_with(|| texts.clone());
+            assert_eq!(&texts, truth, "{bits} bits, alone");
+            // Room for the longest, and little more.
+            let cache_bytes = roomy.facts().cache_bytes_per_token as u64 * 128;
+            drop(roomy);
+            let tight = load(LoadOptions { kv, cache_bytes, ..LoadOptions::default() });
+            assert_eq!(tight.facts().cache_tokens, 128);
+            for _ in 0..2 {
+                let together = std::thread::scope(|scope| {
+                    let tight = &tight;
+                    let run = |n| move || all(tight, &tokens(n), &limited(40));
+                    let running: Vec<_> = [5, 40, 70].map(|n| scope.spawn(run(n))).into();
+                    running.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+                });
+                assert_eq!(&together, truth, "{bits} bits, together");
+            }
+        }
+    }
+}
+
+#[test]
+fn codes_that_do_not_suit_a_model_are_refused() {
+    let load = |name, bits, group_size| {
+        let kv = Some(KvCodes { bits, group_size });
+        let options = LoadOptions { kv, ..LoadOptions::default() };
+        LoadedModel::load(&runtime(), &fixture(name), options)
+    };
+    let error = load("llama", 8, None).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "heads 16 wide cannot be cached in groups of 32");
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(error.hint().is_some_and(|hint| hint.contains("--kv-bits")), "{error}");
+    assert!(matches!(load("qwen3", 8, Some(64)), Err(Error::Codes(_))));
+    assert!(matches!(load("qwen3", 3, None), Err(Error::Codes(_))));
+    assert!(matches!(load("bert", 8, None), Err(Error::WrongKind { .. })));
+    let plain = LoadedModel::load(&runtime(), &fixture("qwen3"), LoadOptions::default()).unwrap();
+    let [plain, eight, four] = [Ok(plain), load("qwen3", 8, None), load("qwen3", 4, None)]
+        .map(|model| model.unwrap().facts().cache_bytes_per_token);
+    // Exact: floats of 32 bits, and so are scales and biases, of which there are two for 32 codes.
+    assert_eq!((plain * (8 + 2) / 32, plain * (4 + 2) / 32), (eight, four));
 }

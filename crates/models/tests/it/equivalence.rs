@@ -1,10 +1,10 @@
 //! One network, many ways to run it: a whole prompt, token by token, packed with strangers, in
 //! chunks, and after somebody else's beginning was found in the cache must all give the same.
 
-use kernels::{Device, Isa, Precision, Span};
+use kernels::{DType, Device, Isa, KvFormat, KvQuantization, Precision, Span};
 use models::{Batch, Cache};
 
-use crate::fixture::{self, Fixture, PAGE, difference};
+use crate::fixture::{self, Fixture, PAGE, cosine, difference};
 
 /// A stretch of a sequence: its tokens, where they begin, its pages.
 type Part<'a> = (&'a [u32], usize, &'a [u32]);
@@ -91,6 +91,37 @@ fn every_way(device: &Device) {
         mine[..2].copy_from_slice(&pages(8)[..2]);
         let rest = run(&fixture, &mut cache, &[(&ours[shared..], shared, &mine)]).remove(0);
         same("after a prefix was found", &[&whole[..shared * width], &rest[..]].concat());
+    }
+}
+
+/// A cache of codes gives nearly what one of floats gives. The bounds are on one minus the cosine
+/// of all logits; the fixtures are random networks, whose attention forgives least.
+#[test]
+fn codes_stay_close_to_floats() {
+    let cpu = fixture::device(Isa::best(), Precision::Exact);
+    for device in [Some(cpu), fixture::mlx()].into_iter().flatten() {
+        for name in fixture::all() {
+            let fixture = Fixture::on(&name, device.clone());
+            let Some(decoder) = fixture.decoder() else { continue };
+            let layers = decoder.layers();
+            let kept: Vec<_> = layers.iter().map(|layer| layer.kv).collect();
+            let ours = tokens(1, 23, fixture.model.vocabulary);
+            let logits = |format: KvFormat| {
+                let mut cache = Cache::new(&device, &layers, PAGE, 8, format);
+                let mut batch = Batch::default();
+                batch.push(&ours, 0, pages(0));
+                decoder.unembed(&decoder.forward(&batch, &mut cache)).to_vec()
+            };
+            let dtype = DType::F32;
+            let truth = logits(dtype.into());
+            for (bits, most) in [(8, 5e-4), (4, 0.12)] {
+                let Ok(how) = KvQuantization::for_layers(bits, &kept) else { continue };
+                let coded = logits(KvFormat { dtype, quantization: Some(how) });
+                let off = 1.0 - cosine(&coded, &truth);
+                assert!(off < most, "{name}: {bits} bits are off by {off:e}");
+                assert!(coded != truth, "{name}: {bits} bits changed nothing");
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod avx512;
 pub(crate) mod dot;
 pub(crate) mod dot_pairs;
 pub(crate) mod elementwise;
+pub(crate) mod kv_codes;
 mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -78,6 +79,20 @@ pub(crate) trait Simd: Copy {
     /// [`LANES`](Self::LANES) upper halves of `f32` can be read at `from`, which may lie at any
     /// address.
     unsafe fn load_bf16(self, from: *const u16) -> Self::Lanes;
+
+    /// Bytes as numbers.
+    ///
+    /// # Safety
+    ///
+    /// [`LANES`](Self::LANES) bytes can be read at `from`.
+    unsafe fn load_u8(self, from: *const u8) -> Self::Lanes;
+
+    /// The lower and the upper halves of bytes as numbers.
+    ///
+    /// # Safety
+    ///
+    /// [`LANES`](Self::LANES) bytes can be read at `from`.
+    unsafe fn load_nibbles(self, from: *const u8) -> [Self::Lanes; 2];
 
     /// Asks for the cache line at `at`, which may be any address.
     #[inline(always)]

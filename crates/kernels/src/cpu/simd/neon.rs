@@ -95,6 +95,22 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_u8(self, from: *const u8) -> float32x4_t {
+        // SAFETY: the caller promises that four bytes can be read.
+        unsafe { vcvtq_f32_u32(four_bytes(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_nibbles(self, from: *const u8) -> [float32x4_t; 2] {
+        // SAFETY: the caller promises that four bytes can be read.
+        unsafe {
+            let bytes = four_bytes(from);
+            let low = vandq_u32(bytes, vdupq_n_u32(15));
+            [vcvtq_f32_u32(low), vcvtq_f32_u32(vshrq_n_u32::<4>(bytes))]
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
         have!(vaddq_f32(a, b))
     }
@@ -159,5 +175,19 @@ impl Simd for Neon {
             let two = vadd_f32(vget_low_f32(lanes), vget_high_f32(lanes));
             vget_lane_f32::<0>(vpadd_f32(two, two))
         })
+    }
+}
+
+/// Four bytes, each in a lane.
+///
+/// # Safety
+///
+/// They can be read.
+#[inline(always)]
+unsafe fn four_bytes(from: *const u8) -> uint32x4_t {
+    // SAFETY: the caller promises the memory; the rest needs NEON only.
+    unsafe {
+        let bytes = vcreate_u8(u64::from(from.cast::<u32>().read_unaligned()));
+        vmovl_u16(vget_low_u16(vmovl_u8(bytes)))
     }
 }

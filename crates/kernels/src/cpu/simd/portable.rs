@@ -72,6 +72,19 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_u8(self, from: *const u8) -> Self::Lanes {
+        // SAFETY: the caller promises that the memory can be read.
+        unsafe { from.cast::<[u8; LANES]>().read() }.map(f32::from)
+    }
+
+    #[inline(always)]
+    unsafe fn load_nibbles(self, from: *const u8) -> [Self::Lanes; 2] {
+        // SAFETY: the caller promises that the memory can be read.
+        let bytes = unsafe { from.cast::<[u8; LANES]>().read() };
+        [bytes.map(|byte| f32::from(byte & 15)), bytes.map(|byte| f32::from(byte >> 4))]
+    }
+
+    #[inline(always)]
     fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes {
         std::array::from_fn(|i| a[i] + b[i])
     }

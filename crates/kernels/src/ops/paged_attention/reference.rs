@@ -1,8 +1,10 @@
 //! The definition, summed in `f64`.
 #![cfg(test)]
 
+use half::{bf16, f16};
+
 use super::PagedAttention;
-use crate::{KvCache, Span, Tensor};
+use crate::{DType, KvCache, KvQuantization, Span, Tensor};
 
 pub(super) fn paged_attention(
     q: &Tensor,
@@ -44,4 +46,29 @@ pub(super) fn paged_attention(
         }
     }
     q.device().tensor(&[rows, heads * dv], out)
+}
+
+/// What is left of `x`, groups one after the other, when it is stored as codes: MLX's affine
+/// quantization, with scales and biases of type `scales`.
+pub(super) fn coded(x: &[f32], how: KvQuantization, scales: DType) -> Vec<f32> {
+    let most = f64::from((1_u32 << how.bits) - 1);
+    let store = |x: f64| match scales {
+        DType::F16 => f16::from_f64(x).to_f64(),
+        DType::BF16 => bf16::from_f64(x).to_f64(),
+        DType::F32 | DType::U8 | DType::U32 => f64::from(x as f32),
+    };
+    let mut out = Vec::new();
+    for group in x.chunks_exact(how.group_size) {
+        let group: Vec<f64> = group.iter().map(|&x| f64::from(x)).collect();
+        let low = group.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let step = ((high - low) / most).max(1e-7);
+        let (step, edge) = if low.abs() > high.abs() { (step, low) } else { (-step, high) };
+        let steps = (edge / step).round_ties_even();
+        let (scale, bias) = if steps == 0.0 { (step, 0.0) } else { (edge / steps, edge) };
+        let (scale, bias) = (store(scale), store(bias));
+        let code = |x: f64| ((x - bias) / scale).round_ties_even().clamp(0.0, most);
+        out.extend(group.iter().map(|&x| (scale * code(x) + bias) as f32));
+    }
+    out
 }

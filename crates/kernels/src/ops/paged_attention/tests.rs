@@ -2,11 +2,11 @@
 
 use super::{PagedAttention, paged_attention, reference};
 use crate::ops::conformance::{activations, assert_close, cpu_devices, devices};
-use crate::{DType, Device, KvCache, KvLayer, Precision, Span, Tensor};
+use crate::{DType, Device, KvCache, KvFormat, KvLayer, KvQuantization, Precision, Span, Tensor};
 
 /// A cache with two layers whose second holds three sequences, and a batch that continues them.
-fn filled(device: &Device, layer: KvLayer, dtype: DType) -> (KvCache, Vec<Span>) {
-    let mut cache = KvCache::new(device, &[layer, layer], 4, 64, dtype);
+fn filled(device: &Device, layer: KvLayer, format: impl Into<KvFormat>) -> (KvCache, Vec<Span>) {
+    let mut cache = KvCache::new(device, &[layer, layer], 4, 64, format);
     let past = [(0, vec![9, 3, 60]), (5, vec![1, 40]), (13, vec![7, 8, 2, 33])];
     let rows = [11, 1, 3];
     let mut spans = Vec::new();
@@ -37,6 +37,87 @@ fn agrees_with_the_reference() {
                     let truth = reference::paged_attention(&q, &cache, &spans, how);
                     let fast = paged_attention(&q, &cache, &spans, how);
                     assert_close(&fast, &truth, tolerance(dtype));
+                }
+            }
+        }
+    }
+}
+
+/// Every width of codes, in every type that they are decoded to.
+fn codes() -> Vec<KvFormat> {
+    let mut all = Vec::new();
+    for dtype in [DType::F32, DType::F16, DType::BF16] {
+        for (bits, group_size) in [(8, 64), (4, 64), (4, 32), (8, 32)] {
+            let quantization = Some(KvQuantization { bits, group_size });
+            all.push(KvFormat { dtype, quantization });
+        }
+    }
+    all
+}
+
+#[test]
+fn codes_agree_with_the_reference() {
+    for device in devices(Precision::Exact) {
+        for (heads, kv_heads, key_dim, value_dim) in [(6, 2, 64, 128), (4, 4, 64, 64)] {
+            let layer = KvLayer { kv_heads, key_dim, value_dim };
+            for format in codes() {
+                let (cache, spans) = filled(&device, layer, format);
+                let q = activations(&device, 1, &[15, heads, key_dim]);
+                for window in [None, Some(3)] {
+                    let how = PagedAttention { layer: 1, scale: 0.4, window };
+                    let truth = reference::paged_attention(&q, &cache, &spans, how);
+                    let fast = paged_attention(&q, &cache, &spans, how);
+                    // Decoded numbers are rounded to `bf16` as well.
+                    assert_close(&fast, &truth, 2.0 * tolerance(format.dtype));
+                }
+            }
+        }
+    }
+}
+
+/// The codes of keys and values are those of the format's definition, whole pages or not.
+#[test]
+fn what_is_coded_is_read_back_as_the_reference_codes_it() {
+    for device in devices(Precision::Exact) {
+        for format in codes() {
+            let Some(how) = format.quantization else { panic!("no codes") };
+            let layer = KvLayer { kv_heads: 3, key_dim: 64, value_dim: 192 };
+            for page_size in [4, 5, 32] {
+                let mut cache = KvCache::new(&device, &[layer], page_size, 8, format);
+                let k = activations(&device, 1, &[6, 3, 64]);
+                let v = activations(&device, 2, &[6, 3, 192]);
+                let span = Span { rows: 0..6, start: 0, pages: vec![5, 1] };
+                // Other rows first, and then those that count, the second of them alone.
+                cache.append(
+                    0,
+                    &v.reshape(&[18, 3, 64]),
+                    &activations(&device, 3, &[18, 3, 192]),
+                    &[Span { rows: 0..18, start: 0, pages: vec![5, 1, 0, 2, 3] }],
+                );
+                cache.append(0, &k, &v, std::slice::from_ref(&span));
+                let (keys, values) = cache.read(0, &span.pages, 6);
+                for (read, from) in [(keys, k), (values, v)] {
+                    // MLX rounds what it codes, and what it decodes, to the cache's type.
+                    let (scales, wrong) = match (&device, format.dtype) {
+                        (_, DType::F32) => (DType::F32, 1e-6),
+                        (Device::Cpu(_), _) => (DType::F16, 1e-6),
+                        (Device::Mlx(_), dtype) => (dtype, 6e-3),
+                    };
+                    let coded = reference::coded(&from.to_vec(), how, scales);
+                    // A number in the middle between two codes may become either.
+                    let step = 2.0 / ((1 << how.bits) - 1) as f32 + wrong;
+                    let close = |limit| {
+                        let both = read.iter().zip(&coded);
+                        both.filter(|(a, b)| (*a - *b).abs() <= limit).count()
+                    };
+                    let rounds = wrong > 1e-6;
+                    let most = if rounds { 0 } else { read.len() * 99 / 100 };
+                    let counts = (close(step), close(wrong));
+                    assert!(counts.0 == read.len() && counts.1 > most, "{counts:?} on {device:?}");
+                }
+                let bytes = (format.bytes(64) + format.bytes(192)) * 3;
+                if page_size == 32 {
+                    assert_eq!(cache.page_bytes(), bytes * 32);
                 }
             }
         }
@@ -84,10 +165,10 @@ fn paged(
     device: &Device,
     (layer, heads): (KvLayer, usize),
     (end, rows): (usize, usize),
-    (size, dtype): (usize, DType),
+    (size, format): (usize, impl Into<KvFormat>),
 ) -> Sequence {
     let pages: Vec<u32> = (0..end.div_ceil(size) as u32).rev().collect();
-    let mut cache = KvCache::new(device, &[layer], size, pages.len(), dtype);
+    let mut cache = KvCache::new(device, &[layer], size, pages.len(), format);
     let k = activations(device, 3, &[end, layer.kv_heads, layer.key_dim]);
     let v = activations(device, 4, &[end, layer.kv_heads, layer.value_dim]);
     cache.append(0, &k, &v, &[Span { rows: 0..end, start: 0, pages: pages.clone() }]);
@@ -151,6 +232,27 @@ fn pages_of_every_size_and_type_agree_with_the_reference() {
     }
 }
 
+/// Codes that are decoded a group at a time, at every place in a group where a past may end.
+#[test]
+fn whole_groups_of_codes_agree_with_the_reference() {
+    let layer = KvLayer { kv_heads: 2, key_dim: 64, value_dim: 128 };
+    for device in devices(Precision::Exact) {
+        for format in codes() {
+            for (end, rows) in [(1, 1), (33, 2), (64, 1), (77, 13), (545, 3)] {
+                for window in [None, Some(45)] {
+                    let Sequence { cache, q, span } =
+                        paged(&device, (layer, 8), (end, rows), (32, format));
+                    let spans = std::slice::from_ref(&span);
+                    let how = PagedAttention { layer: 0, scale: 0.3, window };
+                    let truth = reference::paged_attention(&q, &cache, spans, how);
+                    let fast = paged_attention(&q, &cache, spans, how);
+                    assert_close(&fast, &truth, 2.0 * tolerance(format.dtype));
+                }
+            }
+        }
+    }
+}
+
 /// Whole, in chunks and token by token; divided among threads or not.
 #[test]
 fn a_row_is_the_same_to_the_bit_whatever_rows_are_beside_it() {
@@ -195,17 +297,30 @@ fn nan_is_not_hidden_and_stays_in_its_head() {
 
 #[test]
 fn what_other_sequences_left_in_a_page_is_not_read() {
-    let layer = KvLayer { kv_heads: 1, key_dim: 4, value_dim: 4 };
+    let layer = KvLayer { kv_heads: 1, key_dim: 32, value_dim: 32 };
     for device in devices(Precision::Exact) {
-        let mut cache = KvCache::new(&device, &[layer], 16, 1, DType::F32);
-        let span = |rows, start| Span { rows, start, pages: vec![0] };
-        let nan = device.tensor(&[16, 1, 4], vec![f32::NAN; 64]);
-        cache.append(0, &nan, &nan, &[span(0..16, 0)]);
-        let kv = activations(&device, 1, &[3, 1, 4]);
-        cache.append(0, &kv, &kv, &[span(0..3, 0)]);
-        let how = PagedAttention { layer: 0, scale: 0.5, window: None };
-        let y = paged_attention(&kv, &cache, &[span(0..3, 0)], how).to_vec();
-        assert!(y.iter().all(|y| y.is_finite()), "{device:?}");
+        let codes = |dtype| {
+            let quantization = Some(KvQuantization { bits: 4, group_size: 32 });
+            KvFormat { dtype, quantization }
+        };
+        for (format, size) in [
+            (KvFormat::from(DType::F32), 16),
+            (codes(DType::F32), 16),
+            (codes(DType::F32), 32),
+            (codes(DType::BF16), 32),
+        ] {
+            let mut cache = KvCache::new(&device, &[layer], size, 1, format);
+            let span = |rows, start| Span { rows, start, pages: vec![0] };
+            let nan = device.tensor(&[16, 1, 32], vec![f32::NAN; 512]);
+            cache.append(0, &nan, &nan, &[span(0..16, 0)]);
+            let kv = activations(&device, 1, &[3, 1, 32]);
+            let how = PagedAttention { layer: 0, scale: 0.5, window: None };
+            let y = paged_attention(&kv, &cache, &[span(0..3, 0)], how).to_vec();
+            assert!(y.iter().all(|y| y.is_nan()), "{format:?} on {device:?}");
+            cache.append(0, &kv, &kv, &[span(0..3, 0)]);
+            let y = paged_attention(&kv, &cache, &[span(0..3, 0)], how).to_vec();
+            assert!(y.iter().all(|y| y.is_finite()), "{format:?} on {device:?}");
+        }
     }
 }
 

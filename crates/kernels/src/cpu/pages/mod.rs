@@ -5,10 +5,17 @@
 //! and values `[units of positions][elements]`, where a unit is one number, or two if they are
 //! `bf16` (see [`attention`](super::simd::attention)). In a slab the same part of all of its pages
 //! lies together: a sequence whose pages follow each other is read in one stretch.
+//!
+//! Keys and values may also be stored as [`codes`], which are decoded a group at a time, before
+//! they are multiplied.
 #![expect(unsafe_code, reason = "threads write disjoint parts of a slab")]
+
+mod codes;
 
 use std::ops::Range;
 use std::sync::Arc;
+
+use codes::{Codes, Run, Side};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
@@ -17,7 +24,7 @@ use super::simd::attention::{GROUP, Group, Widths};
 use super::simd::dispatch_pairs;
 use super::simd::pairs::{Narrow, pair, unpair};
 use super::{Cpu, SharedMut};
-use crate::{DType, KvLayer, Span, Tensor};
+use crate::{DType, KvFormat, KvLayer, Span, Tensor};
 
 /// How many pages are allocated together.
 const SLAB: usize = 32;
@@ -35,6 +42,7 @@ pub(crate) struct Pages {
     run: usize,
     /// Elements in a unit.
     unit: usize,
+    codes: Option<Codes>,
     slabs: Slabs,
 }
 
@@ -50,6 +58,7 @@ enum Slabs {
     /// Single numbers or pairs.
     Units(Vec<Option<Vec<f32>>>),
     F16(Vec<Option<Vec<f16>>>),
+    Codes(Vec<Option<Vec<u8>>>),
 }
 
 /// What a head of a layer has in a page.
@@ -68,28 +77,46 @@ impl Pages {
         layers: &[KvLayer],
         page_size: usize,
         capacity: usize,
-        dtype: DType,
+        KvFormat { dtype, quantization }: KvFormat,
     ) -> Self {
         assert!(page_size > 0, "a page holds at least one token");
         let run = if page_size.is_multiple_of(GROUP) { GROUP } else { page_size };
         let unit = if dtype == DType::BF16 { 2 } else { 1 };
-        let mut page_elements = 0;
-        let layers = layers.iter().map(|&shape| {
-            let keys = page_elements;
-            let values = keys + shape.kv_heads * shape.key_dim.div_ceil(unit) * page_size;
-            let units = page_size / run * run.div_ceil(unit);
-            page_elements = values + shape.kv_heads * shape.value_dim * units;
-            Layer { shape, keys, values }
-        });
-        let layers = layers.collect();
+        let codes = quantization.map(|how| Codes { how, wide: dtype == DType::F32 });
         let count = capacity.div_ceil(SLAB);
         let slabs = match dtype {
+            DType::U8 | DType::U32 => panic!("a cache of {dtype:?}"),
+            _ if codes.is_some() => Slabs::Codes(vec![None; count]),
             DType::F32 | DType::BF16 => Slabs::Units(vec![None; count]),
             DType::F16 => Slabs::F16(vec![None; count]),
-            DType::U8 | DType::U32 => panic!("a cache of {dtype:?}"),
         };
-        let cpu = Arc::clone(cpu);
-        Self { cpu, layers, page_size, capacity, page_elements, run, unit, slabs }
+        let (cpu, page_elements, of) = (Arc::clone(cpu), 0, layers);
+        let layers = Vec::new();
+        let mut pages =
+            Self { cpu, layers, page_size, capacity, page_elements, run, unit, codes, slabs };
+        for &shape in of {
+            let keys = pages.page_elements;
+            let values = keys + shape.kv_heads * pages.key_len(shape);
+            pages.page_elements = values + shape.kv_heads * pages.value_len(shape);
+            pages.layers.push(Layer { shape, keys, values });
+        }
+        pages
+    }
+
+    /// Numbers, or bytes of codes, that the keys of a head take in a page.
+    fn key_len(&self, shape: KvLayer) -> usize {
+        self.side_len(Side::Keys, shape.key_dim, shape.key_dim.div_ceil(self.unit) * self.run)
+    }
+
+    /// The same of values.
+    fn value_len(&self, shape: KvLayer) -> usize {
+        let dim = shape.value_dim;
+        self.side_len(Side::Values, dim, self.run.div_ceil(self.unit) * dim)
+    }
+
+    fn side_len(&self, side: Side, dim: usize, units: usize) -> usize {
+        let bytes = |codes: Codes| codes.bytes(side, Run { dim, len: self.run });
+        self.page_size / self.run * self.codes.map_or(units, bytes)
     }
 
     pub(crate) fn page_size(&self) -> usize {
@@ -114,6 +141,7 @@ impl Pages {
         let size = match self.slabs {
             Slabs::Units(_) => 4,
             Slabs::F16(_) => 2,
+            Slabs::Codes(_) => 1,
         };
         self.page_elements * size
     }
@@ -122,8 +150,7 @@ impl Pages {
         let Layer { shape, keys, values } = self.layers[layer];
         let (page, in_slab) = (page as usize, page as usize % SLAB);
         let section = |first: usize, len: usize| ((first + head * len) * SLAB + in_slab * len, len);
-        let key_len = shape.key_dim.div_ceil(self.unit) * self.page_size;
-        let value_len = self.page_size / self.run * self.run.div_ceil(self.unit) * shape.value_dim;
+        let (key_len, value_len) = (self.key_len(shape), self.value_len(shape));
         Part { page, keys: section(keys, key_len), values: section(values, value_len) }
     }
 
@@ -161,11 +188,14 @@ impl Pages {
                     Slabs::F16(slabs) => {
                         slabs[page / SLAB].get_or_insert_with(|| halves(len));
                     }
+                    Slabs::Codes(slabs) => {
+                        slabs[page / SLAB].get_or_insert_with(|| vec![0; len]);
+                    }
                 }
             }
         }
         let mut slabs = std::mem::replace(&mut self.slabs, Slabs::F16(Vec::new()));
-        let shared = Shared::of(&mut slabs);
+        let shared = Shared::of(&mut slabs, self.codes);
         let write = |head: usize| self.write((layer, head), [k.data(), v.data()], spans, &shared);
         if rows < MANY_ROWS {
             (0..kv_heads).for_each(write);
@@ -207,10 +237,25 @@ impl Pages {
                             let to = unsafe { slab.part(at..at + len) };
                             self.store_f16(to, from, (is_key, slot));
                         }
+                        Shared::Codes(slabs, codes) => {
+                            let Some(slab) = &slabs[part.page / SLAB] else { continue };
+                            let side = if is_key { Side::Keys } else { Side::Values };
+                            let (run, len) = self.run_of(*codes, side, from.len());
+                            let at = at + slot / run.len * len;
+                            // SAFETY: as above.
+                            let to = unsafe { slab.part(at..at + len) };
+                            codes.store((side, run), slot % run.len, from, to);
+                        }
                     }
                 }
             }
         }
+    }
+
+    /// The shape of a run of keys or values, and its bytes.
+    fn run_of(&self, codes: Codes, side: Side, dim: usize) -> (Run, usize) {
+        let run = Run { dim, len: self.run };
+        (run, codes.bytes(side, run))
     }
 
     /// Writes a key or a value to its slot, in halves.
@@ -281,7 +326,7 @@ impl Pages {
             return Group { keys, values };
         }
         let (page, key_range, value_range) = self.ranges((layer, head), pages, positions.start);
-        let (key_len, value_len) = (key_range.len(), value_range.len());
+        let (key_len, value_len) = (widths.group_keys(), value_range.len());
         // Pairs of positions of which one is seen.
         let first = positions.start % GROUP;
         let rows = first / self.unit..(first + positions.len()).div_ceil(self.unit);
@@ -333,6 +378,17 @@ impl Pages {
                 }
                 Group { keys, values }
             }
+            Slabs::Codes(slabs) => {
+                let slab = written(slabs, page);
+                let seen = first..first + positions.len();
+                if let Some(codes) = self.codes {
+                    let (isa, of) = (self.cpu.isa(), |dim| (dim, widths.unit));
+                    codes.keys(isa, of(widths.key), &slab[key_range], &mut *keys);
+                    let from = (&slab[value_range], seen);
+                    codes.values(isa, of(widths.value), from, &mut *values);
+                }
+                Group { keys, values }
+            }
         }
     }
 
@@ -361,12 +417,14 @@ impl Pages {
         pages: &[u32],
         position: usize,
     ) -> (usize, Range<usize>, Range<usize>) {
-        let widths = self.widths(layer, self.layer(layer).kv_heads);
         let part = self.part(layer, pages[position / self.page_size], head);
         let run = position % self.page_size / GROUP;
-        let range = |first: usize, len: usize| (first + run * len)..(first + (run + 1) * len);
-        let keys = range(part.keys.0, widths.group_keys());
-        (part.page, keys, range(part.values.0, GROUP / self.unit * widths.value))
+        let runs = self.page_size / GROUP;
+        let range = |(first, len): (usize, usize)| {
+            let len = len / runs;
+            first + run * len..first + (run + 1) * len
+        };
+        (part.page, range(part.keys), range(part.values))
     }
 
     /// The same as [`group`](Self::group), number by number, from pages of any size.
@@ -405,13 +463,21 @@ impl Pages {
 
     fn key(&self, layer: usize, page: u32, head: usize, (slot, i): (usize, usize)) -> f32 {
         let part = self.part(layer, page, head);
-        let (unit, half) = self.key_at(self.layers[layer].shape.key_dim, slot, i);
+        let dim = self.layers[layer].shape.key_dim;
+        if let Some(codes) = self.codes {
+            return self.decoded((codes, Side::Keys), (part.page, part.keys.0), dim, (slot, i));
+        }
+        let (unit, half) = self.key_at(dim, slot, i);
         self.number(part.page, part.keys.0 + unit, half)
     }
 
     fn value(&self, layer: usize, page: u32, head: usize, (slot, i): (usize, usize)) -> f32 {
         let part = self.part(layer, page, head);
-        let (unit, half) = self.value_at(self.layers[layer].shape.value_dim, slot, i);
+        let dim = self.layers[layer].shape.value_dim;
+        if let Some(codes) = self.codes {
+            return self.decoded((codes, Side::Values), (part.page, part.values.0), dim, (slot, i));
+        }
+        let (unit, half) = self.value_at(dim, slot, i);
         self.number(part.page, part.values.0 + unit, half)
     }
 
@@ -420,7 +486,22 @@ impl Pages {
             Slabs::Units(slabs) if self.unit == 2 => unpair(written(slabs, page)[at])[half],
             Slabs::Units(slabs) => written(slabs, page)[at],
             Slabs::F16(slabs) => written(slabs, page)[at].to_f32(),
+            Slabs::Codes(_) => unreachable!("codes are decoded"),
         }
+    }
+
+    /// Element `i` of a key or value `dim` wide in `slot` of the part of `page` that begins at `at`.
+    fn decoded(
+        &self,
+        (codes, side): (Codes, Side),
+        (page, at): (usize, usize),
+        dim: usize,
+        (slot, i): (usize, usize),
+    ) -> f32 {
+        let Slabs::Codes(slabs) = &self.slabs else { unreachable!("a cache of codes") };
+        let (run, len) = self.run_of(codes, side, dim);
+        let bytes = &written(slabs, page)[at + slot / run.len * len..][..len];
+        codes.number((side, run), (slot % run.len, i), bytes)
     }
 
     pub(crate) fn read(&self, layer: usize, pages: &[u32], end: usize) -> (Vec<f32>, Vec<f32>) {
@@ -463,11 +544,16 @@ fn written<T>(slabs: &[Option<Vec<T>>], page: usize) -> &[T] {
 enum Shared<'a> {
     Units(Vec<Option<SharedMut<'a, f32>>>),
     F16(Vec<Option<SharedMut<'a, f16>>>),
+    Codes(Vec<Option<SharedMut<'a, u8>>>, Codes),
 }
 
 impl<'a> Shared<'a> {
-    fn of(slabs: &'a mut Slabs) -> Self {
+    fn of(slabs: &'a mut Slabs, codes: Option<Codes>) -> Self {
         match slabs {
+            Slabs::Codes(slabs) => match codes {
+                Some(codes) => Self::Codes(share(slabs), codes),
+                None => unreachable!("a cache of codes"),
+            },
             Slabs::Units(slabs) => Self::Units(share(slabs)),
             Slabs::F16(slabs) => Self::F16(share(slabs)),
         }
