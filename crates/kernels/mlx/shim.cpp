@@ -382,6 +382,51 @@ int quantized_matmul(
   });
 }
 
+// `x[lhs[i]] w[rhs[i]]^T` for `x: [rows, k]` and `w: [matrices, n, k]`, in the type of `x`.
+int gather_mm(
+    Array x,
+    Array w,
+    const uint32_t* lhs,
+    const uint32_t* rhs,
+    size_t count,
+    Out out) noexcept {
+  return giving(out, [&] {
+    auto stack = mx::swapaxes(mx::astype(w->array, x->array.dtype()), 1, 2);
+    auto product = mx::gather_mm(
+        mx::expand_dims(x->array, 1), stack, indices(lhs, count), indices(rhs, count));
+    return mx::squeeze(product, 1);
+  });
+}
+
+// The same with codes `w: [matrices, n, packed]`, and `scales` and `biases` of as many axes.
+int gather_qmm(
+    Array x,
+    Array w,
+    Array scales,
+    Array biases,
+    int32_t group_size,
+    int32_t bits,
+    const char* mode,
+    const uint32_t* lhs,
+    const uint32_t* rhs,
+    size_t count,
+    Out out) noexcept {
+  return giving(out, [&] {
+    auto product = mx::gather_qmm(
+        mx::expand_dims(x->array, 1),
+        w->array,
+        scales->array,
+        maybe(biases),
+        indices(lhs, count),
+        indices(rhs, count),
+        true,
+        group_size,
+        bits,
+        mode);
+    return mx::astype(mx::squeeze(product, 1), x->array.dtype());
+  });
+}
+
 int take(Array table, const uint32_t* rows, size_t count, int32_t dtype, Out out) noexcept {
   return giving(out, [&] {
     return mx::astype(mx::take(table->array, indices(rows, count), 0), dtype_of(dtype));
@@ -576,6 +621,8 @@ struct FolioMlx {
   decltype(&rope) rope;
   decltype(&matmul) matmul;
   decltype(&quantized_matmul) quantized_matmul;
+  decltype(&gather_mm) gather_mm;
+  decltype(&gather_qmm) gather_qmm;
   decltype(&take) take;
   decltype(&quantized_take) quantized_take;
   decltype(&quantize) quantize;
@@ -621,6 +668,8 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       rope,
       matmul,
       quantized_matmul,
+      gather_mm,
+      gather_qmm,
       take,
       quantized_take,
       quantize,

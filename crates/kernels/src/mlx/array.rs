@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::Mlx;
 use super::library::{Functions, Given, Handle};
-use crate::{DType, KvQuantization, QuantizationMode, QuantizedTensor};
+use crate::{DType, KvQuantization, QuantizationMode, QuantizedTensor, Tensor};
 
 /// A node of MLX's graph.
 pub(crate) struct Array {
@@ -220,6 +220,41 @@ impl Array {
             None => Self::build([self, codes, scales], |f, [x, w, s], out| {
                 // SAFETY: live handles and a static text; biases may be absent.
                 unsafe { (f.quantized_matmul)(x, w, s, null(), group, bits, mode.as_ptr(), out) }
+            }),
+        }
+    }
+
+    /// `self[lhs[i]] w[rhs[i]]^T` for each `i`, with a stack `w: [matrices, n, k]`.
+    pub(crate) fn gather_mm(&self, w: &Self, lhs: &[u32], rhs: &[u32]) -> Self {
+        Self::build([self, w], |f, [x, w], out| {
+            // SAFETY: live handles and as many pairs as are said, which were checked.
+            unsafe { (f.gather_mm)(x, w, lhs.as_ptr(), rhs.as_ptr(), lhs.len(), out) }
+        })
+    }
+
+    /// The same with a quantized stack of so many matrices, but for its global scale.
+    pub(crate) fn gather_qmm(
+        &self,
+        (w, matrices): (&QuantizedTensor, usize),
+        lhs: &[u32],
+        rhs: &[u32],
+    ) -> Self {
+        let stack = |tensor: &Tensor| {
+            tensor.array().reshape(&[matrices, w.rows / matrices, tensor.width()])
+        };
+        let (group, bits) = (w.group_size as i32, w.bits as i32);
+        let call = |f: &Functions, [x, w_, s, b]: [Given; 4], out: &mut Handle| {
+            let (mode, count) = (mode(w.mode).as_ptr(), lhs.len());
+            let (lhs, rhs) = (lhs.as_ptr(), rhs.as_ptr());
+            // SAFETY: live handles but for the biases, which may be absent; a static text; as many
+            // pairs as are said, which were checked.
+            unsafe { (f.gather_qmm)(x, w_, s, b, group, bits, mode, lhs, rhs, count, out) }
+        };
+        let (codes, scales) = (stack(&w.weight), stack(&w.scales));
+        match w.biases.as_ref().map(stack) {
+            Some(biases) => Self::build([self, &codes, &scales, &biases], call),
+            None => Self::build([self, &codes, &scales], |f, [x, w, s], out| {
+                call(f, [x, w, s, null()], out)
             }),
         }
     }

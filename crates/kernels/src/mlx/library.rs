@@ -63,6 +63,21 @@ pub(super) struct Functions {
         *const c_char,
         *mut Handle,
     ) -> c_int,
+    pub(super) gather_mm:
+        unsafe extern "C" fn(Given, Given, *const u32, *const u32, usize, *mut Handle) -> c_int,
+    pub(super) gather_qmm: unsafe extern "C" fn(
+        Given,
+        Given,
+        Given,
+        Given,
+        i32,
+        i32,
+        *const c_char,
+        *const u32,
+        *const u32,
+        usize,
+        *mut Handle,
+    ) -> c_int,
     pub(super) take: unsafe extern "C" fn(Given, *const u32, usize, i32, *mut Handle) -> c_int,
     pub(super) quantized_take: unsafe extern "C" fn(
         Given,

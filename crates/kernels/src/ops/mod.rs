@@ -8,6 +8,8 @@
 pub(crate) mod conformance;
 
 mod add;
+mod gather_mm;
+mod gather_qmm;
 mod gelu;
 mod layer_norm;
 mod matmul;
@@ -21,6 +23,8 @@ mod swiglu;
 mod take;
 
 pub use add::add;
+pub use gather_mm::{Gather, gather_mm};
+pub use gather_qmm::gather_qmm;
 pub use gelu::{Gelu, gelu};
 pub use layer_norm::layer_norm;
 pub use matmul::matmul;

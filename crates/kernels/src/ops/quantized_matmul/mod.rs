@@ -16,7 +16,7 @@ pub(super) mod reference;
 #[cfg(test)]
 mod tests;
 
-pub(super) use cpu::decode_rows;
+pub(super) use cpu::{decode_rows, multiply_each};
 
 use crate::cpu::simd::quantized::Level;
 use crate::tensor::Backend;

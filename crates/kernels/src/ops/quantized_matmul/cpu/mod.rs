@@ -15,6 +15,7 @@
 
 mod activations;
 mod along;
+mod each;
 mod exact;
 mod few;
 mod formats;
@@ -29,6 +30,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use activations::{Layout, Number, Plan, Rounded};
+pub(in crate::ops) use each::multiply_each;
 use exact::Exact;
 use few::Few;
 use formats::{Format, with_format};
@@ -63,11 +65,7 @@ pub(super) fn multiply<const N: usize>(
         let outs = buffers.each_mut().map(|out| SharedMut::new(out));
         // Weights in one format share the rounding of the activations.
         let mut rounded: Vec<Rounded> = Vec::new();
-        let plans = weights.map(|w| match cpu.precision() {
-            Precision::Exact => None,
-            Precision::Bf16 => Some(plan_pairs(level, &w, m)),
-            Precision::Fast => Some(plan(level, &w, m)),
-        });
+        let plans = weights.map(|w| plan(cpu.precision(), level, &w, m));
         for plan in plans.into_iter().flatten() {
             if rounded.iter().all(|rounded| rounded.plan != plan) {
                 rounded.push(Rounded::new(cpu, level, plan, x.data()));
@@ -96,8 +94,17 @@ pub(super) fn multiply<const N: usize>(
     buffers.map(|out| Tensor::from_buffer(&[m, rows.next().unwrap_or(0)], out))
 }
 
+/// How `m` rows of activations are rounded for `w`, unless they are to be taken as they are.
+fn plan(precision: Precision, level: Level, w: &Weights<'_>, m: usize) -> Option<Plan> {
+    match precision {
+        Precision::Exact => None,
+        Precision::Bf16 => Some(plan_pairs(level, w, m)),
+        Precision::Fast => Some(plan_bytes(level, w, m)),
+    }
+}
+
 /// How activations are rounded to bytes for `w`, if its codes are integers; else to `bf16`.
-fn plan(level: Level, w: &Weights<'_>, m: usize) -> Plan {
+fn plan_bytes(level: Level, w: &Weights<'_>, m: usize) -> Plan {
     let (planes, offset) = with_format!(
         w.format(),
         F => (F::PLANES, F::OFFSET),

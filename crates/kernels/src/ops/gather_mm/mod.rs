@@ -1,0 +1,78 @@
+//! `y[i] = x[lhs_indices[i]] w[rhs_indices[i]]^T`: each row meets a matrix of its own choice out of
+//! a stack, as in a mixture of experts.
+//!
+//! | operand       | shape                | element type    |
+//! | ------------- | -------------------- | --------------- |
+//! | `x`           | `[m, k]`             | `F32`           |
+//! | `w`           | `[matrices, n, k]`   | any float       |
+//! | `lhs_indices` | `[t]`, below `m`     |                 |
+//! | `rhs_indices` | `[t]`, below `matrices` |              |
+//! | `y`           | `[t, n]`             | `F32`           |
+//!
+//! The choice is known to the host: whoever makes it with this device reads it back first. (MLX's
+//! own operation also takes matrices that are not transposed, and batches.)
+
+mod cpu;
+mod mlx;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub(super) use cpu::{scatter, slice};
+
+use crate::Tensor;
+use crate::tensor::Backend;
+
+/// Which row meets which matrix: pair `i` gives row `i` of the result.
+#[derive(Clone, Copy, Debug)]
+pub struct Gather<'a> {
+    /// Rows of the activations.
+    pub lhs_indices: &'a [u32],
+    /// Matrices of the stack.
+    pub rhs_indices: &'a [u32],
+}
+
+impl Gather<'_> {
+    /// Panics unless there are as many of both, all of them below `rows` and `matrices`.
+    #[track_caller]
+    pub(super) fn validate(&self, rows: usize, matrices: usize) {
+        assert_eq!(self.lhs_indices.len(), self.rhs_indices.len(), "gather: pairs");
+        let below = |indices: &[u32], end: usize| indices.iter().all(|&i| (i as usize) < end);
+        assert!(below(self.lhs_indices, rows), "gather: a row of {rows}");
+        assert!(below(self.rhs_indices, matrices), "gather: a matrix of {matrices}");
+    }
+
+    /// For each matrix that is chosen, the pairs that choose it, in order.
+    pub(super) fn by_matrix(&self) -> BTreeMap<u32, Vec<usize>> {
+        let mut all: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (pair, &matrix) in self.rhs_indices.iter().enumerate() {
+            all.entry(matrix).or_default().push(pair);
+        }
+        all
+    }
+
+    /// The rows of activations that some pairs take.
+    pub(super) fn rows(&self, pairs: &[usize]) -> Vec<u32> {
+        pairs.iter().map(|&pair| self.lhs_indices[pair]).collect()
+    }
+}
+
+/// Multiplies chosen rows of `x` with the transposes of chosen matrices of the mapped stack `w`.
+///
+/// # Panics
+///
+/// If the inner extents differ or an index is out of bounds.
+#[track_caller]
+pub fn gather_mm(x: &Tensor, w: &Tensor, gather: Gather<'_>) -> Tensor {
+    let (&[m, k], &[matrices, _, inner]) = (x.shape(), w.shape()) else {
+        panic!("gather_mm: shapes {:?} and {:?}", x.shape(), w.shape())
+    };
+    assert_eq!(k, inner, "gather_mm: inner extents");
+    gather.validate(m, matrices);
+    match x.backend() {
+        Backend::Cpu => cpu::gather_mm(x, w, gather),
+        Backend::Mlx(_) => mlx::gather_mm(x, w, gather),
+    }
+}
