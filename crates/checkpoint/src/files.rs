@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 use crate::safetensors::{Header, PREFIX};
 use crate::{Error, Result};
@@ -140,16 +144,19 @@ impl Files {
     }
 
     /// The whole of the file `name`, mapped into memory.
-    pub(crate) fn map(&self, name: &str) -> Result<Bytes> {
+    pub(crate) fn map(&self, name: &str) -> Result<Map> {
         match self {
             Self::Disk(_) => {
                 let (path, file, _) = self.open(name)?;
                 let map = map(&file).map_err(|source| Error::Io { path, action: "map", source })?;
-                Ok(Bytes::from_owner(map))
+                let map = Arc::new(map);
+                let bytes = Bytes::from_owner(Shared(Arc::clone(&map)));
+                Ok(Map { bytes, map: Some(map) })
             }
-            Self::Memory(files) => {
-                files.get(name).cloned().ok_or_else(|| Error::FileMissing { path: self.path(name) })
-            }
+            Self::Memory(files) => match files.get(name).cloned() {
+                Some(bytes) => Ok(Map { bytes, map: None }),
+                None => Err(Error::FileMissing { path: self.path(name) }),
+            },
         }
     }
 
@@ -190,11 +197,89 @@ pub(crate) fn check_inside(from: &Path, name: &str) -> Result<()> {
     }
 }
 
+/// The content of a file.
+pub(crate) struct Map {
+    pub(crate) bytes: Bytes,
+    /// The memory map, if that is what it is.
+    map: Option<Arc<Mmap>>,
+}
+
+/// A map that its readers hold.
+struct Shared(Arc<Mmap>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Map {
+    /// Takes the pages that lie wholly in `part` out of this process's memory, if `part` is of this
+    /// map. They stay as they are in the file, from which a later reader gets them again.
+    #[cfg_attr(unix, expect(unsafe_code, reason = "advice about the memory map"))]
+    pub(crate) fn let_go(&self, part: &[u8]) {
+        // No system has larger pages by default that folio runs on.
+        const PAGE: usize = 16 * 1024;
+        let Some(map) = &self.map else { return };
+        let start = map.as_ptr().addr();
+        let (from, to) = (part.as_ptr().addr(), part.as_ptr().addr() + part.len());
+        if from < start || to > start + map.len() {
+            return;
+        }
+        let (from, to) = (from.next_multiple_of(PAGE) - start, to / PAGE * PAGE);
+        let len = to.saturating_sub(start + from);
+        if len == 0 {
+            return;
+        }
+        #[cfg(unix)]
+        // SAFETY: the map is of a file and read-only, so its pages are read from there again.
+        let advised = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, len) };
+        // Advice that the system does not take costs memory, and nothing else.
+        #[cfg(unix)]
+        drop(advised);
+    }
+}
+
 #[expect(unsafe_code, reason = "a memory map is the one way to load weights without copying them")]
-fn map(file: &File) -> std::io::Result<memmap2::Mmap> {
+fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: the map is read-only and private to readers of `Bytes`. What remains is that another process writes to
     // the file or cuts it off while it is mapped: model files are replaced, never edited in place (the hub cache names
     // them by their hash), and every program that maps weights lives with the same rule. A changed byte changes a
     // number, never control flow, because headers are parsed from their own copy.
-    unsafe { memmap2::Mmap::map(file) }
+    unsafe { Mmap::map(file) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is let go leaves this process's memory, and is read again as it was.
+    #[test]
+    fn pages_are_let_go_and_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let content: Vec<u8> =
+            (0..4 << 20).map(|i: u32| (i.wrapping_mul(7919) >> 8) as u8).collect();
+        fs::write(folder.path().join("file"), &content).unwrap();
+        let map = Files::Disk(folder.path().into()).map("file").unwrap();
+        assert_eq!(map.bytes, content);
+        let before = resident(&map.bytes);
+        // Not a page of what stands around it, nor of what lies elsewhere.
+        map.let_go(&map.bytes[1..map.bytes.len() - 1]);
+        map.let_go(&content);
+        map.let_go(&map.bytes[5..9]);
+        let after = resident(&map.bytes);
+        if let (Some(before), Some(after)) = (before, after) {
+            assert!(before >= 4 << 20 && after <= 64 << 10, "{before} {after}");
+        }
+        assert_eq!(map.bytes, content);
+    }
+
+    /// Bytes of the map of `bytes` that are in this process's memory, where the system says.
+    fn resident(bytes: &Bytes) -> Option<usize> {
+        let maps = fs::read_to_string("/proc/self/smaps").ok()?;
+        let start = format!("{:x}-", bytes.as_ptr().addr());
+        let mut lines = maps.lines().skip_while(|line| !line.starts_with(&start));
+        let line = lines.find(|line| line.starts_with("Rss:"))?;
+        line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kb| kb << 10)
+    }
 }

@@ -143,17 +143,18 @@ fn load(files: &Files, rules: QuantizationRules) -> Result<Weights> {
         for (name, entry) in header.tensors {
             let (begin, end) = (header.data + entry.begin, header.data + entry.end);
             // The header was checked against the file's size; the file may have been replaced since.
-            if end > map.len() as u64 {
+            if end > map.bytes.len() as u64 {
                 return Err(Error::Truncated {
                     path,
                     tensor: name,
-                    missing: end - map.len() as u64,
+                    missing: end - map.bytes.len() as u64,
                 });
             }
-            let bytes = map.slice(begin as usize..end as usize);
+            let bytes = map.bytes.slice(begin as usize..end as usize);
             tensors.push(RawTensor { name, dtype: entry.dtype, shape: entry.shape, bytes });
         }
         weights.add(&path, tensors)?;
+        weights.hold(map);
     }
     Ok(weights)
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use crate::files::Map;
 use crate::quantization::Declared;
 use crate::{Dtype, Error, Quantization, QuantizationRules, Result};
 
@@ -58,6 +59,7 @@ pub struct MatrixUse {
 pub struct Weights {
     folder: PathBuf,
     files: Vec<PathBuf>,
+    maps: Vec<Map>,
     rules: QuantizationRules,
     stock: RefCell<Stock>,
 }
@@ -111,7 +113,12 @@ impl Weights {
     }
 
     pub(crate) fn new(folder: PathBuf, rules: QuantizationRules) -> Self {
-        Self { folder, files: Vec::new(), rules, stock: RefCell::default() }
+        Self { folder, files: Vec::new(), maps: Vec::new(), rules, stock: RefCell::default() }
+    }
+
+    /// Keeps hold of the file that tensors were cut from, so that their pages can be given back.
+    pub(crate) fn hold(&mut self, map: Map) {
+        self.maps.push(map);
     }
 
     /// Adds the tensors of `file`.
@@ -187,6 +194,12 @@ impl Path<'_> {
     /// The name of this place; empty for the root.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Gives the memory of `tensor` back to the system: for a device that has copied it. Its bytes stay valid, and are
+    /// read from the file again if somebody looks.
+    pub fn let_go(&self, tensor: &RawTensor) {
+        self.weights.maps.iter().for_each(|map| map.let_go(&tensor.bytes));
     }
 
     /// Whether a tensor `name` here, or below a place `name` here, has not been taken yet.

@@ -99,6 +99,11 @@ impl Device {
         }
     }
 
+    /// Whether [`wrap`](Self::wrap) copies what it is given, so that the memory may be let go.
+    pub fn copies(&self) -> bool {
+        self.as_mlx().is_some()
+    }
+
     /// A tensor of `f32`, row-major.
     ///
     /// # Panics

@@ -89,7 +89,12 @@ impl<'a> Scope<'a> {
     }
 
     fn wrap(&self, raw: &RawTensor, dtype: DType) -> Tensor {
-        self.device.wrap(&raw.shape, dtype, raw.bytes.clone())
+        let tensor = self.device.wrap(&raw.shape, dtype, raw.bytes.clone());
+        if self.device.copies() {
+            // What was copied need not be in memory twice while the rest is loaded.
+            self.path.let_go(raw);
+        }
+        tensor
     }
 
     /// An error about a field of the configuration, unless `holds`.
