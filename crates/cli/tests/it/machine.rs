@@ -98,6 +98,63 @@ fn doctor_tells_why_mlx_is_not_used() {
     assert!(ran.out.contains("broken: MLX cannot be used"), "{}", ran.out);
 }
 
+/// A library that opens and answers to the shim's names, made of `code`.
+#[cfg(unix)]
+fn stand_in(folder: &std::path::Path, name: &str, code: &str) -> String {
+    let [source, library] = ["c", "so"].map(|end| folder.join(name).with_extension(end));
+    std::fs::write(&source, code).unwrap();
+    let mut compiler = std::process::Command::new("cc");
+    let made = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).output();
+    let made = made.expect("a C compiler, which Rust links with");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    library.to_str().unwrap().to_owned()
+}
+
+/// Libraries of an older and a newer border, one with half of it, and one over another MLX: what is
+/// wrong and what to run is said, the CPU serves, and who insists on MLX gets an error.
+#[test]
+#[cfg(unix)]
+fn a_library_that_does_not_fit_is_told_and_the_cpu_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = fixture("llama_affine_4_g64");
+    let model = model.to_str().unwrap();
+    let tried = |library: &str, says: &str| {
+        let mut world = World::new();
+        world.set("FOLIO_MLX", library);
+        let object = world.run(&["doctor", "--quick", "--json"]).json();
+        let mlx = &object["backends"]["mlx"];
+        let reason = mlx["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(says) && reason.contains(library), "{reason}");
+        assert!(mlx["help"].as_str().unwrap().contains("cargo xtask mlx"), "{mlx}");
+        assert_eq!(
+            (&mlx["present"], &object["backends"]["cpu"]["present"]),
+            (&false.into(), &true.into())
+        );
+        let flags = ["--prompt", "4", "--generate", "2", "--repeat", "1", "--json"];
+        let bench = [&["bench", model][..], &flags].concat();
+        assert_eq!(world.run(&bench).json()["backend"], "cpu");
+        let ran = world.run(&[&bench[..], &["--device", "mlx"]].concat());
+        assert_ne!(ran.code, Some(0), "{}", ran.out);
+        assert!(ran.err.contains("cargo xtask mlx"), "{}", ran.err);
+        reason
+    };
+    let border = |abi: &str| format!("unsigned folio_mlx_abi(void) {{ return {abi}; }}\n");
+    let older = stand_in(folder.path(), "older", &border("0"));
+    let reason = tried(&older, "speaks version 0 of folio's border");
+    let wanted = reason.rsplit(' ').next().unwrap();
+    let newer = stand_in(folder.path(), "newer", &border("4000000000"));
+    tried(&newer, "speaks version 4000000000");
+    let half = stand_in(folder.path(), "half", &border(wanted));
+    tried(&half, "folio_mlx");
+    let table = "static const char *name(void) { return \"0.0.1\"; }\n\
+        static const void *table[64] = { \"0.0.1\", (void *)name, (void *)name };\n\
+        const void *folio_mlx(void) { return table; }\n";
+    let other = stand_in(folder.path(), "other", &[&border(wanted), table].concat());
+    tried(&other, "was built with MLX 0.0.1");
+    let nothing = stand_in(folder.path(), "nothing", "int something;\n");
+    tried(&nothing, "folio_mlx_abi");
+}
+
 #[test]
 fn doctor_names_what_is_broken_and_fails() {
     let mut world = World::new();
