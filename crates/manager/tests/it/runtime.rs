@@ -284,24 +284,24 @@ fn mlx_answers_as_the_cpu_does() {
     }
 }
 
-/// Whole answers from a cache of codes, on every backend: several at once, in a cache that they
-/// outgrow, after the same beginning, as each alone.
+/// Whole answers from a cache of floats and of codes, on every backend: several at once, in a cache
+/// that they outgrow, after the same beginning, as each alone.
 #[test]
-fn a_cache_of_codes_is_shared_and_given_up_as_any() {
+fn a_cache_of_codes_is_shared_and_given_up_as_one_of_floats() {
     let mlx = testkit::mlx::opened(|library| {
         let options = MlxOptions::new(library.to_owned());
         Device::mlx(&MlxOptions { precision: Precision::Exact, ..options })
     });
     let mlx = mlx.map(|device| Arc::new(Runtime::on(device).unwrap()));
-    for bits in [8, 4] {
-        let kv = Some(KvCodes { bits, group_size: None });
+    for bits in [None, Some(8), Some(4)] {
+        let kv = bits.map(|bits| KvCodes { bits, group_size: None });
         let mut alone: Option<Vec<_>> = None;
         for runtime in [Some(runtime()), mlx.clone()].into_iter().flatten() {
             let load = |options| LoadedModel::load(&runtime, &fixture("qwen3"), options).unwrap();
             let roomy = load(LoadOptions { kv, ..LoadOptions::default() });
             let texts: Vec<_> = [5, 40, 70].map(|n| all(&roomy, &tokens(n), &limited(40))).into();
             let truth = alone.get_or_insert_with(|| texts.clone());
-            assert_eq!(&texts, truth, "{bits} bits, alone");
+            assert_eq!(&texts, truth, "{bits:?} bits, alone");
             // Room for the longest, and little more.
             let cache_bytes = roomy.facts().cache_bytes_per_token as u64 * 128;
             drop(roomy);
@@ -314,7 +314,7 @@ fn a_cache_of_codes_is_shared_and_given_up_as_any() {
                     let running: Vec<_> = [5, 40, 70].map(|n| scope.spawn(run(n))).into();
                     running.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
                 });
-                assert_eq!(&together, truth, "{bits} bits, together");
+                assert_eq!(&together, truth, "{bits:?} bits, together");
             }
         }
     }
