@@ -210,6 +210,15 @@ impl CodeSimd for Avx2 {
     }
 
     #[inline(always)]
+    fn pair_bytes(self, bytes: __m256i, second: bool) -> __m256i {
+        have!({
+            let bytes = if second { _mm256_srli_epi16::<8>(bytes) } else { bytes };
+            let low = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
+            _mm256_or_si256(low, _mm256_set1_epi16(0x4300))
+        })
+    }
+
+    #[inline(always)]
     fn pair(self, low: __m256, high: __m256) -> __m256i {
         have!({
             let low = _mm256_srli_epi32::<16>(_mm256_castps_si256(low));

@@ -253,6 +253,16 @@ impl<const VBMI: bool, const BF16: bool> CodeSimd for Avx512<VBMI, BF16> {
     }
 
     #[inline(always)]
+    fn pair_bytes(self, bytes: __m512i, second: bool) -> __m512i {
+        have!({
+            let bytes = if second { _mm512_srli_epi16::<8>(bytes) } else { bytes };
+            let (low, base) = (_mm512_set1_epi16(0xff), _mm512_set1_epi16(0x4300));
+            // `bytes & low | base`.
+            _mm512_ternarylogic_epi32::<0xea>(bytes, low, base)
+        })
+    }
+
+    #[inline(always)]
     fn pair(self, low: __m512, high: __m512) -> __m512i {
         have!({
             let low = _mm512_srli_epi32::<16>(_mm512_castps_si512(low));

@@ -213,6 +213,10 @@ pub(crate) trait CodeSimd: Copy {
         self.fma(self.widen_bf16(high(a)), self.widen_bf16(high(b)), sums)
     }
 
+    /// The sums of 128 and every second byte, from the first or the second on, as `bf16`: bytes are
+    /// below 128.
+    fn pair_bytes(self, bytes: Self::Bytes, second: bool) -> Self::Bytes;
+
     /// The `bf16` of each lane of two vectors, which are rounded towards zero, side by side.
     fn pair(self, low: Self::Floats, high: Self::Floats) -> Self::Bytes;
 

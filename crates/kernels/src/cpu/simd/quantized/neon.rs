@@ -240,6 +240,19 @@ impl<const DOTPROD: bool> CodeSimd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
+    fn pair_bytes(self, bytes: uint8x16_t, second: bool) -> uint8x16_t {
+        have!({
+            let halves = vreinterpretq_u16_u8(bytes);
+            let low = if second {
+                vshrq_n_u16::<8>(halves)
+            } else {
+                vandq_u16(halves, vdupq_n_u16(0xff))
+            };
+            vreinterpretq_u8_u16(vorrq_u16(low, vdupq_n_u16(0x4300)))
+        })
+    }
+
+    #[inline(always)]
     fn pair(self, low: float32x4_t, high: float32x4_t) -> uint8x16_t {
         have!({
             let (low, high) = (vreinterpretq_u16_f32(low), vreinterpretq_u16_f32(high));

@@ -123,6 +123,12 @@ impl CodeSimd for Portable {
     }
 
     #[inline(always)]
+    fn pair_bytes(self, bytes: [u8; 16], second: bool) -> [u8; 16] {
+        let at = usize::from(second);
+        std::array::from_fn(|i| if i % 2 == 0 { bytes[i + at] } else { 0x43 })
+    }
+
+    #[inline(always)]
     fn pair(self, low: [f32; LANES], high: [f32; LANES]) -> [u8; 16] {
         let mut pairs = [0; 16];
         for (i, to) in pairs.as_chunks_mut::<4>().0.iter_mut().enumerate() {

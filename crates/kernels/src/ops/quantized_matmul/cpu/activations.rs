@@ -318,8 +318,8 @@ fn round<S: CodeSimd, const GROUP: usize>(
     (largest / 127.0, simd.sum(simd.to_floats(sums)) as i32, words)
 }
 
-/// Rounds one tile to `bf16`: for each four columns, of which the order is that of [`order`], two
-/// words of each row.
+/// Rounds one tile to `bf16`: for each four columns, in the order of [`order`], the first and the
+/// third of each row in a word, and then the second and the fourth.
 struct Narrow<'a> {
     plan: Plan,
     x: &'a [f32],
@@ -360,10 +360,11 @@ impl Narrow<'_> {
                 for (sixteen, to) in
                     rounded.as_chunks::<16>().0.iter().zip(to.chunks_exact_mut(8 * rows))
                 {
-                    let pairs = order.as_chunks::<2>().0.iter().zip(to.chunks_exact_mut(rows));
-                    for (&[first, second], to) in pairs {
-                        let [first, second] = [first, second].map(|i| sixteen[usize::from(i)]);
-                        to[row] = u32::from(first) | u32::from(second) << 16;
+                    let fours = order.as_chunks::<4>().0.iter();
+                    for (four, to) in fours.zip(to.chunks_exact_mut(2 * rows)) {
+                        let [a, b, c, d] = four.map(|i| u32::from(sixteen[usize::from(i)]));
+                        to[row] = a | c << 16;
+                        to[rows + row] = b | d << 16;
                     }
                 }
             }

@@ -13,7 +13,7 @@ use std::ops::Range;
 use super::activations::{LARGEST_GROUP, Rounded};
 use super::formats::Format;
 use super::panel::scale_factor;
-use super::scales::{BF16, E4m3, E8m0, F16, F32, Scale, Stored, widen_all};
+use super::scales::{Scale, widen_all};
 use super::weights::Weights;
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
@@ -41,26 +41,19 @@ pub(super) fn along<F: Format>(
     rows: Range<usize>,
     out: &SharedMut<'_, f32>,
 ) {
-    macro_rules! with {
-        ($stored:ty) => {{
-            LAST.with_borrow_mut(|last| {
-                let kind = PhantomData::<(F, $stored)>;
-                dispatch(level, Along { kind, w, x, rows, last, out });
-            });
-        }};
-    }
-    // Codes with an offset are floats, and have scales of one byte; the others have a bias.
-    match (F::OFFSET, w.scale()) {
-        (None, Scale::F32) => with!(F32),
-        (None, Scale::F16) => with!(F16),
-        (None, _) => with!(BF16),
-        (Some(_), Scale::E4m3) => with!(E4m3),
-        (Some(_), _) => with!(E8m0),
-    }
+    LAST.with_borrow_mut(|last| {
+        let format = PhantomData::<F>;
+        if w.scale() == Scale::BF16 {
+            dispatch(level, Along::<F, true> { format, w, x, rows, last, out });
+        } else {
+            dispatch(level, Along::<F, false> { format, w, x, rows, last, out });
+        }
+    });
 }
 
-struct Along<'a, 'b, F, K> {
-    kind: PhantomData<(F, K)>,
+/// `BF16` says how scales are stored, which is the usual way: then no loop has a choice to make.
+struct Along<'a, 'b, F, const BF16: bool> {
+    format: PhantomData<F>,
     w: &'a Weights<'b>,
     x: &'a Rounded,
     rows: Range<usize>,
@@ -68,7 +61,7 @@ struct Along<'a, 'b, F, K> {
     out: &'a SharedMut<'b, f32>,
 }
 
-impl<F: Format, K: Stored> CodeKernel for Along<'_, '_, F, K> {
+impl<F: Format, const BF16: bool> CodeKernel for Along<'_, '_, F, BF16> {
     type Output = ();
 
     #[inline(always)]
@@ -122,6 +115,8 @@ struct Fixed<S: CodeSimd> {
     groups: usize,
     /// Vectors of a row, the last of which may reach beyond it.
     vectors: usize,
+    /// How scales are stored.
+    kind: Scale,
     factor: S::Floats,
     x_codes: *const u8,
     x_scales: *const f32,
@@ -163,7 +158,7 @@ impl Last {
     }
 }
 
-impl<F: Format, K: Stored> Along<'_, '_, F, K> {
+impl<F: Format, const BF16: bool> Along<'_, '_, F, BF16> {
     /// The products with `T` rows of activations.
     #[inline(always)]
     fn rows<S: CodeSimd, const T: usize>(self, simd: S) {
@@ -174,6 +169,7 @@ impl<F: Format, K: Stored> Along<'_, '_, F, K> {
             lanes,
             groups,
             vectors: (groups * lanes.vectors).div_ceil(S::LANES),
+            kind: w.scale(),
             factor: simd.splat(scale_factor::<F>(w)),
             x_codes: x.codes(0).as_ptr(),
             x_scales: x.scales(0).as_ptr(),
@@ -185,7 +181,7 @@ impl<F: Format, K: Stored> Along<'_, '_, F, K> {
         assert!(x.scales(0).len() >= T * fixed.x_groups, "scales of activations");
         assert!(x.sums(0).len() >= T * fixed.x_groups, "sums of activations");
         assert!(fixed.x_groups >= groups.next_multiple_of(S::LANES), "padding of activations");
-        assert!(w.scale() == K::SCALE && rows.end <= w.rows(), "rows of the weight");
+        assert!(rows.end <= w.rows(), "rows of the weight");
         let bytes = [w.row(0).len(), w.row_scales(0).len(), w.row_biases(0).len()];
         let (all_codes, all_scales, all_biases) = w.parts();
         // Behind rows up to here there are others, of a vector together.
@@ -224,17 +220,18 @@ impl<F: Format, K: Stored> Along<'_, '_, F, K> {
         fixed: &Fixed<S>,
         row: Row,
     ) -> [S::Floats; T] {
+        let kind = if BF16 { Scale::BF16 } else { fixed.kind };
         let mut sums = [simd.splat(0.0); T];
         let mut vector = 0;
         for group in (0..fixed.groups).step_by(S::LANES) {
-            let at = group * K::SCALE.size();
+            let at = group * kind.size();
             let left = fixed.groups - group;
             // SAFETY: the caller promises a vector here.
-            let scale = unsafe { widen_all(simd, K::SCALE, row.scales.add(at)) };
+            let scale = unsafe { widen_all(simd, kind, row.scales.add(at)) };
             let scale = simd.first(scale, left);
             let (scale, bias) = if F::OFFSET.is_none() {
                 // SAFETY: as above.
-                let bias = unsafe { widen_all(simd, K::SCALE, row.biases.add(at)) };
+                let bias = unsafe { widen_all(simd, kind, row.biases.add(at)) };
                 (scale, simd.first(bias, left))
             } else {
                 // What is taken from each code is in the sums of the activations.

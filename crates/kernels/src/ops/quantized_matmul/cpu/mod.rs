@@ -198,12 +198,13 @@ impl Product<'_, '_> {
 
     fn pairs<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
         let Self { level, w, out, .. } = *self;
+        let (factor, offset) = (panel::scale_factor::<F>(w), pairs::offset::<F>());
         SCRATCH.with_borrow_mut(|Scratch { pairs, scales, .. }| {
             for row in rows.step_by(level.lanes()) {
-                scales.read(level, w, row, w.factor());
+                scales.read(level, w, row, factor);
                 pairs.unpack::<F>(level, w, row);
                 let (panel, rows, biased) = (&*pairs, w.rows(), F::BIASED);
-                dispatch_pairs(level, Pairs { panel, scales, biased, x, row, rows, out });
+                dispatch_pairs(level, Pairs { panel, scales, biased, offset, x, row, rows, out });
             }
         });
     }

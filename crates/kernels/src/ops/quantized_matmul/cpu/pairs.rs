@@ -1,7 +1,7 @@
 //! Activations in `bf16`, whatever the format of the weight.
 //!
-//! What a code stands for before it meets its scale is a number that `bf16` holds too, so that only
-//! activations are rounded. A panel is unpacked once into pairs, in the cache, two columns of each
+//! What a code stands for before it meets its scale is a number that `bf16` holds too, also with a
+//! small number added that comes off again with the bias; so only activations are rounded. A panel is unpacked once into pairs, in the cache, two columns of each
 //! row in a lane, and then meets tile after tile of activations whose sums stay in registers.
 #![expect(unsafe_code, reason = "panels and tiles are walked by pointer")]
 
@@ -69,14 +69,27 @@ impl<F: Format> CodeKernel for Unpack<'_, '_, F> {
     }
 }
 
-/// The four codes of each lane as two pairs.
+/// What is added to each code in a pair: where that spares a conversion, as much as makes the code
+/// the mantissa of a `bf16`, besides what codes have to be off by.
+pub(super) const fn offset<F: Format>() -> f32 {
+    match F::OFFSET {
+        Some(offset) => 128.0 + offset as f32,
+        None if F::WIDE => 0.0,
+        None => 128.0,
+    }
+}
+
+/// The four codes of each lane as two pairs: the first with the third, the second with the fourth.
 #[inline(always)]
 fn pairs<S: CodeSimd, F: Format>(simd: S, codes: S::Bytes) -> [S::Bytes; 2] {
+    if !F::WIDE {
+        return [simd.pair_bytes(codes, false), simd.pair_bytes(codes, true)];
+    }
     let first = F::value(simd, simd.word_field(codes, 0, 0xff));
     let second = F::value(simd, simd.word_field(codes, 8, 0xff));
     let third = F::value(simd, simd.word_field(codes, 16, 0xff));
     let fourth = F::value(simd, simd.word_field(codes, 24, 0xff));
-    [simd.pair(first, second), simd.pair(third, fourth)]
+    [simd.pair(first, third), simd.pair(second, fourth)]
 }
 
 /// Products of an unpacked panel with every row of activations.
@@ -85,6 +98,8 @@ pub(super) struct Pairs<'a, 'b> {
     pub(super) scales: &'a PanelScales,
     /// Whether groups have biases.
     pub(super) biased: bool,
+    /// See [`offset`].
+    pub(super) offset: f32,
     pub(super) x: &'a Rounded,
     /// The first row of the weight.
     pub(super) row: usize,
@@ -137,7 +152,8 @@ impl Pairs<'_, '_> {
         let mut codes = self.panel.0.as_ptr().cast::<u8>();
         let (mut scales, mut biases) =
             (self.scales.scales().as_ptr(), self.scales.biases().as_ptr());
-        let mut totals = [simd.splat(0.0); T];
+        let (none, offset) = (simd.splat(0.0), simd.splat(-self.offset));
+        let mut totals = [none; T];
         for _ in 0..plan.groups() {
             // SAFETY: the panel has a vector, and the tile a pair of each row, for every two
             // columns, and both have scales and sums for each group; `run` and we have checked.
@@ -155,8 +171,9 @@ impl Pairs<'_, '_> {
                 for (total, dot) in totals.iter_mut().zip(dots) {
                     *total = simd.fma(dot, scale, *total);
                 }
-                if self.biased {
-                    let bias = simd.load_floats(biases);
+                if self.biased || self.offset != 0.0 {
+                    let bias = if self.biased { simd.load_floats(biases) } else { none };
+                    let bias = simd.fma(scale, offset, bias);
                     for (t, total) in totals.iter_mut().enumerate() {
                         *total = simd.fma(bias, simd.splat(*x_sums.add(t)), *total);
                     }

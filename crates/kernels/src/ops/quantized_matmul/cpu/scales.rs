@@ -41,43 +41,6 @@ impl Scale {
     }
 }
 
-/// A [`Scale`] as a type, for loops that have no branch to spare.
-pub(super) trait Stored {
-    /// Which it is.
-    const SCALE: Scale;
-}
-
-/// `f32`.
-pub(super) struct F32;
-/// `f16`.
-pub(super) struct F16;
-/// bfloat16.
-pub(super) struct BF16;
-/// A power of two.
-pub(super) struct E8m0;
-/// An 8-bit float.
-pub(super) struct E4m3;
-
-impl Stored for F32 {
-    const SCALE: Scale = Scale::F32;
-}
-
-impl Stored for F16 {
-    const SCALE: Scale = Scale::F16;
-}
-
-impl Stored for BF16 {
-    const SCALE: Scale = Scale::BF16;
-}
-
-impl Stored for E8m0 {
-    const SCALE: Scale = Scale::E8m0;
-}
-
-impl Stored for E4m3 {
-    const SCALE: Scale = Scale::E4m3;
-}
-
 /// The numbers that words stand for.
 #[inline(always)]
 fn widen_words<S: CodeSimd>(simd: S, kind: Scale, words: S::Bytes) -> S::Floats {
