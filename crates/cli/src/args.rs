@@ -53,8 +53,10 @@ pub(crate) enum Rounding {
 impl Compute {
     /// How activations are rounded.
     pub(crate) fn precision(self) -> Precision {
+        if self.exact {
+            return Precision::Exact;
+        }
         match self.precision {
-            _ if self.exact => Precision::Exact,
             Rounding::Fast => Precision::Fast,
             Rounding::Bf16 => Precision::Bf16,
             Rounding::Exact => Precision::Exact,

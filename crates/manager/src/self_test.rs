@@ -98,7 +98,7 @@ fn backends(environment: &Environment) -> Result<Vec<(String, Device)>, Error> {
             let device = Device::cpu(CpuOptions { isa: Some(isa), precision, threads: None })?;
             let name = match precision {
                 Precision::Fast => format!("cpu {isa}"),
-                _ => format!("cpu {isa}, {precision}"),
+                Precision::Exact | Precision::Bf16 => format!("cpu {isa}, {precision}"),
             };
             all.push((name, device));
         }
