@@ -27,5 +27,5 @@ pub use error::{Error, Kind, Result};
 pub use kv::{KvCache, KvLayer, Span};
 pub use kv_format::{KvFormat, KvQuantization};
 pub use mlx::{MLX_ABI, MLX_VERSION, Mlx, MlxMemory, MlxOptions};
-pub use quantized::{QuantizationMode, QuantizedTensor};
+pub use quantized::{QuantizationMode, QuantizedTensor, scale_and_bias};
 pub use tensor::Tensor;

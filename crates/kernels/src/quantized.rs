@@ -71,3 +71,24 @@ impl QuantizedTensor {
         }
     }
 }
+
+/// The scale and the bias with which MLX's affine format keeps a group in codes of `bits`: the end
+/// of the range that is farther from zero is met exactly, and zero is made a code, so that the other
+/// end may lie up to half a step outside. NaN for both if an element is not finite, so that what is
+/// no number does not become one.
+pub fn scale_and_bias(group: &[f32], bits: usize) -> (f32, f32) {
+    /// The least scale: a group of equal elements has it.
+    const LEAST: f32 = 1e-7;
+    let (mut low, mut high, mut finite) = (f32::INFINITY, f32::NEG_INFINITY, true);
+    for &x in group {
+        (low, high) = (low.min(x), high.max(x));
+        finite &= x.is_finite();
+    }
+    if !finite {
+        return (f32::NAN, f32::NAN);
+    }
+    let step = ((high - low) / ((1_u32 << bits) - 1) as f32).max(LEAST);
+    let (step, edge) = if low.abs() > high.abs() { (step, low) } else { (-step, high) };
+    let steps = (edge / step).round_ties_even();
+    if steps == 0.0 { (step, 0.0) } else { (edge / steps, edge) }
+}

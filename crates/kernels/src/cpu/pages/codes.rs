@@ -17,6 +17,7 @@ use crate::cpu::Isa;
 use crate::cpu::simd::attention::GROUP;
 use crate::cpu::simd::kv_codes::{Cut, Keys, Scales, Values};
 use crate::cpu::simd::{dispatch, dispatch_pairs};
+use crate::quantized::scale_and_bias;
 
 /// How a cache is coded.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +74,7 @@ impl Codes {
         let (scales, biases) = rest.split_at_mut(self.scales(run));
         let groups = run.dim / group_size;
         for (group, from) in from.chunks_exact(group_size).enumerate() {
-            let (scale, bias) = self.line(from);
+            let (scale, bias) = scale_and_bias(from, bits);
             let at = match side {
                 Side::Keys => group * run.len + slot,
                 Side::Values => slot * groups + group,
@@ -108,26 +109,6 @@ impl Codes {
                 }
             }
         }
-    }
-
-    /// The scale and the bias of a group, as MLX chooses them: the end of the range that is farther
-    /// from zero is met exactly, and zero too if it can be.
-    fn line(self, x: &[f32]) -> (f32, f32) {
-        let most = ((1 << self.how.bits) - 1) as f32;
-        let (mut low, mut high, mut finite) = (f32::INFINITY, f32::NEG_INFINITY, true);
-        for &x in x {
-            (low, high) = (low.min(x), high.max(x));
-            finite &= x.is_finite();
-        }
-        if !finite {
-            // What is no number must not become one.
-            return (f32::NAN, f32::NAN);
-        }
-        let below = low.abs() > high.abs();
-        let step = ((high - low) / most).max(1e-7);
-        let (step, edge) = if below { (step, low) } else { (-step, high) };
-        let steps = (edge / step).round_ties_even();
-        if steps == 0.0 { (step, 0.0) } else { (edge / steps, edge) }
     }
 
     /// Writes a scale or a bias and answers what it is then.

@@ -28,7 +28,8 @@ pub(super) fn gather_qmm(
         })
         .collect();
     let mut out = cpu.buffer(gather.lhs_indices.len() * n);
-    let products = multiply_each(Level::of(cpu.isa()), &products);
+    let pairs: Vec<_> = products.iter().map(|(x, w)| (x, w)).collect();
+    let products = multiply_each(Level::of(cpu.isa()), &pairs);
     for (y, pairs) in products.iter().zip(groups.values()) {
         scatter(y, pairs, &mut out);
     }

@@ -1,5 +1,5 @@
-//! Several products, each of activations of its own with a weight of its own, in one region of the
-//! threads.
+//! Several products, each of some activations with some weight, in one region of the threads: the
+//! tasks of one after those of another.
 
 use super::activations::Rounded;
 use super::weights::Weights;
@@ -11,7 +11,7 @@ use crate::{QuantizedTensor, Tensor};
 /// The product of each pair, with the instructions of `level`, which the machine has.
 pub(in crate::ops) fn multiply_each(
     level: Level,
-    pairs: &[(Tensor, QuantizedTensor)],
+    pairs: &[(&Tensor, &QuantizedTensor)],
 ) -> Vec<Tensor> {
     let Some((first, _)) = pairs.first() else { return Vec::new() };
     let cpu = first.cpu();
@@ -20,6 +20,9 @@ pub(in crate::ops) fn multiply_each(
     // Activations that meet several weights of one format are rounded once.
     let mut rounded: Vec<(*const f32, Rounded)> = Vec::new();
     let plans = both().map(|((x, _), w)| {
+        if x.rows() == 0 {
+            return None;
+        }
         let plan = plan(cpu.precision(), level, w, x.rows())?;
         let at = x.data().as_ptr();
         let known = rounded.iter().position(|(of, rounded)| *of == at && rounded.plan == plan);
@@ -34,6 +37,7 @@ pub(in crate::ops) fn multiply_each(
         let outs: Vec<_> = buffers.iter_mut().map(|out| SharedMut::new(out)).collect();
         let of = both().zip(&outs).zip(&plans);
         let products: Vec<_> = of
+            .filter(|(((pair, _), _), _)| pair.0.rows() > 0)
             .map(|((((x, _), w), out), plan)| {
                 let rounded = plan.map(|plan| &rounded[plan].1);
                 Product { level, w, x: x.data(), rounded, m: x.rows(), out }

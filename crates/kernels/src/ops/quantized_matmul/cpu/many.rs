@@ -8,70 +8,15 @@
 //! that long rows come from the second level cache.
 #![expect(unsafe_code, reason = "panels and tiles are walked by pointer")]
 
-use std::marker::PhantomData;
-
 use super::activations::Rounded;
-use super::few::ask_ahead;
-use super::formats::Format;
-use super::panel::{CacheLine, Totals, finish, for_each_lane, rows_of, turn_codes};
+use super::panel::{Panel, Totals, finish};
 use super::scales::PanelScales;
-use super::weights::Weights;
 use crate::cpu::SharedMut;
-use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
-
-/// Unpacked codes: a vector for every four columns.
-#[derive(Default)]
-pub(super) struct Codes(Vec<CacheLine>);
-
-impl Codes {
-    /// Unpacks the panel from `row` on.
-    pub(super) fn unpack<F: Format>(&mut self, level: Level, w: &Weights<'_>, row: usize) {
-        dispatch(level, Unpack { format: PhantomData::<F>, w, row, codes: self });
-    }
-}
-
-struct Unpack<'a, 'b, F> {
-    format: PhantomData<F>,
-    w: &'a Weights<'b>,
-    row: usize,
-    codes: &'a mut Codes,
-}
-
-impl<F: Format> CodeKernel for Unpack<'_, '_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: CodeSimd>(self, simd: S) {
-        let words = self.w.columns() / 4;
-        let lines = (words * S::WIDTH).div_ceil(WIDEST);
-        if self.codes.0.len() < lines {
-            self.codes.0.resize(lines, CacheLine::ZERO);
-        }
-        let to = self.codes.0.as_mut_ptr().cast::<u8>();
-        let rows = rows_of(self.w, self.row);
-        let mut word = 0;
-        for at in (0..rows[0].len()).step_by(F::step::<S>()) {
-            ask_ahead::<S, F>(simd, rows[0], at);
-            let codes = turn_codes::<S, F>(simd, &rows, at);
-            // SAFETY: there is memory for `words` vectors, and they are a multiple of the planes.
-            unsafe {
-                for_each_lane!(simd, codes, (_i, packed) => {
-                    if word < words {
-                        for plane in 0..F::PLANES {
-                            let codes = F::plane(simd, packed, plane);
-                            simd.store(to.add((word + plane) * S::WIDTH), codes);
-                        }
-                        word += F::PLANES;
-                    }
-                });
-            }
-        }
-    }
-}
+use crate::cpu::simd::quantized::{CodeKernel, CodeSimd};
 
 /// Products of an unpacked panel with every row of activations.
 pub(super) struct Many<'a, 'b, const WIDE: bool, const OFFSET: bool> {
-    pub(super) codes: &'a Codes,
+    pub(super) panel: &'a Panel,
     pub(super) scales: &'a PanelScales,
     pub(super) x: &'a Rounded,
     /// The first row of the weight.
@@ -88,7 +33,6 @@ impl<const WIDE: bool, const OFFSET: bool> CodeKernel for Many<'_, '_, WIDE, OFF
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
         let plan = self.x.plan;
-        assert!(self.codes.0.len() * WIDEST >= plan.columns / 4 * S::WIDTH, "codes of the panel");
         for tile in 0..plan.tiles() {
             let rows = plan.tile(tile);
             // Tiles are at least half as high as they may be: lower ones are for few rows.
@@ -119,7 +63,7 @@ impl<const WIDE: bool, const OFFSET: bool> Many<'_, '_, WIDE, OFFSET> {
         let x = self.x.codes(first);
         assert!(x.len() >= T * plan.columns, "a whole tile");
         let mut x = x.as_ptr();
-        let mut codes = self.codes.0.as_ptr().cast::<u8>();
+        let mut codes = self.panel.vectors::<S>(plan.columns / 4);
         let mut totals = Totals::<S, T>::new(simd, self.x, first, self.scales);
         for _ in 0..plan.groups() {
             // SAFETY: the panel has a vector, and the tile four bytes of each row, for every

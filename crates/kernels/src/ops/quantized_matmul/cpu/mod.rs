@@ -36,6 +36,7 @@ use few::Few;
 use formats::{Format, with_format};
 use many::Many;
 use pairs::Pairs;
+use panel::Panel;
 use scales::PanelScales;
 use weights::Weights;
 
@@ -58,40 +59,8 @@ pub(super) fn multiply<const N: usize>(
     x: &Tensor,
     weights: [&QuantizedTensor; N],
 ) -> [Tensor; N] {
-    let (cpu, m) = (x.cpu(), x.rows());
-    let weights = weights.map(Weights::new);
-    let mut buffers = weights.map(|w| cpu.buffer(m * w.rows()));
-    if m > 0 {
-        let outs = buffers.each_mut().map(|out| SharedMut::new(out));
-        // Weights in one format share the rounding of the activations.
-        let mut rounded: Vec<Rounded> = Vec::new();
-        let plans = weights.map(|w| plan(cpu.precision(), level, &w, m));
-        for plan in plans.into_iter().flatten() {
-            if rounded.iter().all(|rounded| rounded.plan != plan) {
-                rounded.push(Rounded::new(cpu, level, plan, x.data()));
-            }
-        }
-        let products: [_; N] = std::array::from_fn(|i| {
-            let (w, out) = (&weights[i], &outs[i]);
-            let rounded = rounded.iter().find(|rounded| Some(rounded.plan) == plans[i]);
-            Product { level, w, x: x.data(), rounded, m, out }
-        });
-        // The tasks of one product after those of another, all of them in one region.
-        let threads = cpu.threads();
-        let tasks = products.each_ref().map(|product| product.tasks(threads));
-        cpu.pool().run(tasks.iter().map(|(count, _)| count).sum(), |task| {
-            let mut task = task;
-            for (product, (count, grain)) in products.iter().zip(tasks) {
-                if task < count {
-                    let rows = product.w.rows();
-                    return product.run(task * grain..((task + 1) * grain).min(rows));
-                }
-                task -= count;
-            }
-        });
-    }
-    let mut rows = weights.map(|w| w.rows()).into_iter();
-    buffers.map(|out| Tensor::from_buffer(&[m, rows.next().unwrap_or(0)], out))
+    let products = multiply_each(level, &weights.map(|w| (x, w)));
+    products.try_into().unwrap_or_else(|_| unreachable!("a product for each weight"))
 }
 
 /// How `m` rows of activations are rounded for `w`, unless they are to be taken as they are.
@@ -156,8 +125,7 @@ struct Product<'a, 'b> {
 /// What a thread unpacks into, kept from product to product.
 #[derive(Default)]
 struct Scratch {
-    codes: many::Codes,
-    pairs: pairs::Panel,
+    panel: Panel,
     scales: PanelScales,
 }
 
@@ -199,11 +167,11 @@ impl Product<'_, '_> {
     fn pairs<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
         let Self { level, w, out, .. } = *self;
         let (factor, offset) = (panel::scale_factor::<F>(w), pairs::offset::<F>());
-        SCRATCH.with_borrow_mut(|Scratch { pairs, scales, .. }| {
+        SCRATCH.with_borrow_mut(|Scratch { panel, scales }| {
             for row in rows.step_by(level.lanes()) {
                 scales.read(level, w, row, factor);
-                pairs.unpack::<F>(level, w, row);
-                let (panel, rows, biased) = (&*pairs, w.rows(), F::BIASED);
+                panel.unpack::<F>(level, w, row, Number::Bf16);
+                let (panel, rows, biased) = (&*panel, w.rows(), F::BIASED);
                 dispatch_pairs(level, Pairs { panel, scales, biased, offset, x, row, rows, out });
             }
         });
@@ -215,7 +183,7 @@ impl Product<'_, '_> {
             return along::along::<F>(level, w, x, rows, out);
         }
         let factor = panel::scale_factor::<F>(w);
-        SCRATCH.with_borrow_mut(|Scratch { codes, scales, .. }| {
+        SCRATCH.with_borrow_mut(|Scratch { panel, scales }| {
             for row in rows.step_by(level.lanes()) {
                 scales.read(level, w, row, factor);
                 if are_few(level, m) {
@@ -223,17 +191,17 @@ impl Product<'_, '_> {
                     dispatch(level, Few { format, w, x, row, scales, out });
                     continue;
                 }
-                codes.unpack::<F>(level, w, row);
-                let rows = w.rows();
+                panel.unpack::<F>(level, w, row, Number::Byte);
+                let (panel, rows) = (&*panel, w.rows());
                 match (F::WIDE, F::OFFSET) {
                     (true, _) => {
-                        dispatch(level, Many::<true, false> { codes, scales, x, row, rows, out });
+                        dispatch(level, Many::<true, false> { panel, scales, x, row, rows, out });
                     }
                     (false, None) => {
-                        dispatch(level, Many::<false, false> { codes, scales, x, row, rows, out });
+                        dispatch(level, Many::<false, false> { panel, scales, x, row, rows, out });
                     }
                     (false, Some(_)) => {
-                        dispatch(level, Many::<false, true> { codes, scales, x, row, rows, out });
+                        dispatch(level, Many::<false, true> { panel, scales, x, row, rows, out });
                     }
                 }
             }

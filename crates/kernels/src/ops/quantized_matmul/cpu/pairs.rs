@@ -5,69 +5,12 @@
 //! row in a lane, and then meets tile after tile of activations whose sums stay in registers.
 #![expect(unsafe_code, reason = "panels and tiles are walked by pointer")]
 
-use std::marker::PhantomData;
-
 use super::activations::Rounded;
-use super::few::ask_ahead;
 use super::formats::Format;
-use super::panel::{CacheLine, finish, for_each_lane, rows_of, turn_codes};
+use super::panel::{Panel, finish};
 use super::scales::PanelScales;
-use super::weights::Weights;
 use crate::cpu::SharedMut;
-use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
-
-/// Unpacked codes: a vector for every two columns.
-#[derive(Default)]
-pub(super) struct Panel(Vec<CacheLine>);
-
-impl Panel {
-    /// Unpacks the panel from `row` on.
-    pub(super) fn unpack<F: Format>(&mut self, level: Level, w: &Weights<'_>, row: usize) {
-        dispatch(level, Unpack { format: PhantomData::<F>, w, row, panel: self });
-    }
-}
-
-struct Unpack<'a, 'b, F> {
-    format: PhantomData<F>,
-    w: &'a Weights<'b>,
-    row: usize,
-    panel: &'a mut Panel,
-}
-
-impl<F: Format> CodeKernel for Unpack<'_, '_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: CodeSimd>(self, simd: S) {
-        let vectors = self.w.columns() / 2;
-        let lines = (vectors * S::WIDTH).div_ceil(WIDEST);
-        if self.panel.0.len() < lines {
-            self.panel.0.resize(lines, CacheLine::ZERO);
-        }
-        let to = self.panel.0.as_mut_ptr().cast::<u8>();
-        let rows = rows_of(self.w, self.row);
-        let mut vector = 0;
-        for at in (0..rows[0].len()).step_by(F::step::<S>()) {
-            ask_ahead::<S, F>(simd, rows[0], at);
-            let codes = turn_codes::<S, F>(simd, &rows, at);
-            // SAFETY: there is memory for `vectors` vectors, and they are a multiple of twice the
-            // planes.
-            unsafe {
-                for_each_lane!(simd, codes, (_i, packed) => {
-                    if vector < vectors {
-                        for plane in 0..F::PLANES {
-                            let codes = F::plane(simd, packed, plane);
-                            let [first, second] = pairs::<S, F>(simd, codes);
-                            simd.store(to.add(vector * S::WIDTH), first);
-                            simd.store(to.add((vector + 1) * S::WIDTH), second);
-                            vector += 2;
-                        }
-                    }
-                });
-            }
-        }
-    }
-}
+use crate::cpu::simd::quantized::{CodeKernel, CodeSimd};
 
 /// What is added to each code in a pair: where that spares a conversion, as much as makes the code
 /// the mantissa of a `bf16`, besides what codes have to be off by.
@@ -81,7 +24,7 @@ pub(super) const fn offset<F: Format>() -> f32 {
 
 /// The four codes of each lane as two pairs: the first with the third, the second with the fourth.
 #[inline(always)]
-fn pairs<S: CodeSimd, F: Format>(simd: S, codes: S::Bytes) -> [S::Bytes; 2] {
+pub(super) fn pairs<S: CodeSimd, F: Format>(simd: S, codes: S::Bytes) -> [S::Bytes; 2] {
     if !F::WIDE {
         return [simd.pair_bytes(codes, false), simd.pair_bytes(codes, true)];
     }
@@ -116,7 +59,6 @@ impl CodeKernel for Pairs<'_, '_> {
     fn run<S: CodeSimd>(self, simd: S) {
         let plan = self.x.plan;
         let groups = plan.groups();
-        assert!(self.panel.0.len() * WIDEST >= plan.columns / 2 * S::WIDTH, "pairs of the panel");
         assert!(self.scales.scales().len() >= groups * S::LANES, "scales of the panel");
         assert!(self.scales.biases().len() >= groups * S::LANES, "biases of the panel");
         for tile in 0..plan.tiles() {
@@ -149,7 +91,7 @@ impl Pairs<'_, '_> {
         assert!(x.len() >= 2 * T * plan.columns, "a whole tile");
         assert!(self.x.sums(first).len() >= T * plan.groups(), "sums of a tile");
         let (mut x, mut x_sums) = (x.as_ptr(), self.x.sums(first).as_ptr());
-        let mut codes = self.panel.0.as_ptr().cast::<u8>();
+        let mut codes = self.panel.vectors::<S>(plan.columns / 2);
         let (mut scales, mut biases) =
             (self.scales.scales().as_ptr(), self.scales.biases().as_ptr());
         let (none, offset) = (simd.splat(0.0), simd.splat(-self.offset));

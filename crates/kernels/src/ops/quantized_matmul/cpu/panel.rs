@@ -6,12 +6,16 @@
 //! Nothing else is rounded, so a product is the same to the bit whatever it is computed beside.
 #![expect(unsafe_code, reason = "scales are walked by pointer, and tasks write disjoint columns")]
 
-use super::activations::Rounded;
+use std::marker::PhantomData;
+
+use super::activations::{Number, Rounded};
+use super::few::ask_ahead;
 use super::formats::Format;
+use super::pairs::pairs;
 use super::scales::PanelScales;
 use super::weights::Weights;
 use crate::cpu::SharedMut;
-use crate::cpu::simd::quantized::{CodeSimd, WIDEST};
+use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
 
 /// 64 bytes that begin where a line of the cache does.
 #[derive(Clone, Copy)]
@@ -121,6 +125,86 @@ pub(super) fn turn_codes<S: CodeSimd, F: Format>(
             turn!(simd, i => F::load(simd, rows[i].as_ptr().add(at), S::WIDTH))
         } else {
             turn!(simd, i => F::load(simd, rows[i].as_ptr().add(at), readable))
+        }
+    }
+}
+
+/// A panel, unpacked to what a dot product takes: a vector for every four columns in bytes, or for
+/// every two in `bf16`.
+#[derive(Default)]
+pub(super) struct Panel(Vec<CacheLine>);
+
+impl Panel {
+    /// Unpacks the rows from `row` on, as numbers of the activations' kind.
+    pub(super) fn unpack<F: Format>(
+        &mut self,
+        level: Level,
+        w: &Weights<'_>,
+        row: usize,
+        number: Number,
+    ) {
+        let format = PhantomData::<F>;
+        match number {
+            Number::Byte => dispatch(level, Unpack::<F, false> { format, w, row, panel: self }),
+            Number::Bf16 => dispatch(level, Unpack::<F, true> { format, w, row, panel: self }),
+        }
+    }
+
+    /// The vectors, at least `count` of them.
+    ///
+    /// # Panics
+    ///
+    /// If fewer were unpacked.
+    #[inline(always)]
+    pub(super) fn vectors<S: CodeSimd>(&self, count: usize) -> *const u8 {
+        assert!(self.0.len() * WIDEST >= count * S::WIDTH, "codes of the panel");
+        self.0.as_ptr().cast()
+    }
+}
+
+struct Unpack<'a, 'b, F, const PAIRS: bool> {
+    format: PhantomData<F>,
+    w: &'a Weights<'b>,
+    row: usize,
+    panel: &'a mut Panel,
+}
+
+impl<F: Format, const PAIRS: bool> CodeKernel for Unpack<'_, '_, F, PAIRS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: CodeSimd>(self, simd: S) {
+        let vectors = self.w.columns() / if PAIRS { 2 } else { 4 };
+        let lines = (vectors * S::WIDTH).div_ceil(WIDEST);
+        if self.panel.0.len() < lines {
+            self.panel.0.resize(lines, CacheLine::ZERO);
+        }
+        let to = self.panel.0.as_mut_ptr().cast::<u8>();
+        let rows = rows_of(self.w, self.row);
+        let mut vector = 0;
+        for at in (0..rows[0].len()).step_by(F::step::<S>()) {
+            ask_ahead::<S, F>(simd, rows[0], at);
+            let codes = turn_codes::<S, F>(simd, &rows, at);
+            // SAFETY: there is memory for `vectors` vectors, and they are a multiple of those that
+            // a packed one becomes.
+            unsafe {
+                for_each_lane!(simd, codes, (_i, packed) => {
+                    if vector < vectors {
+                        for plane in 0..F::PLANES {
+                            let codes = F::plane(simd, packed, plane);
+                            if PAIRS {
+                                let [first, second] = pairs::<S, F>(simd, codes);
+                                simd.store(to.add(vector * S::WIDTH), first);
+                                simd.store(to.add((vector + 1) * S::WIDTH), second);
+                                vector += 2;
+                            } else {
+                                simd.store(to.add(vector * S::WIDTH), codes);
+                                vector += 1;
+                            }
+                        }
+                    }
+                });
+            }
         }
     }
 }
