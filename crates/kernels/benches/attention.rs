@@ -59,7 +59,7 @@ fn attend(
     cache.append(0, &kv, &kv, &[Span { rows: 0..end, start: 0, pages: pages.clone() }]);
     let q = numbers(device, &[rows, heads, dim]);
     let spans = [Span { rows: 0..rows, start: past, pages }];
-    let how = PagedAttention { layer: 0, scale: 0.125, window: None };
+    let how = PagedAttention { layer: 0, scale: 0.125, window: None, sinks: None };
     let pairs = (0..rows).map(|row| past + row + 1).sum::<usize>() * heads;
     bencher
         .counter(ItemsCount::new(4 * pairs * dim))

@@ -24,6 +24,7 @@
 #include <cstring>
 #include <algorithm>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,7 +38,7 @@
 #include "mlx/transforms.h"
 #include "mlx/version.h"
 
-#define FOLIO_MLX_ABI 2
+#define FOLIO_MLX_ABI 3
 
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
@@ -307,6 +308,28 @@ int swiglu(Array gate, Array up, Out out) noexcept {
   });
 }
 
+// Both operands are kept within `limit`, the gate only from above.
+int clamped_swiglu(Array gate, Array up, float alpha, float limit, Out out) noexcept {
+  return giving(out, [&] {
+    auto number = [&](float value) { return mx::array(value, gate->array.dtype()); };
+    auto g = mx::minimum(gate->array, number(limit));
+    auto u = mx::clip(up->array, number(-limit), number(limit));
+    auto opened = mx::multiply(g, mx::sigmoid(mx::multiply(number(alpha), g)));
+    return mx::multiply(opened, mx::add(u, number(1.0f)));
+  });
+}
+
+// The sums of runs of `each` rows of `x: [count, n]`, weighted.
+int weighted_sum(Array x, const float* weights, size_t count, size_t each, Out out) noexcept {
+  return giving(out, [&] {
+    int runs = static_cast<int>(count / each), rows = static_cast<int>(each);
+    auto type = x->array.dtype();
+    auto factors = mx::astype(mx::array(weights, mx::Shape{runs, rows, 1}, mx::float32), type);
+    auto cut = mx::reshape(x->array, {runs, rows, x->array.shape(1)});
+    return mx::sum(mx::multiply(cut, factors), 1);
+  });
+}
+
 int gelu(Array a, int32_t tanh_form, Out out) noexcept {
   return giving(out, [&] {
     const auto& x = a->array;
@@ -509,6 +532,17 @@ int slice_rows(Array a, int32_t from, int32_t to, Out out) noexcept {
   });
 }
 
+// Elements `from..to` of each row: a view.
+int slice_columns(Array a, int32_t from, int32_t to, Out out) noexcept {
+  return giving(out, [&] {
+    auto stop = a->array.shape();
+    mx::Shape start(stop.size(), 0);
+    start.back() = from;
+    stop.back() = to;
+    return mx::slice(a->array, start, stop);
+  });
+}
+
 // Blocks of `block` rows of `a`, one after the other: a copy.
 int take_blocks(
     Array a,
@@ -545,23 +579,25 @@ int store_rows(Array a, Array update, const uint32_t* slots, size_t count, Out o
   });
 }
 
-int concatenate(const Array* arrays, size_t count, Out out) noexcept {
+int concatenate(const Array* arrays, size_t count, int32_t axis, Out out) noexcept {
   return giving(out, [&] {
     std::vector<mx::array> all;
     for (size_t i = 0; i < count; i++) {
       all.push_back(arrays[i]->array);
     }
-    return mx::concatenate(std::move(all), 0);
+    return mx::concatenate(std::move(all), axis);
   });
 }
 
 // `softmax(q k^T scale) v` for `q: [rows, heads, d]`, `k: [keys, kv_heads, d]` and
 // `v: [keys, kv_heads, dv]`, to `[rows, heads * dv]`. The last query stands at the last key; a
 // query sees the keys from `back` before it to `ahead` after it, each without a bound if negative.
+// `sinks: [heads]`, if there are any, are scores without values.
 int attention(
     Array q,
     Array k,
     Array v,
+    Array sinks,
     float factor,
     int64_t back,
     int64_t ahead,
@@ -583,8 +619,49 @@ int attention(
         heads_first(v->array, type),
         factor,
         mode,
-        mask);
+        mask,
+        sinks == nullptr ? std::nullopt : std::optional(mx::astype(sinks->array, type)));
     return mx::reshape(mx::transpose(mx::squeeze(y, 0), {1, 0, 2}), {rows, heads * width});
+  });
+}
+
+// Causal attention of three forms of the queries, `[rows, heads, d]`, the last of which stand at the
+// last key. With positions cut into chunks, a key in the query's own chunk is met by `same`, one in
+// the chunk before it by `next`, any before that by `far`.
+int chunked_attention(
+    Array same,
+    Array next,
+    Array far,
+    Array k,
+    Array v,
+    float factor,
+    int32_t chunk,
+    Out out) noexcept {
+  return giving(out, [&] {
+    auto type = same->array.dtype();
+    int rows = same->array.shape(0), heads = same->array.shape(1), d = same->array.shape(2);
+    int keys = k->array.shape(0), kv_heads = k->array.shape(1), width = v->array.shape(2);
+    // `[kv_heads, heads of a group, rows, d]` and `[kv_heads, 1, keys, ..]`.
+    auto grouped = [&](Array q) {
+      auto split = mx::reshape(mx::transpose(q->array, {1, 0, 2}), {kv_heads, heads / kv_heads, rows, d});
+      return mx::multiply(split, mx::array(factor, type));
+    };
+    auto shared = [&](Array x) {
+      return mx::expand_dims(mx::transpose(mx::astype(x->array, type), {1, 0, 2}), 1);
+    };
+    auto columns = mx::swapaxes(shared(k), 2, 3);
+    auto length = mx::array(chunk, mx::int32);
+    auto row = mx::expand_dims(mx::arange(keys - rows, keys, mx::int32), 1);
+    auto key = mx::expand_dims(mx::arange(0, keys, mx::int32), 0);
+    auto behind = mx::subtract(mx::floor_divide(row, length), mx::floor_divide(key, length));
+    auto scores = [&](Array q) { return mx::matmul(grouped(q), columns); };
+    auto near = mx::where(mx::equal(behind, mx::array(0)), scores(same), scores(next));
+    auto all = mx::where(mx::less_equal(behind, mx::array(1)), near, scores(far));
+    auto hidden = mx::array(-std::numeric_limits<float>::infinity(), type);
+    auto seen = mx::where(mx::less_equal(key, row), all, hidden);
+    auto y = mx::matmul(mx::softmax(seen, -1, true), shared(v));
+    auto flat = mx::reshape(y, {heads, rows, width});
+    return mx::reshape(mx::transpose(flat, {1, 0, 2}), {rows, heads * width});
   });
 }
 
@@ -615,6 +692,8 @@ struct FolioMlx {
   decltype(&multiply) multiply;
   decltype(&scale) scale;
   decltype(&swiglu) swiglu;
+  decltype(&clamped_swiglu) clamped_swiglu;
+  decltype(&weighted_sum) weighted_sum;
   decltype(&gelu) gelu;
   decltype(&rms_norm) rms_norm;
   decltype(&layer_norm) layer_norm;
@@ -628,10 +707,12 @@ struct FolioMlx {
   decltype(&quantize) quantize;
   decltype(&dequantize) dequantize;
   decltype(&slice_rows) slice_rows;
+  decltype(&slice_columns) slice_columns;
   decltype(&take_blocks) take_blocks;
   decltype(&store_rows) store_rows;
   decltype(&concatenate) concatenate;
   decltype(&attention) attention;
+  decltype(&chunked_attention) chunked_attention;
 };
 
 __attribute__((visibility("default"))) uint32_t folio_mlx_abi() {
@@ -662,6 +743,8 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       multiply,
       scale,
       swiglu,
+      clamped_swiglu,
+      weighted_sum,
       gelu,
       rms_norm,
       layer_norm,
@@ -675,10 +758,12 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       quantize,
       dequantize,
       slice_rows,
+      slice_columns,
       take_blocks,
       store_rows,
       concatenate,
       attention,
+      chunked_attention,
   };
   return &table;
 }

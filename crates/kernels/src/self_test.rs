@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::ops::{self, Gather, Gelu, Mask, PagedAttention, Rope};
+use crate::ops::{self, Clamp, DualChunk, Gather, Gelu, Mask, PagedAttention, Rope};
 use crate::samples::{Quantization, activations, quantizations, quantized, weight};
 use crate::{CpuOptions, DType, Device, Isa, KvCache, KvLayer, Precision, Result, Span, Tensor};
 
@@ -52,6 +52,7 @@ pub fn run(device: &Device) -> Result<Vec<Check>> {
         CpuOptions { threads: Some(1), isa: Some(Isa::Portable), precision: Precision::Exact };
     let mut trial = Trial { device, home: Device::cpu(options)?, checks: Vec::new() };
     trial.elementwise();
+    trial.rows();
     trial.norms();
     trial.tables();
     trial.products();
@@ -146,6 +147,46 @@ impl Trial<'_> {
             Box::new(move || ops::swiglu(&gate, &up))
         };
         self.check(("swiglu", String::new()), tolerance, (3 * bytes, 0), prepare);
+        let prepare = move |device: &Device| -> Ready {
+            let (gate, up) = (activations(device, 1, &shape), activations(device, 2, &shape));
+            Box::new(move || ops::clamped_swiglu(&gate, &up, Clamp { alpha: 1.7, limit: 0.6 }))
+        };
+        self.check(("clamped_swiglu", String::new()), tolerance, (3 * bytes, 0), prepare);
+        let prepare = move |device: &Device| -> Ready {
+            let (a, b) = (activations(device, 1, &shape), activations(device, 2, &shape));
+            Box::new(move || ops::multiply(&a, &b))
+        };
+        self.check(("multiply", String::new()), tolerance, (3 * bytes, 0), prepare);
+        let prepare = move |device: &Device| -> Ready {
+            let x = activations(device, 1, &shape);
+            Box::new(move || ops::scale(&x, 0.3))
+        };
+        self.check(("scale", String::new()), tolerance, (2 * bytes, 0), prepare);
+    }
+
+    /// Rows that are cut, joined and added up.
+    fn rows(&mut self) {
+        let bytes = 2 * 36 * 1000 * 4;
+        let operand = |device: &Device| activations(device, 1, &[36, 1000]);
+        let prepare = move |device: &Device| -> Ready {
+            let x = operand(device);
+            Box::new(move || {
+                let [_, middle, _] = ops::split(&x, [123, 800, 77]);
+                middle
+            })
+        };
+        self.check(("split", String::new()), self.tolerance(0.0), (bytes, 0), prepare);
+        let prepare = move |device: &Device| -> Ready {
+            let (a, b) = (operand(device), activations(device, 2, &[36, 65]));
+            Box::new(move || ops::concatenate(&[&a, &b]))
+        };
+        self.check(("concatenate", String::new()), self.tolerance(0.0), (bytes, 0), prepare);
+        let prepare = move |device: &Device| -> Ready {
+            let x = operand(device);
+            let weights: Vec<f32> = (0..36).map(|i| (i % 7) as f32 / 7.0 - 0.3).collect();
+            Box::new(move || ops::weighted_sum(&x, &weights, 4))
+        };
+        self.check(("weighted_sum", String::new()), self.tolerance(2e-6), (bytes, 0), prepare);
     }
 
     fn norms(&mut self) {
@@ -292,25 +333,32 @@ impl Trial<'_> {
         }
         let in_a_row = vec![4, 5, 6, 7, 8];
         let scattered = vec![3, 9, 1, 11, 0];
-        for (variant, pages, window, rows) in [
-            ("a token", &in_a_row, None, 1),
-            ("a token, scattered pages", &scattered, None, 1),
-            ("a prompt", &in_a_row, None, 33),
-            ("a prompt, scattered pages", &scattered, None, 33),
-            ("a window", &scattered, Some(21), 33),
+        // A cache of 75 tokens, and the last `rows` of them as queries.
+        let filled = |device: &Device, dtype, pages: &[u32], rows| {
+            let layer = KvLayer { kv_heads: 2, key_dim: DIM, value_dim: DIM };
+            let mut cache = KvCache::new(device, &[layer], 16, 16, dtype);
+            let [k, v] = [2, 3].map(|seed| activations(device, seed, &[75, 2, DIM]));
+            let whole = Span { rows: 0..75, start: 0, pages: pages.to_vec() };
+            cache.append(0, &k, &v, &[whole]);
+            (cache, Span { rows: 0..rows, start: 75 - rows, pages: pages.to_vec() })
+        };
+        for (variant, pages, window, rows, sink) in [
+            ("a token", &in_a_row, None, 1, false),
+            ("a token, scattered pages", &scattered, None, 1, false),
+            ("a prompt", &in_a_row, None, 33, false),
+            ("a prompt, scattered pages", &scattered, None, 33, false),
+            ("a window", &scattered, Some(21), 33, false),
+            ("sinks", &in_a_row, None, 33, true),
         ] {
             for dtype in [DType::F32, DType::F16] {
                 let pages = pages.clone();
                 let prepare = move |device: &Device| -> Ready {
-                    let layer = KvLayer { kv_heads: 2, key_dim: DIM, value_dim: DIM };
-                    let mut cache = KvCache::new(device, &[layer], 16, 16, dtype);
-                    let [k, v] = [2, 3].map(|seed| activations(device, seed, &[75, 2, DIM]));
-                    let whole = Span { rows: 0..75, start: 0, pages: pages.clone() };
-                    cache.append(0, &k, &v, &[whole]);
+                    let (cache, span) = filled(device, dtype, &pages, rows);
                     let q = activations(device, 1, &[rows, HEADS, DIM]);
-                    let span = Span { rows: 0..rows, start: 75 - rows, pages: pages.clone() };
-                    let how = PagedAttention { layer: 0, scale: 0.125, window };
+                    let sinks = sink.then(|| activations(device, 4, &[HEADS]));
                     Box::new(move || {
+                        let (layer, scale, sinks) = (0, 0.125, sinks.as_ref());
+                        let how = PagedAttention { layer, scale, window, sinks };
                         ops::paged_attention(&q, &cache, std::slice::from_ref(&span), how)
                     })
                 };
@@ -318,6 +366,17 @@ impl Trial<'_> {
                 self.check(name, tolerance, (0, 4 * rows * 75 * HEADS * DIM), prepare);
             }
         }
+        let prepare = move |device: &Device| -> Ready {
+            let (cache, span) = filled(device, DType::F32, &in_a_row, 33);
+            let forms = [1, 5, 6].map(|seed| activations(device, seed, &[33, HEADS, DIM]));
+            let how = DualChunk { layer: 0, scale: 0.125, chunk: 20 };
+            Box::new(move || {
+                let forms = [&forms[0], &forms[1], &forms[2]];
+                ops::dual_chunk_attention(forms, &cache, std::slice::from_ref(&span), how)
+            })
+        };
+        let name = ("dual_chunk_attention", String::new());
+        self.check(name, tolerance, (0, 4 * 33 * 75 * HEADS * DIM), prepare);
     }
 }
 

@@ -70,6 +70,6 @@ fn attention(device: &Device, times: usize, past: usize, rows: usize) {
     let heads = [14, 2, 64];
     let (cache, spans) = cache(device, heads, past, rows);
     let q = numbers(device, &[rows, heads[0], heads[2]]);
-    let how = PagedAttention { layer: 0, scale: 0.125, window: None };
+    let how = PagedAttention { layer: 0, scale: 0.125, window: None, sinks: None };
     repeat(times, || ops::paged_attention(black_box(&q), &cache, &spans, how));
 }

@@ -119,7 +119,7 @@ impl Bench {
             let (cache, spans) = cache(&self.device, heads, past, rows);
             let [count, kv_heads, dim] = heads;
             let q = numbers(&self.device, &[rows, count, dim]);
-            let how = PagedAttention { layer: 0, scale: 0.125, window: None };
+            let how = PagedAttention { layer: 0, scale: 0.125, window: None, sinks: None };
             let pairs = (0..rows).map(|row| past + row + 1).sum::<usize>() * count;
             // Keys and values of a few tokens stay in a cache from one call to the next, as they
             // do not in a network: only arithmetic is counted against a limit.

@@ -77,10 +77,12 @@ pub(crate) struct Attention<'a, B> {
 }
 
 impl<B: Batch> Attention<'_, B> {
-    /// Attends with `queries: [rows, heads, key]` and writes `out: [rows, heads, value]`.
-    pub(crate) fn run(&self, queries: &[f32], out: &mut [f32]) {
+    /// Attends with `queries: [rows, heads, key]` and writes `out: [rows, heads, value]`, and to
+    /// `log_sums: [rows, heads]` the logarithms of the sums of the exponentials of all scores. A
+    /// query that sees nothing has NaN in `out`, and minus infinity there.
+    pub(crate) fn run(&self, queries: &[f32], out: &mut [f32], log_sums: Option<&mut [f32]>) {
         let Self { cpu, batch, widths, .. } = *self;
-        let Widths { heads, group, value, .. } = widths;
+        let Widths { heads, group, .. } = widths;
         let mut tasks = self.tasks();
         let work: usize = tasks.iter().map(|task| task.queries.len() * task.positions.len()).sum();
         let scarce = cpu.threads() > 1 && tasks.len() < SCARCE * cpu.threads();
@@ -101,6 +103,8 @@ impl<B: Batch> Attention<'_, B> {
         let mut states = cpu.buffer(states);
         let shared_states = SharedMut::new(&mut states);
         let shared_out = SharedMut::new(out);
+        let log_sums = log_sums.map(SharedMut::new);
+        let log_sums = log_sums.as_ref();
         let first_head =
             |task: &Task| batch.rows(task.head.sequence).start * heads + task.head.head * group;
         let part = |number: usize| {
@@ -110,8 +114,9 @@ impl<B: Batch> Attention<'_, B> {
             let Range { start, end } = task.positions;
             match segment {
                 None => self.part(task, from, start..end, |states| {
-                    let (queries, at) = (task.queries.clone(), first_head(task) * value);
-                    let finish = Finish { widths, states, queries, all: &shared_out, at };
+                    let (queries, first) = (task.queries.clone(), first_head(task));
+                    let all = &shared_out;
+                    let finish = Finish { widths, states, queries, all, log_sums, first };
                     dispatch(cpu.isa(), finish);
                 }),
                 Some(segment) => {
@@ -137,8 +142,9 @@ impl<B: Batch> Attention<'_, B> {
             for other in rest.chunks_exact(len) {
                 dispatch(cpu.isa(), Merge { widths, total, other });
             }
-            let (queries, at) = (task.queries.clone(), first_head(task) * value);
-            let finish = Finish { widths, states: total, queries, all: &shared_out, at };
+            let (queries, first) = (task.queries.clone(), first_head(task));
+            let all = &shared_out;
+            let finish = Finish { widths, states: total, queries, all, log_sums, first };
             dispatch(cpu.isa(), finish);
         }
     }

@@ -167,6 +167,21 @@ impl Array {
         Self::build([self, up], |f, [gate, up], out| unsafe { (f.swiglu)(gate, up, out) })
     }
 
+    pub(crate) fn clamped_swiglu(&self, up: &Self, alpha: f32, limit: f32) -> Self {
+        Self::build([self, up], |f, [gate, up], out| {
+            // SAFETY: live handles.
+            unsafe { (f.clamped_swiglu)(gate, up, alpha, limit, out) }
+        })
+    }
+
+    /// The weighted sums of runs of `each` rows.
+    pub(crate) fn weighted_sum(&self, weights: &[f32], each: usize) -> Self {
+        Self::build([self], |f, [x], out| {
+            // SAFETY: a live handle and as many weights as are said, one for each row.
+            unsafe { (f.weighted_sum)(x, weights.as_ptr(), weights.len(), each, out) }
+        })
+    }
+
     pub(crate) fn gelu(&self, tanh: bool) -> Self {
         // SAFETY: a live handle.
         Self::build([self], |f, [x], out| unsafe { (f.gelu)(x, i32::from(tanh), out) })
@@ -313,6 +328,13 @@ impl Array {
         Self::build([self], |f, [a], out| unsafe { (f.slice_rows)(a, from as i32, to as i32, out) })
     }
 
+    /// Elements `from..to` of each row: a view.
+    pub(crate) fn slice_columns(&self, from: usize, to: usize) -> Self {
+        let (from, to) = (from as i32, to as i32);
+        // SAFETY: a live handle; MLX checks the bounds.
+        Self::build([self], |f, [a], out| unsafe { (f.slice_columns)(a, from, to, out) })
+    }
+
     /// Blocks of `block` rows, one after the other: a copy.
     pub(crate) fn take_blocks(&self, block: usize, blocks: &[u32]) -> Self {
         Self::build([self], |f, [a], out| {
@@ -335,28 +357,59 @@ impl Array {
         if rest.is_empty() {
             return first;
         }
-        let all: Vec<Given> =
-            std::iter::once(&first).chain(rest).map(|array| array.handle.cast_const()).collect();
+        let all: Vec<&Self> = std::iter::once(&first).chain(rest).collect();
+        Self::joined(&all, 0)
+    }
+
+    /// The rows of all of `parts` side by side.
+    pub(crate) fn concatenate_columns(parts: &[&Self]) -> Self {
+        Self::joined(parts, -1)
+    }
+
+    fn joined(parts: &[&Self], axis: i32) -> Self {
+        let all: Vec<Given> = parts.iter().map(|array| array.handle.cast_const()).collect();
+        let mlx = &parts[0].mlx;
         if all.iter().any(|handle| handle.is_null()) {
-            return Self { mlx: Arc::clone(&first.mlx), handle: null_mut() };
+            return Self { mlx: Arc::clone(mlx), handle: null_mut() };
         }
         // SAFETY: live handles, as many as are said.
-        Self::made(&first.mlx, |f, out| unsafe { (f.concatenate)(all.as_ptr(), all.len(), out) })
+        Self::made(mlx, |f, out| unsafe { (f.concatenate)(all.as_ptr(), all.len(), axis, out) })
     }
 
     /// `softmax(q k^T scale) v` for `q: [rows, heads, d]`, to `[rows, heads * dv]`. The last query
     /// stands at the last key; each sees the keys within `reach`: how far back and ahead, without
-    /// a bound if absent.
+    /// a bound if absent. A head may have a further score without a value, its sink.
     pub(crate) fn attention(
         [q, k, v]: [&Self; 3],
+        sinks: Option<&Self>,
         scale: f32,
         (back, ahead): (Option<usize>, Option<usize>),
     ) -> Self {
         let bound = |reach: Option<usize>| reach.map_or(-1, |reach| reach as i64);
         let (back, ahead) = (bound(back), bound(ahead));
-        Self::build([q, k, v], |f, [q, k, v], out| {
+        match sinks {
+            Some(sinks) => Self::build([q, k, v, sinks], |f, [q, k, v, sinks], out| {
+                // SAFETY: live handles.
+                unsafe { (f.attention)(q, k, v, sinks, scale, back, ahead, out) }
+            }),
+            None => Self::build([q, k, v], |f, [q, k, v], out| {
+                // SAFETY: live handles; sinks may be absent.
+                unsafe { (f.attention)(q, k, v, null(), scale, back, ahead, out) }
+            }),
+        }
+    }
+
+    /// Causal attention of three forms of `[rows, heads, d]` queries over keys and values: a key is
+    /// met by the form that belongs to the distance between its chunk and that of the query.
+    pub(crate) fn chunked_attention(
+        [same, next, far, k, v]: [&Self; 5],
+        scale: f32,
+        chunk: usize,
+    ) -> Self {
+        let chunk = i32::try_from(chunk).unwrap_or(i32::MAX);
+        Self::build([same, next, far, k, v], |f, [same, next, far, k, v], out| {
             // SAFETY: live handles.
-            unsafe { (f.attention)(q, k, v, scale, back, ahead, out) }
+            unsafe { (f.chunked_attention)(same, next, far, k, v, scale, chunk, out) }
         })
     }
 }

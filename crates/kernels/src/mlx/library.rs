@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub const MLX_VERSION: &str = "0.32.4";
 
 /// The version of the border that this program speaks; `FOLIO_MLX_ABI` of the shim.
-pub const MLX_ABI: u32 = 2;
+pub const MLX_ABI: u32 = 3;
 
 /// An array of MLX, as the shim hands it out.
 pub(super) enum Opaque {}
@@ -48,6 +48,9 @@ pub(super) struct Functions {
     pub(super) multiply: unsafe extern "C" fn(Given, Given, *mut Handle) -> c_int,
     pub(super) scale: unsafe extern "C" fn(Given, f32, *mut Handle) -> c_int,
     pub(super) swiglu: unsafe extern "C" fn(Given, Given, *mut Handle) -> c_int,
+    pub(super) clamped_swiglu: unsafe extern "C" fn(Given, Given, f32, f32, *mut Handle) -> c_int,
+    pub(super) weighted_sum:
+        unsafe extern "C" fn(Given, *const f32, usize, usize, *mut Handle) -> c_int,
     pub(super) gelu: unsafe extern "C" fn(Given, i32, *mut Handle) -> c_int,
     pub(super) rms_norm: unsafe extern "C" fn(Given, Given, f32, *mut Handle) -> c_int,
     pub(super) layer_norm: unsafe extern "C" fn(Given, Given, Given, f32, *mut Handle) -> c_int,
@@ -95,13 +98,16 @@ pub(super) struct Functions {
     pub(super) dequantize:
         unsafe extern "C" fn(Given, Given, Given, i32, i32, *mut Handle) -> c_int,
     pub(super) slice_rows: unsafe extern "C" fn(Given, i32, i32, *mut Handle) -> c_int,
+    pub(super) slice_columns: unsafe extern "C" fn(Given, i32, i32, *mut Handle) -> c_int,
     pub(super) take_blocks:
         unsafe extern "C" fn(Given, i32, *const u32, usize, *mut Handle) -> c_int,
     pub(super) store_rows:
         unsafe extern "C" fn(Given, Given, *const u32, usize, *mut Handle) -> c_int,
-    pub(super) concatenate: unsafe extern "C" fn(*const Given, usize, *mut Handle) -> c_int,
+    pub(super) concatenate: unsafe extern "C" fn(*const Given, usize, i32, *mut Handle) -> c_int,
     pub(super) attention:
-        unsafe extern "C" fn(Given, Given, Given, f32, i64, i64, *mut Handle) -> c_int,
+        unsafe extern "C" fn(Given, Given, Given, Given, f32, i64, i64, *mut Handle) -> c_int,
+    pub(super) chunked_attention:
+        unsafe extern "C" fn(Given, Given, Given, Given, Given, f32, i32, *mut Handle) -> c_int,
 }
 
 // SAFETY: a table of functions and of constant texts, written once before it is handed out.

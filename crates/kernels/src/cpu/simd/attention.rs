@@ -453,8 +453,10 @@ pub(crate) struct Finish<'a, 'b> {
     /// Numbers of the (row, head of the group) pairs of the sequence.
     pub(crate) queries: Range<usize>,
     pub(crate) all: &'a SharedMut<'b, f32>,
-    /// Where row 0, head 0 of the group is.
-    pub(crate) at: usize,
+    /// Where the logarithms of the sums of exponentials go, if anybody asks.
+    pub(crate) log_sums: Option<&'a SharedMut<'b, f32>>,
+    /// The number of row 0, head 0 of the group among all (row, head) pairs.
+    pub(crate) first: usize,
 }
 
 impl Kernel for Finish<'_, '_> {
@@ -475,9 +477,14 @@ impl Kernel for Finish<'_, '_> {
                 }
                 half /= 2;
             }
-            let at = self.at + (query / group * heads + query % group) * value;
+            let at = self.first + query / group * heads + query % group;
             // SAFETY: a query belongs to one tile.
-            let out = unsafe { self.all.part(at..at + value) };
+            let out = unsafe { self.all.part(at * value..(at + 1) * value) };
+            if let Some(log_sums) = self.log_sums {
+                // SAFETY: as above.
+                let place = unsafe { log_sums.part(at..at + 1) };
+                place[0] = state[0] + parts[0].ln();
+            }
             let sum = simd.splat(parts[0]);
             for (out, products) in out.chunks_mut(S::LANES).zip(products.chunks(S::LANES)) {
                 simd.write(out, simd.div(simd.read(products), sum));

@@ -31,3 +31,14 @@ pub(in crate::ops) fn scatter(y: &Tensor, pairs: &[usize], out: &mut [f32]) {
         out[pair * n..][..n].copy_from_slice(from);
     }
 }
+
+/// The rows of `products`, each at the number of its pair.
+pub(super) fn in_order<'a>(
+    products: &[Tensor],
+    groups: impl Iterator<Item = &'a Vec<usize>>,
+    shape: &[usize],
+) -> Tensor {
+    let mut out = products[0].cpu().buffer(shape.iter().product());
+    products.iter().zip(groups).for_each(|(y, pairs)| scatter(y, pairs, &mut out));
+    Tensor::from_buffer(shape, out)
+}

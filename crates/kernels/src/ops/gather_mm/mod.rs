@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 
 pub(super) use cpu::{scatter, slice};
 
-use crate::Tensor;
 use crate::tensor::Backend;
+use crate::{Tensor, ops};
 
 /// Which row meets which matrix: pair `i` gives row `i` of the result.
 #[derive(Clone, Copy, Debug)]
@@ -74,5 +74,36 @@ pub fn gather_mm(x: &Tensor, w: &Tensor, gather: Gather<'_>) -> Tensor {
     match x.backend() {
         Backend::Cpu => cpu::gather_mm(x, w, gather),
         Backend::Mlx(_) => mlx::gather_mm(x, w, gather),
+    }
+}
+
+/// The same for matrices that do not lie in one stack: `multiply` gives the product of some rows
+/// with matrix number so and so, `n` wide. It is asked once for each matrix that is chosen.
+///
+/// # Panics
+///
+/// If an index is out of bounds, or a product has another shape.
+#[track_caller]
+pub fn gather_each(
+    x: &Tensor,
+    (matrices, n): (usize, usize),
+    gather: Gather<'_>,
+    mut multiply: impl FnMut(usize, &Tensor) -> Tensor,
+) -> Tensor {
+    gather.validate(x.rows(), matrices);
+    let shape = [gather.lhs_indices.len(), n];
+    let groups = gather.by_matrix();
+    let products = groups.iter().map(|(&matrix, pairs)| {
+        let y = multiply(matrix as usize, &ops::take(x, &gather.rows(pairs)));
+        assert_eq!(y.shape(), [pairs.len(), n], "gather_each: a product");
+        y
+    });
+    let products: Vec<_> = products.collect();
+    if products.is_empty() {
+        return x.device().tensor(&shape, Vec::new());
+    }
+    match x.backend() {
+        Backend::Cpu => cpu::in_order(&products, groups.values(), &shape),
+        Backend::Mlx(_) => mlx::in_order(products, groups.values(), &shape),
     }
 }

@@ -1,6 +1,6 @@
 //! Rows that share a matrix, rows that are alone, matrices that nobody chooses.
 
-use super::{Gather, gather_mm, reference};
+use super::{Gather, gather_each, gather_mm, reference};
 use crate::ops;
 use crate::ops::conformance::{activations, assert_close, devices, weight};
 use crate::{DType, Precision};
@@ -44,4 +44,36 @@ fn a_matrix_that_is_not_there_is_no_matrix() {
     let device = &devices(Precision::Exact)[0];
     let (w, x) = (weight(device, 1, &[2, 3, 4], DType::F32), activations(device, 2, &[1, 4]));
     gather_mm(&x, &w, Gather { lhs_indices: &[0], rhs_indices: &[2] });
+}
+
+/// A stack and the same matrices one by one give the same.
+#[test]
+fn matrices_that_lie_apart_agree_with_the_reference() {
+    for device in devices(Precision::Exact) {
+        let (n, k) = (33, 17);
+        let stack = weight(&device, 1, &[6, n, k], DType::F32);
+        let numbers = stack.to_vec();
+        let bytes = |matrix: usize| {
+            let part = numbers[matrix * n * k..][..n * k].iter();
+            part.flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>().into()
+        };
+        let apart: Vec<_> =
+            (0..6).map(|matrix| device.wrap(&[n, k], DType::F32, bytes(matrix))).collect();
+        let x = activations(&device, 2, &[5, k]);
+        for count in [0, 1, 7] {
+            let gather = Gather { lhs_indices: &LHS[..count], rhs_indices: &RHS[..count] };
+            let truth = reference::gather_mm(&x, &stack, gather);
+            let mut asked = Vec::new();
+            let y = gather_each(&x, (6, n), gather, |matrix, rows| {
+                asked.push(matrix);
+                ops::matmul(rows, &apart[matrix])
+            });
+            assert_close(&y, &truth, 1e-5);
+            asked.dedup();
+            let mut chosen: Vec<_> = RHS[..count].iter().map(|&i| i as usize).collect();
+            chosen.sort_unstable();
+            chosen.dedup();
+            assert_eq!(asked, chosen);
+        }
+    }
 }

@@ -14,7 +14,7 @@ const TOGETHER: usize = 64;
 struct Paged<'a> {
     pages: &'a Pages,
     spans: &'a [Span],
-    how: PagedAttention,
+    how: PagedAttention<'a>,
 }
 
 impl Batch for Paged<'_> {
@@ -45,7 +45,7 @@ pub(super) fn paged_attention(
     q: &Tensor,
     cache: &KvCache,
     spans: &[Span],
-    how: PagedAttention,
+    how: PagedAttention<'_>,
 ) -> Tensor {
     let (pages, cpu) = (cache.cpu_pages(), q.cpu());
     let (rows, heads) = (q.shape()[0], q.shape()[1]);
@@ -53,6 +53,18 @@ pub(super) fn paged_attention(
     let mut out = cpu.buffer(rows * heads * widths.value);
     let batch = Paged { pages, spans, how };
     let attention = Attention { cpu, batch: &batch, widths, scale: how.scale, together: TOGETHER };
-    attention.run(q.data(), &mut out);
+    match how.sinks {
+        None => attention.run(q.data(), &mut out, None),
+        Some(sinks) => {
+            let mut log_sums = cpu.buffer(rows * heads);
+            attention.run(q.data(), &mut out, Some(&mut log_sums));
+            let parts = out.chunks_exact_mut(widths.value.max(1)).zip(log_sums.iter());
+            for ((part, log_sum), sink) in parts.zip(sinks.data().iter().cycle()) {
+                // What is left to the keys: their share of the sum that the sink is in, too.
+                let share = 1.0 / (1.0 + (sink - log_sum).exp());
+                part.iter_mut().for_each(|x| *x *= share);
+            }
+        }
+    }
     Tensor::from_buffer(&[rows, heads * widths.value], out)
 }

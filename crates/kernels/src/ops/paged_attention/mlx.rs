@@ -9,7 +9,7 @@ pub(super) fn paged_attention(
     q: &Tensor,
     cache: &KvCache,
     spans: &[Span],
-    how: PagedAttention,
+    how: PagedAttention<'_>,
 ) -> Tensor {
     let &[rows, heads, _] = q.shape() else { unreachable!("checked") };
     let pages = cache.mlx_pages();
@@ -18,7 +18,8 @@ pub(super) fn paged_attention(
         let (keys, values) = pages.past(how.layer, &span.pages, first..span.end());
         let queries = q.array().slice_rows(span.rows.start, span.rows.end);
         let back = how.window.map(|window| window.saturating_sub(1));
-        Array::attention([&queries, &keys, &values], how.scale, (back, Some(0)))
+        let sinks = how.sinks.map(Tensor::array);
+        Array::attention([&queries, &keys, &values], sinks, how.scale, (back, Some(0)))
     };
     let shape = [rows, heads * cache.layer(how.layer).value_dim];
     let mut parts = spans.iter().filter(|span| !span.rows.is_empty()).map(one);

@@ -10,7 +10,7 @@ pub(super) fn paged_attention(
     q: &Tensor,
     cache: &KvCache,
     spans: &[Span],
-    how: PagedAttention,
+    how: PagedAttention<'_>,
 ) -> Tensor {
     let &[rows, heads, d] = q.shape() else { panic!("shape") };
     let layer = cache.layer(how.layer);
@@ -33,8 +33,10 @@ pub(super) fn paged_attention(
                         products.sum::<f64>() * f64::from(how.scale)
                     })
                     .collect();
-                let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let sum = scores.iter().map(|s| (s - max).exp()).sum::<f64>();
+                let sink = how.sinks.map(|sinks| f64::from(sinks.to_vec()[head]));
+                let all = || scores.iter().copied().chain(sink);
+                let max = all().fold(f64::NEG_INFINITY, f64::max);
+                let sum = all().map(|s| (s - max).exp()).sum::<f64>();
                 for i in 0..dv {
                     let terms = visible.clone().zip(&scores).map(|(j, score)| {
                         let value = values[(j * kv_heads + kv_head) * dv + i];

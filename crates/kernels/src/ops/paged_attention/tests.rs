@@ -33,7 +33,7 @@ fn agrees_with_the_reference() {
                 let (cache, spans) = filled(&device, layer, dtype);
                 let q = activations(&device, 1, &[15, heads, key_dim]);
                 for window in [None, Some(1), Some(3), Some(6)] {
-                    let how = PagedAttention { layer: 1, scale: 0.4, window };
+                    let how = PagedAttention { layer: 1, scale: 0.4, window, sinks: None };
                     let truth = reference::paged_attention(&q, &cache, &spans, how);
                     let fast = paged_attention(&q, &cache, &spans, how);
                     assert_close(&fast, &truth, tolerance(dtype));
@@ -64,7 +64,7 @@ fn codes_agree_with_the_reference() {
                 let (cache, spans) = filled(&device, layer, format);
                 let q = activations(&device, 1, &[15, heads, key_dim]);
                 for window in [None, Some(3)] {
-                    let how = PagedAttention { layer: 1, scale: 0.4, window };
+                    let how = PagedAttention { layer: 1, scale: 0.4, window, sinks: None };
                     let truth = reference::paged_attention(&q, &cache, &spans, how);
                     let fast = paged_attention(&q, &cache, &spans, how);
                     // Decoded numbers are rounded to `bf16` as well.
@@ -148,7 +148,7 @@ fn a_window_does_not_touch_pages_that_are_gone() {
         let layer = KvLayer { kv_heads: 1, key_dim: 8, value_dim: 8 };
         let (cache, mut spans) = filled(&device, layer, DType::F32);
         let q = activations(&device, 1, &[15, 1, 8]);
-        let how = PagedAttention { layer: 1, scale: 1.0, window: Some(4) };
+        let how = PagedAttention { layer: 1, scale: 1.0, window: Some(4), sinks: None };
         let before = paged_attention(&q, &cache, &spans, how);
         spans[2].pages[..2].fill(Span::GONE);
         assert_close(&paged_attention(&q, &cache, &spans, how), &before, 0.0);
@@ -192,7 +192,7 @@ fn a_long_past_agrees_with_the_reference() {
             let Sequence { cache, q, span } = one(&device, layer, end, rows, 6);
             let spans = std::slice::from_ref(&span);
             for window in [None, Some(1), Some(100), Some(530)] {
-                let how = PagedAttention { layer: 0, scale: 0.5, window };
+                let how = PagedAttention { layer: 0, scale: 0.5, window, sinks: None };
                 let truth = reference::paged_attention(&q, &cache, spans, how);
                 assert_close(&paged_attention(&q, &cache, spans, how), &truth, 1e-5);
             }
@@ -221,7 +221,7 @@ fn pages_of_every_size_and_type_agree_with_the_reference() {
                         paged(&device, (layer, layer.kv_heads * 4), (end, rows), (size, dtype));
                     let spans = std::slice::from_ref(&span);
                     for window in [None, Some(45)] {
-                        let how = PagedAttention { layer: 0, scale: 0.3, window };
+                        let how = PagedAttention { layer: 0, scale: 0.3, window, sinks: None };
                         let truth = reference::paged_attention(&q, &cache, spans, how);
                         let fast = paged_attention(&q, &cache, spans, how);
                         assert_close(&fast, &truth, tolerance(dtype));
@@ -243,7 +243,7 @@ fn whole_groups_of_codes_agree_with_the_reference() {
                     let Sequence { cache, q, span } =
                         paged(&device, (layer, 8), (end, rows), (32, format));
                     let spans = std::slice::from_ref(&span);
-                    let how = PagedAttention { layer: 0, scale: 0.3, window };
+                    let how = PagedAttention { layer: 0, scale: 0.3, window, sinks: None };
                     let truth = reference::paged_attention(&q, &cache, spans, how);
                     let fast = paged_attention(&q, &cache, spans, how);
                     assert_close(&fast, &truth, 2.0 * tolerance(format.dtype));
@@ -262,7 +262,7 @@ fn a_row_is_the_same_to_the_bit_whatever_rows_are_beside_it() {
     for device in cpu_devices(Precision::Exact) {
         let (end, rows) = (1060, 70);
         let Sequence { cache, q, span } = one(&device, layer, end, rows, heads);
-        let how = PagedAttention { layer: 0, scale: 0.5, window: Some(900) };
+        let how = PagedAttention { layer: 0, scale: 0.5, window: Some(900), sinks: None };
         let all = paged_attention(&q, &cache, std::slice::from_ref(&span), how).to_vec();
         for part in [0..1, 3..5, 1..17, 60..70, 69..70, 2..68] {
             let width = heads * layer.key_dim;
@@ -288,7 +288,7 @@ fn nan_is_not_hidden_and_stays_in_its_head() {
         let mut queries = q.to_vec();
         queries[8] = f32::NAN;
         let q = device.tensor(&[3, 2, 8], queries);
-        let how = PagedAttention { layer: 0, scale: 0.5, window: None };
+        let how = PagedAttention { layer: 0, scale: 0.5, window: None, sinks: None };
         let y = paged_attention(&q, &cache, &[span], how).to_vec();
         assert!(y[4..8].iter().all(|y| y.is_nan()), "{device:?}");
         assert!(y[..4].iter().chain(&y[8..]).all(|y| y.is_finite()), "{device:?}");
@@ -314,7 +314,7 @@ fn what_other_sequences_left_in_a_page_is_not_read() {
             let nan = device.tensor(&[16, 1, 32], vec![f32::NAN; 512]);
             cache.append(0, &nan, &nan, &[span(0..16, 0)]);
             let kv = activations(&device, 1, &[3, 1, 32]);
-            let how = PagedAttention { layer: 0, scale: 0.5, window: None };
+            let how = PagedAttention { layer: 0, scale: 0.5, window: None, sinks: None };
             let y = paged_attention(&kv, &cache, &[span(0..3, 0)], how).to_vec();
             assert!(y.iter().all(|y| y.is_nan()), "{format:?} on {device:?}");
             cache.append(0, &kv, &kv, &[span(0..3, 0)]);
@@ -330,7 +330,7 @@ fn large_scores_do_not_overflow() {
     for device in devices(Precision::Exact) {
         let Sequence { cache, q, span } = one(&device, layer, 700, 2, 2);
         let spans = std::slice::from_ref(&span);
-        let how = PagedAttention { layer: 0, scale: 1e4, window: None };
+        let how = PagedAttention { layer: 0, scale: 1e4, window: None, sinks: None };
         let truth = reference::paged_attention(&q, &cache, spans, how);
         assert_close(&paged_attention(&q, &cache, spans, how), &truth, 1e-2);
     }
@@ -342,8 +342,47 @@ fn an_empty_batch_gives_nothing() {
     for device in devices(Precision::Exact) {
         let cache = KvCache::new(&device, &[layer], 16, 1, DType::F16);
         let q = activations(&device, 1, &[0, 2, 8]);
-        let how = PagedAttention { layer: 0, scale: 1.0, window: None };
+        let how = PagedAttention { layer: 0, scale: 1.0, window: None, sinks: None };
         assert_eq!(paged_attention(&q, &cache, &[], how).shape(), [0, 12]);
         assert_eq!(paged_attention(&q, &cache, &[Span::default()], how).shape(), [0, 12]);
+    }
+}
+
+/// Sinks that take much, little and nearly nothing, in whole and divided pasts.
+#[test]
+fn sinks_agree_with_the_reference() {
+    let layer = KvLayer { kv_heads: 2, key_dim: 16, value_dim: 12 };
+    for device in devices(Precision::Exact) {
+        let sinks = device.tensor(&[6], vec![0.0, 3.0, -30.0, 1.5, 90.0, -1.0]);
+        for (end, rows) in [(1, 1), (33, 2), (77, 13), (1100, 1)] {
+            let Sequence { cache, q, span } = one(&device, layer, end, rows, 6);
+            let spans = std::slice::from_ref(&span);
+            for window in [None, Some(20)] {
+                let how = PagedAttention { layer: 0, scale: 0.5, window, sinks: Some(&sinks) };
+                let truth = reference::paged_attention(&q, &cache, spans, how);
+                assert_close(&paged_attention(&q, &cache, spans, how), &truth, 1e-5);
+            }
+        }
+    }
+}
+
+/// What a sink takes is missing: with values of one, the weights add up to the share of the keys.
+#[test]
+fn a_sink_takes_its_share() {
+    let layer = KvLayer { kv_heads: 1, key_dim: 4, value_dim: 3 };
+    for device in devices(Precision::Exact) {
+        let mut cache = KvCache::new(&device, &[layer], 4, 1, DType::F32);
+        let (k, v) = (vec![0.0; 12], vec![1.0; 9]);
+        let (k, v) = (device.tensor(&[3, 1, 4], k), device.tensor(&[3, 1, 3], v));
+        let span = Span { rows: 0..3, start: 0, pages: vec![0] };
+        cache.append(0, &k, &v, std::slice::from_ref(&span));
+        let sinks = device.tensor(&[1], vec![0.0]);
+        let how = PagedAttention { layer: 0, scale: 1.0, window: None, sinks: Some(&sinks) };
+        // All scores are zero, so row `r` gives its `r + 1` keys all but one part of `r + 2`.
+        let y = paged_attention(&k, &cache, &[span], how).to_vec();
+        for (i, y) in y.iter().enumerate() {
+            let seen = (i / 3 + 1) as f32;
+            assert!((y - seen / (seen + 1.0)).abs() < 1e-6, "{i}: {y} on {device:?}");
+        }
     }
 }

@@ -108,6 +108,6 @@ pub(super) fn attention(operands: &Operands<'_>, sequences: &[Range<usize>]) -> 
     let mut out = cpu.buffer(rows * heads * value);
     let batch = Packed { cpu, sequences, mask, widths, keys: k.data(), values: v.data() };
     let attention = Attention { cpu, batch: &batch, widths, scale, together: TOGETHER };
-    attention.run(q.data(), &mut out);
+    attention.run(q.data(), &mut out, None);
     Tensor::from_buffer(&[rows, heads * value], out)
 }

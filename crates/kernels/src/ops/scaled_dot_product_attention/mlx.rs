@@ -19,7 +19,7 @@ pub(super) fn attention(
     };
     let one = |rows: &Range<usize>| {
         let part = |x: &Tensor| x.array().slice_rows(rows.start, rows.end);
-        Array::attention([&part(q), &part(k), &part(v)], scale, reach)
+        Array::attention([&part(q), &part(k), &part(v)], None, scale, reach)
     };
     let shape = [q.shape()[0], q.shape()[1] * v.shape()[2]];
     let mut parts = sequences.iter().filter(|rows| !rows.is_empty()).map(one);
