@@ -42,5 +42,5 @@ pub use quantization::{Declared, Mode, Quantization, QuantizationRules};
 pub use sentence_transformers::{
     Activation, Dense, Module, Pooling, PoolingMode, SentenceTransformers,
 };
-pub use weights::{MatrixUse, Path, RawTensor, Weights};
+pub use weights::{Care, MatrixUse, Path, RawTensor, Weights};
 pub use writer::{NewTensor, TensorHeader, write, write_streamed};

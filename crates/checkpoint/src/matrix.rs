@@ -1,7 +1,7 @@
 //! A matrix of a checkpoint, dense or quantized, with its shapes checked.
 
 use crate::quantization::Declared;
-use crate::weights::{MatrixUse, Path};
+use crate::weights::{Care, MatrixUse, Path};
 use crate::{Dtype, Error, Mode, Quantization, RawTensor, Result};
 
 /// The matrix of a linear layer or an embedding.
@@ -63,6 +63,56 @@ impl Path<'_> {
     /// # Errors
     /// If a part is missing, or shapes, dtypes and the configuration do not agree.
     pub fn matrix(&self, rows: usize, columns: usize) -> Result<Matrix> {
+        self.take_matrix(Extents { count: None, rows, columns })
+    }
+
+    /// Takes the stack of `count` matrices here, stored with a first axis that counts them, as one matrix of all their
+    /// rows.
+    ///
+    /// # Errors
+    /// As for [`matrix`](Self::matrix).
+    pub fn stack(&self, count: usize, rows: usize, columns: usize) -> Result<Matrix> {
+        self.take_matrix(Extents { count: Some(count), rows, columns })
+    }
+
+    /// Takes the stack of `count` matrices here whose codes are `NAME_blocks`, U8 `[count, rows, groups, 16]`, and whose
+    /// scales are `NAME_scales`, U8 `[count, rows, groups]`: mxfp4 in another spelling, with the same bytes.
+    ///
+    /// # Errors
+    /// As for [`matrix`](Self::matrix).
+    pub fn blocks(&self, name: &str, count: usize, rows: usize, columns: usize) -> Result<Matrix> {
+        let quantization = Mode::Mxfp4.default_parameters();
+        let (codes, scales) = (format!("{name}_blocks"), format!("{name}_scales"));
+        let extents = Extents { count: Some(count), rows, columns };
+        let Some((words, groups)) = quantization.stored_shapes(rows, columns) else {
+            return Err(Error::QuantizedShape {
+                path: self.file(&codes),
+                place: self.at(name).name().to_owned(),
+                weight: self.peek(&codes, |tensor| tensor.shape.clone())?,
+                scales: self.peek(&scales, |tensor| tensor.shape.clone())?,
+                columns: Some(columns),
+            });
+        };
+        let bytes = [count, rows, groups[1], quantization.group_size / 2];
+        let weight = self.take_as(&codes, &bytes, "U8", is_u8)?;
+        let scales = self.take_as(&scales, &extents.stored(groups), "U8", is_u8)?;
+        self.at(name).note(extents.used(Some(quantization)));
+        Ok(Matrix::Quantized(QuantizedMatrix {
+            rows: extents.all_rows(),
+            columns,
+            quantization,
+            weight: RawTensor {
+                dtype: Dtype::U32,
+                shape: vec![extents.all_rows(), words[1]],
+                ..weight
+            },
+            scales: extents.flat(scales),
+            biases: None,
+            global_scale: None,
+        }))
+    }
+
+    fn take_matrix(&self, extents: Extents) -> Result<Matrix> {
         let config = || self.folder().join("config.json");
         let place = || self.name().to_owned();
         match (self.declared(), self.has("scales")) {
@@ -71,9 +121,10 @@ impl Path<'_> {
                     // Packed codes without their scales: say so, rather than that the shape is wrong.
                     self.peek("scales", |_| ())?;
                 }
-                let weight = self.take("weight", &[rows, columns])?;
-                self.note(MatrixUse { rows, columns, quantization: None });
-                Ok(Matrix::Dense(weight))
+                let weight =
+                    self.take("weight", &extents.stored([extents.rows, extents.columns]))?;
+                self.note(extents.used(None));
+                Ok(Matrix::Dense(extents.flat(weight)))
             }
             (Declared::Dense, true) => {
                 Err(Error::ScalesUnexpected { path: config(), place: place() })
@@ -83,10 +134,8 @@ impl Path<'_> {
                 self.peek("weight", |_| ())?;
                 Err(Error::ScalesMissing { path: config(), place: place(), quantization })
             }
-            (Declared::Quantized(quantization), true) => {
-                self.quantized(rows, columns, quantization)
-            }
-            (Declared::Nothing, true) => self.quantized(rows, columns, self.infer(columns)?),
+            (Declared::Quantized(quantization), true) => self.quantized(extents, quantization),
+            (Declared::Nothing, true) => self.quantized(extents, self.infer(extents.columns)?),
         }
     }
 
@@ -121,7 +170,8 @@ impl Path<'_> {
     }
 
     /// Takes the parts of a matrix that is quantized in this way.
-    fn quantized(&self, rows: usize, columns: usize, quantization: Quantization) -> Result<Matrix> {
+    fn quantized(&self, extents: Extents, quantization: Quantization) -> Result<Matrix> {
+        let Extents { rows, columns, .. } = extents;
         let Some((words, groups)) = quantization.stored_shapes(rows, columns) else {
             return Err(Error::QuantizedShape {
                 path: self.file("weight"),
@@ -131,6 +181,7 @@ impl Path<'_> {
                 columns: Some(columns),
             });
         };
+        let (words, groups) = (extents.stored(words), extents.stored(groups));
         let weight = self.take_as("weight", &words, "U32", |dtype| dtype == Dtype::U32)?;
         let (scales, biases, global_scale) = match quantization.mode {
             Mode::Affine => {
@@ -147,14 +198,14 @@ impl Path<'_> {
                 (self.take_as("scales", &groups, "U8", is_u8)?, None, self.global_scale()?)
             }
         };
-        self.note(MatrixUse { rows, columns, quantization: Some(quantization) });
+        self.note(extents.used(Some(quantization)));
         Ok(Matrix::Quantized(QuantizedMatrix {
-            rows,
+            rows: extents.all_rows(),
             columns,
             quantization,
-            weight,
-            scales,
-            biases,
+            weight: extents.flat(weight),
+            scales: extents.flat(scales),
+            biases: biases.map(|biases| extents.flat(biases)),
             global_scale,
         }))
     }
@@ -184,4 +235,35 @@ impl Path<'_> {
 
 fn is_u8(dtype: Dtype) -> bool {
     dtype == Dtype::U8
+}
+
+/// The extents of a matrix, or of each of a stack.
+#[derive(Clone, Copy)]
+struct Extents {
+    count: Option<usize>,
+    rows: usize,
+    columns: usize,
+}
+
+impl Extents {
+    /// The shape of a tensor of a matrix whose own shape is `one`.
+    fn stored(self, one: [usize; 2]) -> Vec<usize> {
+        self.count.into_iter().chain(one).collect()
+    }
+
+    /// The rows of all matrices. The tensors that hold them were found, so their product is no overflow.
+    fn all_rows(self) -> usize {
+        self.count.unwrap_or(1).saturating_mul(self.rows)
+    }
+
+    /// A tensor of a stack as that of one tall matrix.
+    fn flat(self, tensor: RawTensor) -> RawTensor {
+        let width = tensor.shape.last().copied().unwrap_or(0);
+        RawTensor { shape: vec![self.all_rows(), width], ..tensor }
+    }
+
+    fn used(self, quantization: Option<Quantization>) -> MatrixUse {
+        let Self { count, rows, columns } = self;
+        MatrixUse { count, rows, columns, quantization, care: Care::Usual }
+    }
 }

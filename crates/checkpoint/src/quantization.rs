@@ -170,6 +170,8 @@ impl QuantizationRules {
         match object.get("quant_method") {
             None | Some(Value::Null) => {}
             Some(Value::String(method)) if method == "mlx" || method == "affine" => {}
+            // Blocks that an architecture reads by their own names; everything else is floats.
+            Some(Value::String(method)) if method == "mxfp4" => return Ok(Self::default()),
             Some(Value::String(method)) => {
                 return Err(Error::QuantizationMethod {
                     path: file.into(),

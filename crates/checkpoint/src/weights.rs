@@ -42,17 +42,35 @@ struct Stock {
     left: BTreeMap<String, Stored>,
     taken: BTreeSet<String>,
     matrices: BTreeMap<String, MatrixUse>,
+    stacks: BTreeMap<String, Vec<String>>,
+    chosen: BTreeMap<String, (usize, usize)>,
 }
 
 /// What a network takes at a place as a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatrixUse {
-    /// The logical number of rows.
+    /// How many matrices lie there, one after the other: `None` for one that has no axis to count them.
+    pub count: Option<usize>,
+    /// The logical number of rows of each.
     pub rows: usize,
     /// The logical number of columns.
     pub columns: usize,
     /// How it is stored; `None` for floats.
     pub quantization: Option<Quantization>,
+    /// How few bits it bears.
+    pub care: Care,
+}
+
+/// How few bits a matrix bears before the network suffers more than the bits are worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Care {
+    /// As few as any.
+    #[default]
+    Usual,
+    /// Eight: it decides who computes.
+    High,
+    /// It stays a float.
+    Float,
 }
 
 /// All tensors of a checkpoint; each is taken once, and none is left.
@@ -148,6 +166,17 @@ impl Weights {
     /// The places that were taken as matrices so far. Each has a tensor `weight`, and its scales where it is quantized.
     pub fn matrices(&self) -> BTreeMap<String, MatrixUse> {
         self.stock.borrow().matrices.clone()
+    }
+
+    /// Matrices that lie one by one and that the network takes for a stack: the place of the stack, with those of its
+    /// matrices in order.
+    pub fn stacks(&self) -> BTreeMap<String, Vec<String>> {
+        self.stock.borrow().stacks.clone()
+    }
+
+    /// Places below which a pass of one token reads only some of what lies there: how many of how many.
+    pub fn chosen(&self) -> BTreeMap<String, (usize, usize)> {
+        self.stock.borrow().chosen.clone()
     }
 
     /// The model folder.
@@ -259,6 +288,23 @@ impl Path<'_> {
     /// Takes note of what was taken here as a matrix.
     pub(crate) fn note(&self, matrix: MatrixUse) {
         self.weights.stock.borrow_mut().matrices.insert(self.name.clone(), matrix);
+    }
+
+    /// Takes note that the matrices at `parts`, taken one by one, are a stack that would lie here.
+    pub fn note_stack(&self, parts: Vec<String>) {
+        self.weights.stock.borrow_mut().stacks.insert(self.name.clone(), parts);
+    }
+
+    /// Takes note that a pass of one token reads `chosen` of the `count` equal parts below this place.
+    pub fn note_chosen(&self, chosen: usize, count: usize) {
+        self.weights.stock.borrow_mut().chosen.insert(self.name.clone(), (chosen, count));
+    }
+
+    /// Takes note of how few bits the matrix here bears, which was taken before.
+    pub fn note_care(&self, care: Care) {
+        if let Some(matrix) = self.weights.stock.borrow_mut().matrices.get_mut(&self.name) {
+            matrix.care = care;
+        }
     }
 
     /// What the configuration says about the matrix here.

@@ -31,12 +31,16 @@ fn promised(name: &str) -> Option<Quantization> {
     Quantization::new(Mode::Affine, bits.parse().ok()?, group_size.parse().ok()?)
 }
 
-/// The logical shape of a packed weight.
-fn logical(index: &Index, place: &str) -> Option<(Quantization, usize, usize)> {
+/// The logical shape of a packed weight: how many matrices, if it is a stack, their rows and columns.
+fn logical(index: &Index, place: &str) -> Option<(Quantization, Option<usize>, usize, usize)> {
     let weight = index.get(&format!("{place}.weight"))?;
     let quantization = weight.quantization?;
-    let [rows, words] = weight.shape[..] else { return None };
-    Some((quantization, rows, words * 32 / quantization.bits as usize))
+    let (count, rows, words) = match weight.shape[..] {
+        [rows, words] => (None, rows, words),
+        [count, rows, words] => (Some(count), rows, words),
+        _ => return None,
+    };
+    Some((quantization, count, rows, words * 32 / quantization.bits as usize))
 }
 
 #[test]
@@ -49,16 +53,21 @@ fn every_fixture_is_read_to_its_last_tensor() {
         let mut parameters = 0;
         for tensor in &index.tensors {
             let (place, part) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
-            if let Some((quantization, rows, columns)) =
+            if let Some((quantization, count, rows, columns)) =
                 logical(&index, place).filter(|_| part != "bias")
             {
                 if part == "weight" {
-                    let matrix = weights.root().at(place).matrix(rows, columns).unwrap();
+                    let here = weights.root().at(place);
+                    let matrix = match count {
+                        Some(count) => here.stack(count, rows, columns).unwrap(),
+                        None => here.matrix(rows, columns).unwrap(),
+                    };
                     let Matrix::Quantized(matrix) = matrix else {
                         panic!("{name}: {place} is dense")
                     };
                     assert_eq!(matrix.quantization, quantization, "{name}: {place}");
-                    parameters += rows * columns;
+                    assert_eq!(matrix.rows, count.unwrap_or(1) * rows, "{name}: {place}");
+                    parameters += matrix.rows * columns;
                 }
             } else {
                 let taken = weights.root().at(place).take_stored(part, &tensor.shape).unwrap();
