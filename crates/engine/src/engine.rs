@@ -74,7 +74,8 @@ impl Engine {
         let pages = cache_tokens.div_ceil(page_size);
         let cache = Cache::new(device, &layers, page_size, pages, cache_format);
         let window = widest(&layers);
-        let limits = Limits { tokens: step_tokens, sequences, context, vocabulary, window };
+        let turn = decoder.turn();
+        let limits = Limits { tokens: step_tokens, sequences, context, vocabulary, window, turn };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
         let device = device.clone();
         Self { device, decoder, cache, scheduler, sampler: Sampler::default() }
@@ -134,7 +135,7 @@ impl Engine {
         let mut batch = Batch::default();
         let mut last_rows = Vec::new();
         for slice in step {
-            batch.push(&slice.tokens, slice.start, slice.pages.clone());
+            batch.push_part(&slice.tokens, slice.start, slice.pages.clone(), slice.length);
             if slice.sample {
                 last_rows.push(batch.tokens.len() as u32 - 1);
             }

@@ -106,8 +106,10 @@ impl PagePool {
 
     /// Pages that already hold the beginning of `tokens`, now also held by the caller, and how
     /// many tokens that is. The last token is never among them: somebody must compute its output.
-    pub(crate) fn find(&mut self, tokens: &[u32]) -> (PageTable, usize) {
-        let mut table = PageTable::default();
+    /// Sequences `beyond` the length at which a network turns to computing otherwise share with
+    /// their like only.
+    pub(crate) fn find(&mut self, tokens: &[u32], beyond: bool) -> (PageTable, usize) {
+        let mut table = PageTable { last: NodeId::beginning(beyond), ..PageTable::default() };
         for chunk in tokens[..tokens.len().saturating_sub(1)].chunks_exact(self.page_size) {
             let Some((node, page)) = self.tree.child(table.last, chunk) else { break };
             self.hold(page);

@@ -7,6 +7,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct NodeId(u64);
 
+impl NodeId {
+    /// The beginning of every sequence, or of those that are computed in the other way.
+    pub(super) fn beginning(beyond: bool) -> Self {
+        Self(if beyond { u64::MAX } else { 0 })
+    }
+}
+
 /// Where an edge begins, and the tokens along it.
 type Edge = (NodeId, Box<[u32]>);
 

@@ -23,6 +23,16 @@ pub struct Limits {
     pub vocabulary: usize,
     /// How far back every layer looks at most, if none looks back to the beginning.
     pub window: Option<usize>,
+    /// The length beyond which a network computes a sequence otherwise, all of it. A sequence that
+    /// grows past it begins again, and none shares pages with one on the other side.
+    pub turn: Option<usize>,
+}
+
+impl Limits {
+    /// Whether a sequence of so many tokens is beyond the turn.
+    fn beyond(&self, tokens: usize) -> bool {
+        self.turn.is_some_and(|turn| tokens > turn)
+    }
 }
 
 /// The tokens of one sequence that the next pass computes.
@@ -36,6 +46,8 @@ pub struct Slice {
     pub tokens: Vec<u32>,
     /// The pages of the sequence.
     pub pages: Vec<u32>,
+    /// How many tokens the sequence has by now, those of later passes included.
+    pub length: usize,
     /// Whether the last row is to be sampled.
     pub sample: bool,
 }
@@ -189,7 +201,8 @@ impl Scheduler {
     /// and returns how many of its tokens the step takes.
     fn admit(&mut self, budget: usize) -> Option<usize> {
         let mut sequence = self.waiting.pop_front()?;
-        let (table, found) = self.pool.find(&sequence.tokens);
+        let beyond = self.limits.beyond(sequence.tokens.len());
+        let (table, found) = self.pool.find(&sequence.tokens, beyond);
         (sequence.table, sequence.computed) = (table, found);
         let n = sequence.remaining().min(budget);
         let held = sequence.table.pages.len();
@@ -268,6 +281,13 @@ impl Scheduler {
                 let sequence = self.running.remove(at);
                 self.pool.release(sequence.table);
                 events.push(Event::Finished(slice.id, finish));
+            } else if self.limits.beyond(sequence.tokens.len())
+                && !self.limits.beyond(sequence.computed)
+                && slice.sample
+            {
+                // With its last token it went past the turn: what is in the cache is of no use now.
+                self.pool.release(sequence.restart());
+                (sequence.table, sequence.computed) = self.pool.find(&sequence.tokens, true);
             }
         }
         debug_assert!(sampled.next().is_none(), "more samples than slices to sample");

@@ -47,6 +47,7 @@ impl Sequence {
             start: self.computed,
             tokens: self.tokens[self.computed..end].to_vec(),
             pages: self.table.pages.clone(),
+            length: self.tokens.len(),
             sample: end == self.tokens.len(),
         }
     }

@@ -12,14 +12,21 @@ fn next(tokens: &[u32]) -> u32 {
     tokens.iter().fold(7, |hash: u32, token| (hash ^ token).wrapping_mul(0x0100_0193) >> 3) % 50
 }
 
+/// What is added to each token of a sequence that is longer than the turn.
+fn mark(limits: &Limits, length: usize) -> u32 {
+    if limits.turn.is_some_and(|turn| length > turn) { 1000 } else { 0 }
+}
+
 /// What a made-up device has in the pages of its cache.
 #[derive(Default)]
 struct Memory(BTreeMap<u32, Vec<Option<u32>>>);
 
 impl Memory {
     /// Computes a slice: writes its tokens, reads its whole past, and continues it.
-    fn run(&mut self, slice: &Slice, page_size: usize, window: Option<usize>) -> u32 {
+    fn run(&mut self, slice: &Slice, page_size: usize, limits: &Limits) -> u32 {
+        let window = limits.window;
         for (position, &token) in (slice.start..).zip(&slice.tokens) {
+            let token = token + mark(limits, slice.length);
             let page = self.0.entry(slice.pages[position / page_size]).or_default();
             page.resize(page_size, None);
             page[position % page_size] = Some(token);
@@ -57,6 +64,7 @@ impl World {
             context: 120,
             vocabulary: 50,
             window: (random.below(3) == 0).then(|| 1 + random.below(20)),
+            turn: (random.below(3) == 0).then(|| 1 + random.below(60)),
         };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
         Self {
@@ -110,7 +118,7 @@ impl World {
         }
         let mut sampled = Vec::new();
         for slice in &step {
-            let token = self.memory.run(slice, page_size, limits.window);
+            let token = self.memory.run(slice, page_size, &limits);
             if slice.sample {
                 sampled.push(Ok(token));
             }
@@ -149,7 +157,10 @@ impl World {
             let mut tokens = request.prompt.clone();
             for &token in &got {
                 let reach = self.limits.window.unwrap_or(usize::MAX).min(tokens.len());
-                assert_eq!(token, next(&tokens[tokens.len() - reach..]), "seed {seed}: {id:?}");
+                let mark = mark(&self.limits, tokens.len());
+                let seen: Vec<_> =
+                    tokens[tokens.len() - reach..].iter().map(|t| t + mark).collect();
+                assert_eq!(token, next(&seen), "seed {seed}: {id:?}");
                 tokens.push(token);
             }
             match &self.ended[id] {
@@ -197,7 +208,14 @@ fn every_request_ends_once_with_its_own_tokens() {
 
 #[test]
 fn a_decoding_sequence_is_not_held_up_by_prompts() {
-    let limits = Limits { tokens: 16, sequences: 8, context: 4096, vocabulary: 50, window: None };
+    let limits = Limits {
+        tokens: 16,
+        sequences: 8,
+        context: 4096,
+        vocabulary: 50,
+        window: None,
+        turn: None,
+    };
     let mut scheduler = Scheduler::new(limits, PagePool::new(4, 1024));
     let request = |token, n, max_tokens| {
         // Different prompts: nothing is shared.
@@ -220,7 +238,8 @@ fn a_decoding_sequence_is_not_held_up_by_prompts() {
 
 #[test]
 fn what_can_never_be_finished_is_refused() {
-    let limits = Limits { tokens: 16, sequences: 8, context: 100, vocabulary: 50, window: None };
+    let limits =
+        Limits { tokens: 16, sequences: 8, context: 100, vocabulary: 50, window: None, turn: None };
     let mut scheduler = Scheduler::new(limits, PagePool::new(4, 10));
     let mut add = |prompt: Vec<u32>, max_tokens| {
         scheduler.add(Id(0), Request { prompt, max_tokens, ..Request::default() })
