@@ -14,6 +14,9 @@ pub struct Batch {
     pub positions: Vec<u32>,
     /// Which rows belong to which sequence, in order.
     pub spans: Vec<Span>,
+    /// How long each sequence is known to be: up to its last row here, or longer where more of it
+    /// follows in a later pass.
+    pub lengths: Vec<usize>,
     taps: Option<RefCell<Vec<(String, Tensor)>>>,
 }
 
@@ -21,6 +24,13 @@ impl Batch {
     /// Adds the `tokens` of one sequence, the first of which stands at position `start`, and whose
     /// past and present are kept in `pages`.
     pub fn push(&mut self, tokens: &[u32], start: usize, pages: Vec<u32>) {
+        self.push_part(tokens, start, pages, start + tokens.len());
+    }
+
+    /// As [`push`](Self::push), of a sequence that is known to have `length` tokens: more than these
+    /// and those before, if its rest follows in later passes.
+    pub fn push_part(&mut self, tokens: &[u32], start: usize, pages: Vec<u32>, length: usize) {
+        self.lengths.push(length);
         let from = self.tokens.len();
         self.tokens.extend_from_slice(tokens);
         self.positions.extend((start..start + tokens.len()).map(|position| position as u32));

@@ -9,6 +9,13 @@ pub trait Decoder: Send {
     /// What each layer remembers.
     fn layers(&self) -> Vec<LayerCache>;
 
+    /// The length up to which a network computes a sequence in one way, and beyond it in another:
+    /// what was kept of a shorter one is of no use for a longer one then. `None` if it always
+    /// computes alike.
+    fn turn(&self) -> Option<usize> {
+        None
+    }
+
     /// Runs the layers over `batch`, reading and extending the pages of its spans. Returns the
     /// hidden states, `[rows, hidden]`.
     fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor;

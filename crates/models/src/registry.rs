@@ -50,10 +50,16 @@ macro_rules! table {
 
 const TABLE: &[(&str, Build)] = table! {
     "bert" => bert,
+    "deepseek_v2" => deepseek_v2,
+    "gemma3" => gemma3,
+    "gemma3_text" => gemma3,
+    "gpt_oss" => gpt_oss,
     "llama" => llama,
     "mistral" => mistral,
+    "phi3" => phi3,
     "qwen2" => qwen2,
     "qwen3" => qwen3,
+    "qwen3_moe" => qwen3_moe,
 };
 
 /// Every `model_type` that can be loaded.

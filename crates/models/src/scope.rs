@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
-use checkpoint::{Config, Dtype, Matrix, Mode, RawTensor};
-use kernels::{DType, Device, QuantizationMode, QuantizedTensor, Tensor};
+use bytes::Bytes;
+use checkpoint::{Care, Config, Dtype, Matrix, Mode, QuantizedMatrix, RawTensor};
+use kernels::{DType, Device, Precision, QuantizationMode, QuantizedTensor, Tensor};
 
 use crate::nn::Weight;
 use crate::{Error, Result};
@@ -54,10 +55,96 @@ impl<'a> Scope<'a> {
         Ok(self.device.widen(&raw.shape, float(&raw)?, &raw.bytes))
     }
 
+    /// Takes the floats `name: [rows, columns]` without copying them: a table that rows are taken from.
+    pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor> {
+        let raw = self.path.take(name, &[rows, columns])?;
+        Ok(self.wrap(&raw, float(&raw)?))
+    }
+
     /// Takes `weight: [rows, columns]` here, dense or in any of MLX's formats, without copying it.
     pub(crate) fn weight(&self, rows: usize, columns: usize) -> Result<Weight> {
-        match self.path.matrix(rows, columns)? {
-            Matrix::Dense(raw) => Ok(Weight::Dense(self.wrap(&raw, float(&raw)?))),
+        self.whole(&self.path.matrix(rows, columns)?)
+    }
+
+    /// Takes the stack `weight: [count, rows, columns]` here, one matrix below the other.
+    pub(crate) fn stack(&self, count: usize, rows: usize, columns: usize) -> Result<Weight> {
+        self.whole(&self.path.stack(count, rows, columns)?)
+    }
+
+    /// Takes a matrix at each of `places`, which would be stacked here. They stay where they lie,
+    /// unless the device copies weights anyway: then they become one stack on the way.
+    pub(crate) fn list(&self, places: &[Self], rows: usize, columns: usize) -> Result<Vec<Weight>> {
+        let matrices: Vec<Matrix> =
+            places.iter().map(|at| at.path.matrix(rows, columns)).collect::<Result<_, _>>()?;
+        self.path.note_stack(places.iter().map(|at| at.name().to_owned()).collect());
+        if self.device.copies()
+            && let Some(stack) = stacked(&matrices)
+        {
+            let weight = self.whole(&stack);
+            matrices.iter().flat_map(parts).for_each(|raw| self.path.let_go(raw));
+            return Ok(vec![weight?]);
+        }
+        matrices.iter().map(|matrix| self.whole(matrix)).collect()
+    }
+
+    /// Takes note of how few bits the matrix here bears.
+    pub(crate) fn note_care(&self, care: Care) {
+        self.path.note_care(care);
+    }
+
+    /// Takes note that one token reads only `chosen` of the `count` parts below this place.
+    pub(crate) fn note_chosen(&self, chosen: usize, count: usize) {
+        self.path.note_chosen(chosen, count);
+    }
+
+    /// Ones of the type that [`vector`](Self::vector) gave.
+    pub(crate) fn ones(&self, dtype: DType, len: usize) -> Tensor {
+        let one: &[u8] = match dtype {
+            DType::F16 => &[0x00, 0x3c],
+            DType::BF16 => &[0x80, 0x3f],
+            DType::F32 | DType::U8 | DType::U32 => &[0x00, 0x00, 0x80, 0x3f],
+        };
+        let dtype = if one.len() == 4 { DType::F32 } else { dtype };
+        self.device.widen(&[len], dtype, &one.repeat(len))
+    }
+
+    /// Takes the stack of `count` matrices here that are stored as `NAME_blocks` and `NAME_scales`.
+    pub(crate) fn blocks(
+        &self,
+        name: &str,
+        count: usize,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Weight> {
+        self.whole(&self.path.blocks(name, count, rows, columns)?)
+    }
+
+    /// Takes `weight: [rows, columns]` here as the numbers that it holds, little-endian, row by row:
+    /// those of the file, or what codes stand for. For what must be laid out anew.
+    pub(crate) fn numbers(&self, rows: usize, columns: usize) -> Result<(DType, Bytes)> {
+        let matrix = self.path.matrix(rows, columns)?;
+        if let Matrix::Dense(raw) = &matrix {
+            return Ok((float(raw)?, raw.bytes.clone()));
+        }
+        let weight = self.whole(&matrix)?;
+        let all: Vec<u32> = (0..rows as u32).collect();
+        let numbers = weight.take(&all).to_vec();
+        if self.device.precision() == Precision::Exact {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+            return Ok((DType::F32, bytes.into()));
+        }
+        let halves: Vec<u8> = numbers.iter().flat_map(|&x| bf16(x).to_le_bytes()).collect();
+        Ok((DType::BF16, halves.into()))
+    }
+
+    /// A weight that was laid out anew.
+    pub(crate) fn laid_out(&self, shape: &[usize], dtype: DType, bytes: Vec<u8>) -> Weight {
+        Weight::Dense(self.device.wrap(shape, dtype, bytes.into()))
+    }
+
+    fn whole(&self, matrix: &Matrix) -> Result<Weight> {
+        match matrix {
+            Matrix::Dense(raw) => Ok(Weight::Dense(self.wrap(raw, float(raw)?))),
             Matrix::Quantized(matrix) => {
                 let float_or_byte = |raw: &RawTensor| {
                     if raw.dtype == Dtype::U8 { Ok(DType::U8) } else { float(raw) }
@@ -67,8 +154,8 @@ impl<'a> Scope<'a> {
                     None => None,
                 };
                 let tensor = QuantizedTensor {
-                    rows,
-                    columns,
+                    rows: matrix.rows,
+                    columns: matrix.columns,
                     mode: match matrix.quantization.mode {
                         Mode::Affine => QuantizationMode::Affine,
                         Mode::Mxfp4 => QuantizationMode::Mxfp4,
@@ -123,8 +210,74 @@ impl<'a> Scope<'a> {
         Error::Unsupported { file, field: field.into(), value: value.to_string(), architecture }
     }
 
+    /// The same place, with a part of the configuration beside it.
+    pub(crate) fn beside<'b>(&'b self, config: &'b Config) -> Scope<'b> {
+        Scope { path: self.path.clone(), config, device: self.device }
+    }
+
     pub(crate) fn config(&self) -> &'a Config {
         self.config
+    }
+}
+
+/// The nearest number with the upper half of the bits; halves go to even.
+pub(crate) fn bf16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    if x.is_nan() {
+        return 0x7fc0;
+    }
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// The tensors that a matrix is stored in.
+fn parts(matrix: &Matrix) -> impl Iterator<Item = &RawTensor> {
+    let (first, second, third) = match matrix {
+        Matrix::Dense(weight) => (weight, None, None),
+        Matrix::Quantized(matrix) => (&matrix.weight, Some(&matrix.scales), matrix.biases.as_ref()),
+    };
+    std::iter::once(first).chain(second).chain(third)
+}
+
+/// Matrices below each other, in memory of their own; `None` if they are not stored alike.
+fn stacked(matrices: &[Matrix]) -> Option<Matrix> {
+    let join = |pick: &dyn Fn(&Matrix) -> Option<&RawTensor>| -> Option<RawTensor> {
+        let first = pick(matrices.first()?)?;
+        let mut bytes = Vec::with_capacity(first.bytes.len() * matrices.len());
+        for matrix in matrices {
+            let raw = pick(matrix)?;
+            if raw.dtype != first.dtype || raw.shape != first.shape {
+                return None;
+            }
+            bytes.extend_from_slice(&raw.bytes);
+        }
+        let shape = vec![first.shape.first()? * matrices.len(), *first.shape.last()?];
+        Some(RawTensor { shape, bytes: bytes.into(), ..first.clone() })
+    };
+    match matrices.first()? {
+        Matrix::Dense(_) => {
+            let dense = |matrix: &Matrix| matches!(matrix, Matrix::Dense(_));
+            let weight = matrices.iter().all(dense).then(|| join(&|matrix| parts(matrix).next()));
+            weight?.map(Matrix::Dense)
+        }
+        Matrix::Quantized(first) => {
+            let alike = |matrix: &Matrix| match matrix {
+                Matrix::Quantized(matrix) => {
+                    matrix.quantization == first.quantization
+                        && matrix.global_scale == first.global_scale
+                }
+                Matrix::Dense(_) => false,
+            };
+            if !matrices.iter().all(alike) {
+                return None;
+            }
+            Some(Matrix::Quantized(QuantizedMatrix {
+                rows: first.rows * matrices.len(),
+                weight: join(&|matrix| parts(matrix).next())?,
+                scales: join(&|matrix| parts(matrix).nth(1))?,
+                biases: join(&|matrix| parts(matrix).nth(2)),
+                ..first.clone()
+            }))
+        }
     }
 }
 

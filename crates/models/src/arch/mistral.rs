@@ -8,14 +8,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kernels::ops::Rope;
 use kernels::{Tensor, ops};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, Embedding, GatedMlp, Head, RmsNorm, RopeConfig,
-    refuse_unknown,
+    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, GatedMlp, Head, RmsNorm,
+    RopeConfig, Rotation, refuse_unknown,
 };
 use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
 
@@ -62,7 +61,7 @@ struct Block {
 }
 
 impl Block {
-    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rope>) -> Result<Self> {
+    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rotation>) -> Result<Self> {
         let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
         let attention = AttentionConfig {
             layer,
@@ -75,6 +74,7 @@ impl Block {
             qk_norm: None,
             rope,
             remember: c.sliding_window.map_or(Remember::Full, Remember::Sliding),
+            options: AttentionOptions::default(),
         };
         scope.at("self_attn.rotary_emb").ignore("inv_freq");
         Ok(Self {

@@ -1,7 +1,12 @@
 //! One file per architecture. A file here is named in `registry.rs` and nowhere else.
 
 pub(crate) mod bert;
+pub(crate) mod deepseek_v2;
+pub(crate) mod gemma3;
+pub(crate) mod gpt_oss;
 pub(crate) mod llama;
 pub(crate) mod mistral;
+pub(crate) mod phi3;
 pub(crate) mod qwen2;
 pub(crate) mod qwen3;
+pub(crate) mod qwen3_moe;

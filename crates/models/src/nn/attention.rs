@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use kernels::ops::{PagedAttention, Rope};
+use kernels::ops::PagedAttention;
 use kernels::{KvLayer, Tensor, ops};
 
-use super::{Linear, RmsNorm};
+use super::{Linear, RmsNorm, Rotation};
 use crate::{Batch, Cache, LayerCache, Remember, Result, Scope};
 
 /// The shape of an attention block.
@@ -27,25 +27,56 @@ pub struct AttentionConfig {
     pub o_bias: bool,
     /// `eps` of a norm on each query and key head, if there is one.
     pub qk_norm: Option<f32>,
-    /// The rotary frequencies.
-    pub rope: Arc<Rope>,
+    /// How heads are rotated.
+    pub rope: Arc<Rotation>,
     /// How far back it looks.
     pub remember: Remember,
+    /// What few blocks have.
+    pub options: AttentionOptions,
+}
+
+/// What only some attention blocks have; none of it by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AttentionOptions {
+    /// Queries, keys and values come of one map, `qkv_proj`, in this order.
+    pub fused: bool,
+    /// The weights of the norms of query and key heads have one added to them.
+    pub norms_from_one: bool,
+    /// A factor of the scores that is not `1 / sqrt(head_dim)`.
+    pub scale: Option<f32>,
+    /// Each head has a further score without a value, `sinks`.
+    pub sinks: bool,
 }
 
 /// Self-attention with a cache.
 #[derive(Debug)]
 pub struct Attention {
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
+    qkv: Qkv,
     o_proj: Linear,
     qk_norm: Option<(RmsNorm, RmsNorm)>,
+    /// `[heads]`
+    sinks: Option<Tensor>,
     config: AttentionConfig,
 }
 
+/// Three maps, or one for all three.
+#[derive(Debug)]
+enum Qkv {
+    Apart(Box<[Linear; 3]>),
+    Fused(Linear, [usize; 3]),
+}
+
+impl Qkv {
+    fn forward(&self, x: &Tensor) -> [Tensor; 3] {
+        match self {
+            Self::Apart(maps) => Linear::forward_each([&maps[0], &maps[1], &maps[2]], x),
+            Self::Fused(map, widths) => ops::split(&map.forward(x), *widths),
+        }
+    }
+}
+
 impl Attention {
-    /// Loads the four projections and, if configured, the two norms.
+    /// Loads the projections and, if configured, the two norms and the sinks.
     ///
     /// # Errors
     ///
@@ -62,16 +93,28 @@ impl Attention {
             "a divisor of num_attention_heads",
         )?;
         let [q_width, kv_width] = [heads, kv_heads].map(|heads| heads.saturating_mul(head_dim));
-        let norm = |name, eps| RmsNorm::load(&scope.at(name), head_dim, eps);
+        let options = config.options;
+        let norm = |name, eps| match options.norms_from_one {
+            true => RmsNorm::load_from_one(&scope.at(name), head_dim, eps),
+            false => RmsNorm::load(&scope.at(name), head_dim, eps),
+        };
+        let load = |name, outputs| Linear::load(&scope.at(name), width, outputs, qkv_bias);
+        let widths = [q_width, kv_width, kv_width];
+        let qkv = if options.fused {
+            let all = widths.iter().fold(0, |sum: usize, width| sum.saturating_add(*width));
+            Qkv::Fused(load("qkv_proj", all)?, widths)
+        } else {
+            let [q, k, v] = widths;
+            Qkv::Apart(Box::new([load("q_proj", q)?, load("k_proj", k)?, load("v_proj", v)?]))
+        };
         Ok(Self {
-            q_proj: Linear::load(&scope.at("q_proj"), width, q_width, qkv_bias)?,
-            k_proj: Linear::load(&scope.at("k_proj"), width, kv_width, qkv_bias)?,
-            v_proj: Linear::load(&scope.at("v_proj"), width, kv_width, qkv_bias)?,
+            qkv,
             o_proj: Linear::load(&scope.at("o_proj"), q_width, width, o_bias)?,
             qk_norm: match qk_norm {
                 Some(eps) => Some((norm("q_norm", eps)?, norm("k_norm", eps)?)),
                 None => None,
             },
+            sinks: if options.sinks { Some(scope.vector("sinks", heads)?) } else { None },
             config,
         })
     }
@@ -88,21 +131,20 @@ impl Attention {
         let AttentionConfig { layer, heads, kv_heads, head_dim, ref rope, remember, .. } =
             self.config;
         let rows = x.rows();
-        let [q, k, v] = Linear::forward_each([&self.q_proj, &self.k_proj, &self.v_proj], x);
+        let [q, k, v] = self.qkv.forward(x);
         let mut q = q.reshape(&[rows, heads, head_dim]);
         let mut k = k.reshape(&[rows, kv_heads, head_dim]);
         if let Some((q_norm, k_norm)) = &self.qk_norm {
             (q, k) = (q_norm.forward(&q), k_norm.forward(&k));
         }
-        q = ops::rope(&q, &batch.positions, rope);
-        k = ops::rope(&k, &batch.positions, rope);
+        (q, k) = (rope.apply(&q, batch), rope.apply(&k, batch));
         cache.kv.append(layer, &k, &v, &batch.spans);
         let window = match remember {
             Remember::Full => None,
             Remember::Sliding(window) => Some(window),
         };
-        let scale = (head_dim as f32).sqrt().recip();
-        let how = PagedAttention { layer, scale, window };
+        let scale = self.config.options.scale.unwrap_or((head_dim as f32).sqrt().recip());
+        let how = PagedAttention { layer, scale, window, sinks: self.sinks.as_ref() };
         self.o_proj.forward(&ops::paged_attention(&q, &cache.kv, &batch.spans, how))
     }
 }

@@ -21,6 +21,16 @@ impl RmsNorm {
         Ok(Self { weight: scope.vector("weight", width)?, eps })
     }
 
+    /// Loads `weight: [width]`, to which one is added.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_from_one(scope: &Scope<'_>, width: usize, eps: f32) -> Result<Self> {
+        let weight = scope.vector("weight", width)?;
+        Ok(Self { weight: ops::add(&weight, &scope.ones(weight.dtype(), width)), eps })
+    }
+
     /// Normalizes each row of `[.., width]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         ops::rms_norm(x, &self.weight, self.eps)

@@ -2,14 +2,16 @@
 //!
 //! Sources: the `rope_scaling` conventions of Hugging Face checkpoints; "linear" is Chen et al.,
 //! "Extending Context Window of Large Language Models via Positional Interpolation" (2023);
-//! "yarn" is Peng et al., "YaRN" (2023); "llama3" is what Meta published with its version 3.1.
+//! "yarn" is Peng et al., "YaRN" (2023); "llama3" is what Meta published with its version 3.1;
+//! "longrope" is Ding et al., "LongRoPE" (2024).
 
 use std::f64::consts::PI;
 
-use kernels::ops::Rope;
+use kernels::ops::{Gather, Rope};
+use kernels::{Tensor, ops};
 use serde::Deserialize;
 
-use crate::{Result, Scope};
+use crate::{Batch, Error, Result, Scope};
 
 /// The widest head that is believed.
 const MOST_DIMS: usize = 1 << 16;
@@ -21,7 +23,17 @@ pub struct RopeConfig {
     rope_theta: Option<f64>,
     rope_traditional: Option<bool>,
     rope_scaling: Option<Scaling>,
-    rope_parameters: Option<Scaling>,
+    rope_parameters: Option<Parameters>,
+    partial_rotary_factor: Option<f64>,
+    original_max_position_embeddings: Option<f64>,
+}
+
+/// `rope_parameters`: for all layers, or for each kind of layer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Parameters {
+    ByKind { full_attention: Box<Scaling>, sliding_attention: Box<Scaling> },
+    Whole(Box<Scaling>),
 }
 
 /// `rope_scaling`, and the newer `rope_parameters` that replaces it.
@@ -42,11 +54,73 @@ struct Scaling {
     mscale_all_dim: Option<f64>,
     truncate: Option<bool>,
     partial_rotary_factor: Option<f64>,
+    short_factor: Option<Vec<f64>>,
+    long_factor: Option<Vec<f64>>,
+}
+
+/// How the heads of a layer are rotated.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    rope: Rope,
+    /// The length of a sequence beyond which it is rotated otherwise, all of it.
+    beyond: Option<(usize, Rope)>,
+}
+
+impl Rotation {
+    /// The length beyond which a sequence is rotated otherwise, if there is one.
+    pub fn turn(&self) -> Option<usize> {
+        self.beyond.as_ref().map(|(length, _)| *length)
+    }
+
+    /// How a sequence is rotated that is no longer than [`turn`](Self::turn).
+    pub fn rope(&self) -> &Rope {
+        &self.rope
+    }
+
+    /// The same with neighbours as pairs.
+    #[must_use]
+    pub fn of_neighbours(mut self) -> Self {
+        self.rope.traditional = true;
+        if let Some((_, long)) = &mut self.beyond {
+            long.traditional = true;
+        }
+        self
+    }
+
+    /// Rotates `x: [rows, heads, n]`, each row as the length of its sequence asks for.
+    pub fn apply(&self, x: &Tensor, batch: &Batch) -> Tensor {
+        let Some((turn, long)) = &self.beyond else {
+            return ops::rope(x, &batch.positions, &self.rope);
+        };
+        let of_span = |(span, length): (&kernels::Span, &usize)| {
+            std::iter::repeat_n(u32::from(length > turn), span.rows.len())
+        };
+        let form: Vec<u32> = batch.spans.iter().zip(&batch.lengths).flat_map(of_span).collect();
+        let forms = [&self.rope, long];
+        if let Some(&first) = form.first()
+            && form.iter().all(|&form| form == first)
+        {
+            return ops::rope(x, &batch.positions, forms[first as usize]);
+        }
+        let &[rows, heads, n] = x.shape() else { panic!("rotation: shape {:?}", x.shape()) };
+        let all: Vec<u32> = (0..rows as u32).collect();
+        let gather = Gather { lhs_indices: &all, rhs_indices: &form };
+        let flat = x.reshape(&[rows, heads * n]);
+        let rotated = ops::gather_each(&flat, (2, heads * n), gather, |which, some| {
+            let positions = batch.positions.iter().zip(&form);
+            let positions = positions.filter(|(_, form)| **form == which as u32);
+            let positions: Vec<u32> = positions.map(|(position, _)| *position).collect();
+            let heads = some.reshape(&[positions.len(), heads, n]);
+            ops::rope(&heads, &positions, forms[which]).reshape(some.shape())
+        });
+        rotated.reshape(x.shape())
+    }
 }
 
 impl RopeConfig {
-    /// The frequencies for heads of `head_dim`; `theta` is the architecture's own base, for a
-    /// configuration that names none, and `context` its `max_position_embeddings`.
+    /// The rotation of whole heads of `head_dim`, in one way for every length; `theta` is the
+    /// architecture's own base, for a configuration that names none, and `context` its
+    /// `max_position_embeddings`.
     ///
     /// # Errors
     ///
@@ -57,20 +131,87 @@ impl RopeConfig {
         architecture: &'static str,
         head_dim: usize,
         (theta, context): (f64, usize),
-    ) -> Result<Rope> {
-        let scaling = self.rope_parameters.clone().or_else(|| self.rope_scaling.clone());
-        let scaling = scaling.unwrap_or_default();
+    ) -> Result<Rotation> {
+        if let Some(part) = self.part().filter(|&part| part != 1.0) {
+            return Err(scope.unsupported(architecture, "partial_rotary_factor", part));
+        }
+        let rotation = self.build_any(scope, architecture, head_dim, (theta, context))?;
+        if rotation.beyond.is_some() {
+            return Err(scope.unsupported(architecture, "rope_scaling.rope_type", "longrope"));
+        }
+        Ok(rotation)
+    }
+
+    /// The fields for the layers of one kind, where a configuration has some for each: those that
+    /// look back over a window only, if `sliding`, whose base is `local` if it names none.
+    #[must_use]
+    pub fn of_kind(&self, sliding: bool, local: f64) -> Self {
+        match &self.rope_parameters {
+            Some(Parameters::ByKind { full_attention, sliding_attention }) => {
+                let own = if sliding { sliding_attention } else { full_attention };
+                let mut own = own.clone();
+                if sliding {
+                    own.rope_theta.get_or_insert(local);
+                }
+                Self { rope_parameters: Some(Parameters::Whole(own)), ..Self::default() }
+            }
+            _ if sliding => Self { rope_theta: Some(local), ..Self::default() },
+            _ => self.clone(),
+        }
+    }
+
+    /// A factor of the scores, for networks that sharpen attention there and not in the rotation:
+    /// the square of what `mscale_all_dim` gives.
+    pub fn sharpness(&self) -> f64 {
+        let scaling = self.scaling().unwrap_or_default();
+        let kind = scaling.rope_type.as_deref().or(scaling.old_type.as_deref());
+        match (kind.unwrap_or("default"), scaling.factor, scaling.mscale_all_dim) {
+            ("default", ..) | (_, None, _) | (.., None) => 1.0,
+            (_, Some(factor), Some(weight)) => magnitude(factor, weight).powi(2),
+        }
+    }
+
+    /// The part of a head that is rotated.
+    fn part(&self) -> Option<f64> {
+        self.scaling()?.partial_rotary_factor.or(self.partial_rotary_factor)
+    }
+
+    fn scaling(&self) -> Option<Scaling> {
+        match &self.rope_parameters {
+            Some(Parameters::Whole(scaling)) => Some((**scaling).clone()),
+            Some(Parameters::ByKind { .. }) => None,
+            None => Some(self.rope_scaling.clone().unwrap_or_default()),
+        }
+    }
+
+    /// As [`build`](Self::build), but a head may be rotated in part, and long sequences otherwise
+    /// than short ones.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn build_any(
+        &self,
+        scope: &Scope<'_>,
+        architecture: &'static str,
+        head_dim: usize,
+        (theta, context): (f64, usize),
+    ) -> Result<Rotation> {
+        let Some(scaling) = self.scaling() else {
+            let by_kind = "one for each kind of layer";
+            return Err(scope.unsupported(architecture, "rope_parameters", by_kind));
+        };
         let theta = self.rope_theta.or(scaling.rope_theta).unwrap_or(theta);
         let positive = |field, value: f64| {
             scope.expect(value.is_finite() && value > 0.0, field, value, "a number above zero")
         };
         positive("rope_theta", theta)?;
+        let part = self.part().unwrap_or(1.0);
+        scope.expect((0.0..=1.0).contains(&part), "partial_rotary_factor", part, "at most 1")?;
+        let head_dim = (head_dim as f64 * part) as usize;
         // Checked before memory is asked for.
         let plausible = head_dim.is_multiple_of(2) && (2..=MOST_DIMS).contains(&head_dim);
         scope.expect(plausible, "head_dim", head_dim, "an even number between 2 and 65536")?;
-        if let Some(part) = scaling.partial_rotary_factor.filter(|&part| part != 1.0) {
-            return Err(scope.unsupported(architecture, "partial_rotary_factor", part));
-        }
         let need = |field, value: Option<f64>| {
             let value = value.unwrap_or(f64::NAN);
             positive(field, value).map(|()| value)
@@ -79,7 +220,29 @@ impl RopeConfig {
         let plain: Vec<f64> =
             (0..head_dim / 2).map(|i| theta.powf(-2.0 * i as f64 / dims)).collect();
         let kind = scaling.rope_type.as_deref().or(scaling.old_type.as_deref());
+        let mut beyond = None;
         let (freqs, scale) = match kind.unwrap_or("default") {
+            // The oldest files say "su", and some "yarn" where they mean the same.
+            "longrope" | "su" | "yarn" if kind != Some("yarn") || scaling.long_factor.is_some() => {
+                let old = scaling.original_max_position_embeddings;
+                let old = old.or(self.original_max_position_embeddings);
+                let old = need("rope_scaling.original_max_position_embeddings", old)?;
+                let factor = scaling.factor.unwrap_or(context as f64 / old);
+                positive("rope_scaling.factor", factor)?;
+                let usual = if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / old.ln()).sqrt() };
+                let stretched = |field, factors: &Option<Vec<f64>>| {
+                    let factors = factors.as_deref().unwrap_or_default();
+                    let enough = factors.len() == plain.len();
+                    scope.expect(enough, field, factors.len(), "one number for each pair")?;
+                    factors.iter().try_for_each(|&factor| positive(field, factor))?;
+                    let freqs = plain.iter().zip(factors).map(|(freq, factor)| freq / factor);
+                    Ok::<Vec<f64>, Error>(freqs.collect())
+                };
+                let long = stretched("rope_scaling.long_factor", &scaling.long_factor)?;
+                beyond = Some((old as usize, long));
+                let short = stretched("rope_scaling.short_factor", &scaling.short_factor)?;
+                (short, scaling.attention_factor.unwrap_or(usual))
+            }
             "default" => (plain, 1.0),
             "linear" => {
                 let factor = need("rope_scaling.factor", scaling.factor)?;
@@ -102,7 +265,7 @@ impl RopeConfig {
                 let factor = need("rope_scaling.factor", scaling.factor)?;
                 let old = scaling.original_max_position_embeddings.unwrap_or(context as f64);
                 positive("rope_scaling.original_max_position_embeddings", old)?;
-                let yarn = Yarn { theta, dims, context: old, factor };
+                let yarn = Yarn { theta, dims, context: old };
                 let (fast, slow) =
                     (scaling.beta_fast.unwrap_or(32.0), scaling.beta_slow.unwrap_or(1.0));
                 let ramp = yarn.ramp(fast, slow, scaling.truncate.unwrap_or(true));
@@ -110,9 +273,9 @@ impl RopeConfig {
                 {
                     (Some(factor), ..) => factor,
                     (None, Some(one), Some(all)) if one != 0.0 && all != 0.0 => {
-                        yarn.magnitude(one) / yarn.magnitude(all)
+                        magnitude(factor, one) / magnitude(factor, all)
                     }
-                    _ => yarn.magnitude(1.0),
+                    _ => magnitude(factor, 1.0),
                 };
                 let blend = |(i, freq): (usize, f64)| {
                     let part = ramp(i as f64);
@@ -123,11 +286,13 @@ impl RopeConfig {
             other => return Err(scope.unsupported(architecture, "rope_scaling.rope_type", other)),
         };
         positive("rope_scaling.attention_factor", scale)?;
-        Ok(Rope {
+        let rope = |freqs: Vec<f64>| Rope {
             freqs: freqs.into_iter().map(|freq| freq as f32).collect(),
             traditional: self.rope_traditional.unwrap_or(false),
             scale: scale as f32,
-        })
+        };
+        let beyond = beyond.map(|(length, freqs)| (length, rope(freqs)));
+        Ok(Rotation { rope: rope(freqs), beyond })
     }
 }
 
@@ -151,7 +316,6 @@ struct Yarn {
     theta: f64,
     dims: f64,
     context: f64,
-    factor: f64,
 }
 
 impl Yarn {
@@ -172,9 +336,9 @@ impl Yarn {
         }
         move |i| ((i - low) / (high - low)).clamp(0.0, 1.0)
     }
+}
 
-    /// How much attention is sharpened to make up for the longer context.
-    fn magnitude(&self, weight: f64) -> f64 {
-        if self.factor <= 1.0 { 1.0 } else { 0.1 * weight * self.factor.ln() + 1.0 }
-    }
+/// How much attention is sharpened to make up for a context that is `factor` times as long.
+fn magnitude(factor: f64, weight: f64) -> f64 {
+    if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
 }

@@ -1,5 +1,6 @@
 //! A matrix as the checkpoint stores it.
 
+use kernels::ops::Gather;
 use kernels::{QuantizedTensor, Tensor, ops};
 
 /// `[rows, columns]` weights, dense or quantized.
@@ -17,6 +18,25 @@ impl Weight {
         match self {
             Self::Dense(weight) => ops::matmul(x, weight),
             Self::Quantized(weight) => ops::quantized_matmul(x, weight),
+        }
+    }
+
+    /// How many rows there are: the width of a product.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Dense(weight) => weight.rows(),
+            Self::Quantized(weight) => weight.rows,
+        }
+    }
+
+    /// Chosen rows of `x` with chosen ones of the `count` matrices that lie below each other here.
+    pub fn gather(&self, x: &Tensor, count: usize, gather: Gather<'_>) -> Tensor {
+        match self {
+            Self::Dense(weight) => {
+                let stack = [count, weight.rows() / count.max(1), weight.width()];
+                ops::gather_mm(x, &weight.reshape(&stack), gather)
+            }
+            Self::Quantized(weight) => ops::gather_qmm(x, weight, count, gather),
         }
     }
 

@@ -6,14 +6,14 @@ use models::{Batch, Cache};
 
 use crate::fixture::{self, Fixture, PAGE, cosine, difference};
 
-/// A stretch of a sequence: its tokens, where they begin, its pages.
-type Part<'a> = (&'a [u32], usize, &'a [u32]);
+/// A stretch of a sequence: its tokens, where they begin, its pages, how long it will be.
+type Part<'a> = (&'a [u32], usize, &'a [u32], usize);
 
 /// The hidden states of each part, which run as one batch.
 fn run(fixture: &Fixture, cache: &mut Cache, parts: &[Part<'_>]) -> Vec<Vec<f32>> {
     let mut batch = Batch::default();
-    for (tokens, start, pages) in parts {
-        batch.push(tokens, *start, pages.to_vec());
+    for (tokens, start, pages, length) in parts {
+        batch.push_part(tokens, *start, pages.to_vec(), *length);
     }
     let hidden = fixture.decoder().unwrap().forward(&batch, cache);
     let (rows, width) = (hidden.to_vec(), hidden.width());
@@ -52,7 +52,7 @@ fn every_way(device: &Device) {
         let n = 23;
         let ours = tokens(1, n, fixture.model.vocabulary);
         let strangers = [tokens(5, 9, fixture.model.vocabulary), tokens(9, 1, 100)];
-        let whole = run(&fixture, &mut fixture.cache(), &[(&ours, 0, &pages(0))]).remove(0);
+        let whole = run(&fixture, &mut fixture.cache(), &[(&ours, 0, &pages(0), n)]).remove(0);
         let width = whole.len() / n;
         let same = |what: &str, other: &[f32]| {
             let difference = difference(other, &whole);
@@ -62,20 +62,23 @@ fn every_way(device: &Device) {
         let mut cache = fixture.cache();
         let mut stepped = Vec::new();
         for i in 0..n {
-            let rows = run(&fixture, &mut cache, &[(&ours[i..=i], i, &pages(0))]);
+            let rows = run(&fixture, &mut cache, &[(&ours[i..=i], i, &pages(0), n)]);
             stepped.extend_from_slice(&rows[0]);
         }
         same("token by token", &stepped);
 
-        let parts: [Part<'_>; 3] =
-            [(&strangers[0], 0, &pages(8)), (&ours, 0, &pages(16)), (&strangers[1], 0, &pages(24))];
+        let parts: [Part<'_>; 3] = [
+            (&strangers[0], 0, &pages(8), 9),
+            (&ours, 0, &pages(16), n),
+            (&strangers[1], 0, &pages(24), 1),
+        ];
         same("packed with strangers", &run(&fixture, &mut fixture.cache(), &parts)[1]);
 
         let mut cache = fixture.cache();
         let mut chunked = Vec::new();
         for (from, to) in [(0, 3), (3, 11), (11, 12), (12, n)] {
             let parts: [Part<'_>; 2] =
-                [(&strangers[1], from, &pages(24)), (&ours[from..to], from, &pages(0))];
+                [(&strangers[1], from, &pages(24), 1), (&ours[from..to], from, &pages(0), n)];
             // The stranger only writes to its own pages; its past need not make sense.
             let parts = if from == 0 { &parts[..] } else { &parts[1..] };
             chunked.extend_from_slice(run(&fixture, &mut cache, parts).last().unwrap());
@@ -86,10 +89,10 @@ fn every_way(device: &Device) {
         let shared = 2 * PAGE;
         let mut cache = fixture.cache();
         let beginning = [&ours[..shared], &strangers[0][..]].concat();
-        run(&fixture, &mut cache, &[(&beginning, 0, &pages(8))]);
+        run(&fixture, &mut cache, &[(&beginning, 0, &pages(8), n)]);
         let mut mine = pages(0);
         mine[..2].copy_from_slice(&pages(8)[..2]);
-        let rest = run(&fixture, &mut cache, &[(&ours[shared..], shared, &mine)]).remove(0);
+        let rest = run(&fixture, &mut cache, &[(&ours[shared..], shared, &mine, n)]).remove(0);
         same("after a prefix was found", &[&whole[..shared * width], &rest[..]].concat());
     }
 }

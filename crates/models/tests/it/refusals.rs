@@ -91,3 +91,77 @@ fn a_config_that_lies_is_found_out() {
         refused("llama", |c| c[field] = json!(1_u64 << 62), &["tensor `model.", "shape"]);
     }
 }
+
+#[test]
+fn experts_that_cannot_be_chosen_are_refused() {
+    let name = "qwen3_moe";
+    refused(name, |c| c["num_experts_per_tok"] = json!(7), &["num_experts_per_tok", "7"]);
+    refused(name, |c| c["num_experts_per_tok"] = json!(0), &["num_experts_per_tok", "0"]);
+    refused(name, |c| c["num_experts"] = json!(5), &["mlp.gate.weight"]);
+    refused(name, |c| c["decoder_sparse_step"] = json!(0), &["decoder_sparse_step"]);
+    refused(name, |c| c["mlp_only_layers"] = json!([]), &["model.layers.0.mlp.gate"]);
+    refused("qwen3_moe_stacked", |c| c["num_experts"] = json!(7), &["mlp.gate.weight", "7"]);
+    let name = "deepseek_v2_groups";
+    refused(name, |c| c["n_group"] = json!(4), &["n_group", "4"]);
+    refused(name, |c| c["topk_group"] = json!(0), &["topk_group", "0"]);
+    refused(name, |c| c["topk_method"] = json!("noaux_tc"), &["topk_method", "noaux_tc"]);
+    refused(name, |c| c["scoring_func"] = json!("sigmoid"), &["scoring_func", "sigmoid"]);
+    refused(name, |c| c["norm_topk_prob"] = json!(true), &["norm_topk_prob"]);
+    refused(name, |c| c["n_shared_experts"] = json!(3), &["shared_experts.gate_proj"]);
+}
+
+#[test]
+fn widths_that_are_none_are_refused() {
+    for field in ["kv_lora_rank", "qk_nope_head_dim", "v_head_dim", "num_attention_heads"] {
+        refused("deepseek_v2", |c| c[field] = json!(1_u64 << 62), &["tensor `model."]);
+    }
+    refused("deepseek_v2", |c| c["kv_lora_rank"] = json!(0), &["kv_lora_rank", "0"]);
+    refused("deepseek_v2", |c| c["qk_rope_head_dim"] = json!(7), &["head_dim", "7"]);
+    refused("gpt_oss", |c| c["num_local_experts"] = json!(1_u64 << 62), &["router.weight"]);
+    refused("gpt_oss", |c| c["intermediate_size"] = json!(1_u64 << 62), &["gate_up_proj"]);
+    refused("gpt_oss", |c| c["sliding_window"] = json!(0), &["sliding_window"]);
+    refused("gpt_oss", |c| c["swiglu_limit"] = json!(-1.0), &["swiglu_limit"]);
+    refused("phi3", |c| c["num_key_value_heads"] = json!(3), &["num_key_value_heads", "3"]);
+    refused("phi3", |c| c["intermediate_size"] = json!(1_u64 << 62), &["gate_up_proj", "shape"]);
+}
+
+/// A sibling with capped scores, one that looks both ways, and pictures.
+#[test]
+fn what_the_text_half_does_not_compute_is_refused() {
+    let name = "gemma3_text";
+    refused(name, |c| c["model_type"] = json!("gemma2"), &["gemma2"]);
+    refused(name, |c| c["attn_logit_softcapping"] = json!(50.0), &["attn_logit_softcapping"]);
+    refused(name, |c| c["final_logit_softcapping"] = json!(30.0), &["final_logit_softcapping"]);
+    refused(name, |c| c["use_bidirectional_attention"] = json!(true), &["bidirectional"]);
+    refused(name, |c| c["hidden_activation"] = json!("gelu"), &["hidden_activation"]);
+    refused(name, |c| c["query_pre_attn_scalar"] = json!(0), &["query_pre_attn_scalar"]);
+    refused(name, |c| c["sliding_window_pattern"] = json!(0), &["sliding_window_pattern"]);
+    refused("llama", |c| c["vision_config"] = json!({"depth": 3}), &["vision_config"]);
+}
+
+#[test]
+fn a_stretched_rotation_is_whole_or_refused() {
+    let change =
+        |field: &'static str, value: Value| move |c: &mut Value| c["rope_scaling"][field] = value;
+    let name = "phi3_long";
+    refused(name, change("long_factor", json!([1.0, 2.0])), &["long_factor", "2"]);
+    refused(name, change("short_factor", json!(vec![0.0; 6])), &["short_factor", "0"]);
+    refused(name, change("type", json!("spiral")), &["rope_scaling.rope_type", "spiral"]);
+    refused(name, |c| c["partial_rotary_factor"] = json!(1.5), &["partial_rotary_factor"]);
+    let stretched = |c: &mut Value| {
+        let factors = vec![1.0; 8];
+        c["rope_scaling"] = json!({
+            "type": "longrope", "long_factor": factors, "short_factor": factors,
+            "original_max_position_embeddings": 32
+        });
+    };
+    refused("llama", stretched, &["longrope"]);
+    refused("llama", |c| c["partial_rotary_factor"] = json!(0.5), &["partial_rotary_factor"]);
+    let by_kind = |c: &mut Value| {
+        c["rope_parameters"] = json!({
+            "full_attention": {"rope_type": "default"},
+            "sliding_attention": {"rope_type": "default"}
+        });
+    };
+    refused("llama", by_kind, &["rope_parameters"]);
+}

@@ -1,0 +1,178 @@
+//! OpenAI's open weights.
+//!
+//! Llama's stack with biases everywhere but in the head, experts with a clamped gate in every layer,
+//! and a learned sink in every head. Every second layer, or what `layer_types` says, looks back over
+//! a window only. The original stores experts as blocks of codes, gate and up in turn.
+//!
+//! - Reference: `mlx_lm/models/gpt_oss.py`, `transformers/models/gpt_oss/modeling_gpt_oss.py`
+//! - Checkpoints: `openai/gpt-oss-20b`, `mlx-community/gpt-oss-20b-MXFP4-Q8`
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use checkpoint::Care;
+use kernels::ops::Clamp;
+use kernels::{Tensor, ops};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::nn::{
+    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, Head, Moe, MoeConfig,
+    RmsNorm, RopeConfig, Rotation, Routing, Scoring, refuse_unknown,
+};
+use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    intermediate_size: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: usize,
+    head_dim: usize,
+    num_local_experts: usize,
+    num_experts_per_tok: usize,
+    rms_norm_eps: f32,
+    vocab_size: usize,
+    max_position_embeddings: Option<usize>,
+    attention_bias: Option<bool>,
+    #[serde(default)]
+    hidden_act: Activation,
+    sliding_window: usize,
+    layer_types: Option<Vec<String>>,
+    swiglu_alpha: Option<f32>,
+    swiglu_limit: Option<f32>,
+    tie_word_embeddings: Option<bool>,
+    #[serde(flatten)]
+    rope: RopeConfig,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
+    let config: Config = root.config().parse("gpt_oss")?;
+    let network = GptOss::load(root, &config)?;
+    Ok(Model {
+        architecture: "gpt_oss",
+        network: Network::Decoder(Box::new(network)),
+        vocabulary: config.vocab_size,
+        context: config.max_position_embeddings.unwrap_or(131_072),
+        hidden: config.hidden_size,
+    })
+}
+
+#[derive(Debug)]
+struct Block {
+    name: String,
+    input_layernorm: RmsNorm,
+    self_attn: Attention,
+    post_attention_layernorm: RmsNorm,
+    mlp: Moe,
+}
+
+impl Block {
+    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rotation>) -> Result<Self> {
+        let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
+        let biased = c.attention_bias.unwrap_or(true);
+        let slides = match &c.layer_types {
+            Some(types) => types.get(layer).is_some_and(|kind| kind == "sliding_attention"),
+            None => layer.is_multiple_of(2),
+        };
+        let attention = AttentionConfig {
+            layer,
+            width: c.hidden_size,
+            heads: c.num_attention_heads,
+            kv_heads: c.num_key_value_heads,
+            head_dim: c.head_dim,
+            qkv_bias: biased,
+            o_bias: biased,
+            qk_norm: None,
+            rope,
+            remember: if slides { Remember::Sliding(c.sliding_window) } else { Remember::Full },
+            options: AttentionOptions { sinks: true, ..AttentionOptions::default() },
+        };
+        let experts = MoeConfig {
+            width: c.hidden_size,
+            hidden: c.intermediate_size,
+            routing: Routing {
+                experts: c.num_local_experts,
+                chosen: c.num_experts_per_tok,
+                scoring: Scoring::TopThenSoftmax,
+                groups: None,
+                scale: 1.0,
+            },
+            bias: true,
+            clamp: Some(Clamp {
+                alpha: c.swiglu_alpha.unwrap_or(1.702),
+                limit: c.swiglu_limit.unwrap_or(7.0),
+            }),
+            router: "router",
+            care: Care::High,
+            stack: "experts",
+        };
+        Ok(Self {
+            name: scope.name().to_owned(),
+            input_layernorm: norm("input_layernorm")?,
+            self_attn: Attention::load(&scope.at("self_attn"), attention)?,
+            post_attention_layernorm: norm("post_attention_layernorm")?,
+            mlp: Moe::load(&scope.at("mlp"), experts, None)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
+        let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
+        let normed = tap("input_layernorm", self.input_layernorm.forward(x));
+        let attended = tap("self_attn", self.self_attn.forward(&normed, batch, cache));
+        let x = ops::add(x, &attended);
+        let normed = tap("post_attention_layernorm", self.post_attention_layernorm.forward(&x));
+        let x = ops::add(&x, &tap("mlp", self.mlp.forward(&normed)));
+        batch.tap(&self.name, x)
+    }
+}
+
+#[derive(Debug)]
+struct GptOss {
+    embed_tokens: Embedding,
+    layers: Vec<Block>,
+    norm: RmsNorm,
+    lm_head: Head,
+}
+
+impl GptOss {
+    fn load(root: &Scope<'_>, c: &Config) -> Result<Self> {
+        refuse_unknown(root, "gpt_oss", &c.rest)?;
+        let silu = c.hidden_act == Activation::Silu;
+        root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
+        root.expect(c.sliding_window > 0, "sliding_window", 0, "above zero")?;
+        let limit = c.swiglu_limit.unwrap_or(7.0);
+        root.expect(limit > 0.0, "swiglu_limit", limit, "above zero")?;
+        let model = root.at("model");
+        let context = c.max_position_embeddings.unwrap_or(131_072);
+        let rope = Arc::new(c.rope.build(root, "gpt_oss", c.head_dim, (150_000.0, context))?);
+        let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
+        Ok(Self {
+            embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
+            layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
+            norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
+            lm_head: Head::load(root, c.tie_word_embeddings, c.hidden_size, c.vocab_size)?,
+        })
+    }
+}
+
+impl Decoder for GptOss {
+    fn layers(&self) -> Vec<LayerCache> {
+        self.layers.iter().map(|block| block.self_attn.cache()).collect()
+    }
+
+    fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor {
+        let mut x = batch.tap("model.embed_tokens", self.embed_tokens.forward(&batch.tokens));
+        for block in &self.layers {
+            x = block.forward(&x, batch, cache);
+        }
+        batch.tap("model.norm", self.norm.forward(&x))
+    }
+
+    fn unembed(&self, hidden: &Tensor) -> Tensor {
+        self.lm_head.forward(hidden, &self.embed_tokens)
+    }
+}

@@ -1,0 +1,191 @@
+//! Qwen3 with experts.
+//!
+//! Qwen3's stack, where each token asks `num_experts_per_tok` of `num_experts` in every layer whose
+//! number, counted from 1, is a multiple of `decoder_sparse_step`, but for `mlp_only_layers`.
+//!
+//! - Reference: `mlx_lm/models/qwen3_moe.py`, `transformers/models/qwen3_moe/modeling_qwen3_moe.py`
+//! - Checkpoints: `mlx-community/Qwen3-30B-A3B-4bit`, `Qwen/Qwen3-30B-A3B`
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use checkpoint::Care;
+use kernels::{Tensor, ops};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::nn::{
+    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, GatedMlp, Head, Mlp, Moe,
+    MoeConfig, RmsNorm, RopeConfig, Rotation, Routing, Scoring, WindowConfig, refuse_unknown,
+};
+use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Result, Scope};
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    intermediate_size: usize,
+    moe_intermediate_size: usize,
+    num_experts: usize,
+    num_experts_per_tok: usize,
+    #[serde(default)]
+    norm_topk_prob: bool,
+    decoder_sparse_step: Option<usize>,
+    #[serde(default)]
+    mlp_only_layers: Vec<usize>,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    rms_norm_eps: f32,
+    vocab_size: usize,
+    max_position_embeddings: Option<usize>,
+    #[serde(default)]
+    hidden_act: Activation,
+    #[serde(default)]
+    attention_bias: bool,
+    tie_word_embeddings: Option<bool>,
+    #[serde(flatten)]
+    window: WindowConfig,
+    #[serde(flatten)]
+    rope: RopeConfig,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
+    let config: Config = root.config().parse("qwen3_moe")?;
+    let network = Stack::load(root, &config)?;
+    Ok(Model {
+        architecture: "qwen3_moe",
+        network: Network::Decoder(Box::new(network)),
+        vocabulary: config.vocab_size,
+        context: config.max_position_embeddings.unwrap_or(32_768),
+        hidden: config.hidden_size,
+    })
+}
+
+#[derive(Debug)]
+struct Block {
+    name: String,
+    input_layernorm: RmsNorm,
+    self_attn: Attention,
+    post_attention_layernorm: RmsNorm,
+    mlp: Mlp,
+}
+
+impl Block {
+    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rotation>) -> Result<Self> {
+        let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
+        let attention = AttentionConfig {
+            layer,
+            width: c.hidden_size,
+            heads: c.num_attention_heads,
+            kv_heads: c.num_key_value_heads.unwrap_or(c.num_attention_heads),
+            head_dim: c.head_dim(),
+            qkv_bias: c.attention_bias,
+            o_bias: c.attention_bias,
+            qk_norm: Some(c.rms_norm_eps),
+            rope,
+            remember: c.window.remember(layer),
+            options: AttentionOptions::default(),
+        };
+        scope.at("self_attn.rotary_emb").ignore("inv_freq");
+        Ok(Self {
+            name: scope.name().to_owned(),
+            input_layernorm: norm("input_layernorm")?,
+            self_attn: Attention::load(&scope.at("self_attn"), attention)?,
+            post_attention_layernorm: norm("post_attention_layernorm")?,
+            mlp: c.mlp(&scope.at("mlp"), layer)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
+        let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
+        let normed = tap("input_layernorm", self.input_layernorm.forward(x));
+        let attended = tap("self_attn", self.self_attn.forward(&normed, batch, cache));
+        let x = ops::add(x, &attended);
+        let normed = tap("post_attention_layernorm", self.post_attention_layernorm.forward(&x));
+        let x = ops::add(&x, &tap("mlp", self.mlp.forward(&normed)));
+        batch.tap(&self.name, x)
+    }
+}
+
+#[derive(Debug)]
+struct Stack {
+    embed_tokens: Embedding,
+    layers: Vec<Block>,
+    norm: RmsNorm,
+    lm_head: Head,
+}
+
+impl Stack {
+    fn load(root: &Scope<'_>, c: &Config) -> Result<Self> {
+        refuse_unknown(root, "qwen3_moe", &c.rest)?;
+        let silu = c.hidden_act == Activation::Silu;
+        root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
+        let model = root.at("model");
+        let context = c.max_position_embeddings.unwrap_or(32_768);
+        let rope =
+            Arc::new(c.rope.build(root, "qwen3_moe", c.head_dim(), (1_000_000.0, context))?);
+        let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
+        Ok(Self {
+            embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
+            layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
+            norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
+            lm_head: Head::load(root, c.tie_word_embeddings, c.hidden_size, c.vocab_size)?,
+        })
+    }
+}
+
+impl Decoder for Stack {
+    fn layers(&self) -> Vec<LayerCache> {
+        self.layers.iter().map(|block| block.self_attn.cache()).collect()
+    }
+
+    fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor {
+        let mut x = batch.tap("model.embed_tokens", self.embed_tokens.forward(&batch.tokens));
+        for block in &self.layers {
+            x = block.forward(&x, batch, cache);
+        }
+        batch.tap("model.norm", self.norm.forward(&x))
+    }
+
+    fn unembed(&self, hidden: &Tensor) -> Tensor {
+        self.lm_head.forward(hidden, &self.embed_tokens)
+    }
+}
+
+impl Config {
+    /// Experts, or one block for all tokens where the configuration says so.
+    fn mlp(&self, scope: &Scope<'_>, layer: usize) -> Result<Mlp> {
+        let step = self.decoder_sparse_step.unwrap_or(1);
+        scope.expect(step > 0, "decoder_sparse_step", step, "above zero")?;
+        let sparse = self.num_experts > 0 && (layer + 1).is_multiple_of(step);
+        if !sparse || self.mlp_only_layers.contains(&layer) {
+            let mlp = GatedMlp::load(scope, self.hidden_size, self.intermediate_size, false)?;
+            return Ok(Mlp::Dense(Box::new(mlp)));
+        }
+        let routing = Routing {
+            experts: self.num_experts,
+            chosen: self.num_experts_per_tok,
+            scoring: Scoring::SoftmaxThenTop { normalized: self.norm_topk_prob },
+            groups: None,
+            scale: 1.0,
+        };
+        let config = MoeConfig {
+            width: self.hidden_size,
+            hidden: self.moe_intermediate_size,
+            routing,
+            bias: false,
+            clamp: None,
+            router: "gate",
+            care: Care::High,
+            stack: "switch_mlp",
+        };
+        Ok(Mlp::Sparse(Box::new(Moe::load(scope, config, None)?)))
+    }
+
+    fn head_dim(&self) -> usize {
+        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+}
