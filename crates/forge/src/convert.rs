@@ -152,7 +152,7 @@ impl Conversion {
         let headers: Vec<_> = parts.iter().map(Part::header).collect();
         let metadata = BTreeMap::from([("format".to_owned(), "mlx".to_owned())]);
         // The matrix that was quantized last: its parts follow each other.
-        let mut last: Option<(String, Quantized)> = None;
+        let mut last: Option<(Vec<String>, Quantized)> = None;
         // A failure of ours travels beside that of the writer, which only knows the system's.
         let mut failure = None;
         let written = checkpoint::write_streamed(path, &headers, &metadata, |index, out| {
@@ -167,11 +167,20 @@ impl Conversion {
                         let raw = tensor(weights, &part.name)?;
                         cast(&raw, part.dtype, out, &fail)
                     }
+                    Origin::Stack(from) => from
+                        .iter()
+                        .try_for_each(|name| cast(&tensor(weights, name)?, part.dtype, out, &fail)),
                     Origin::Matrix { from, floats, how } => {
-                        if last.as_ref().is_none_or(|(name, _)| name != from) {
+                        if last.as_ref().is_none_or(|(names, _)| names != from) {
                             last = None;
-                            let raw = tensor(weights, from)?;
-                            last = Some((from.clone(), encode(&raw, *floats, *how)?));
+                            let mut whole = Quantized::default();
+                            for name in from {
+                                let one = encode(&tensor(weights, name)?, *floats, *how)?;
+                                whole.weight.extend(one.weight);
+                                whole.scales.extend(one.scales);
+                                whole.biases.extend(one.biases);
+                            }
+                            last = Some((from.clone(), whole));
                         }
                         let Some((_, matrix)) = &last else { return Ok(()) };
                         let bytes = match part.name.rsplit('.').next() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use checkpoint::{Dtype, Folder, Mode, Quantization, TensorHeader};
+use checkpoint::{Dtype, Folder, MatrixUse, Mode, Quantization, TensorHeader};
 use kernels::{CpuOptions, Device};
 use serde_json::{Map, Value, json};
 
@@ -30,8 +30,22 @@ pub struct Part {
 pub(crate) enum Origin {
     /// The tensor of the same name, in `Part::dtype`.
     Tensor,
-    /// One of the parts of the quantized matrix whose elements are the tensor `from`, read as `floats`.
-    Matrix { from: String, floats: Dtype, how: Quantization },
+    /// These tensors, one after the other, in `Part::dtype`.
+    Stack(Vec<String>),
+    /// One of the parts of the quantized matrix whose elements are the tensors `from`, one after the other, read as
+    /// `floats`.
+    Matrix { from: Vec<String>, floats: Dtype, how: Quantization },
+}
+
+/// A matrix of the result, or a stack of them.
+#[derive(Debug)]
+struct Target {
+    /// The tensors of the source that its elements are, one after the other.
+    from: Vec<String>,
+    /// As the network takes it.
+    matrix: MatrixUse,
+    /// What becomes of it; `None` if it stays.
+    how: Option<Quantization>,
 }
 
 impl Part {
@@ -73,7 +87,7 @@ impl Conversion {
         let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() })?;
         // The architecture knows which tensors are matrices, and which of the checkpoint's it has no use for.
         drop(models::build(&folder, &weights, &device)?);
-        let (matrices, taken) = (weights.matrices(), weights.taken());
+        let (matrices, stacks, taken) = (weights.matrices(), weights.stacks(), weights.taken());
         weights.finish()?;
         if let Some((place, quantization)) =
             matrices.iter().find_map(|(place, matrix)| Some((place, matrix.quantization?)))
@@ -81,31 +95,26 @@ impl Conversion {
             let (path, place) = (source.to_owned(), place.clone());
             return Err(Error::AlreadyQuantized { path, place, quantization });
         }
-        if let Some(pattern) = recipe.idle(matrices.keys().map(String::as_str)) {
-            let places = matrices.keys().take(4).cloned().collect();
+        let targets = targets(matrices, stacks, &recipe);
+        if let Some(pattern) = recipe.idle(targets.keys().map(String::as_str)) {
+            let places = targets.keys().take(4).cloned().collect();
             return Err(Error::IdleOverride { pattern: pattern.to_owned(), places });
         }
-        let chosen: BTreeMap<String, (Quantization, [usize; 2])> = matrices
-            .iter()
-            .filter_map(|(place, matrix)| {
-                let how = recipe.choose(place, matrix.columns)?;
-                Some((weight_of(place), (how, [matrix.rows, matrix.columns])))
-            })
-            .collect();
-        let (parts, parameters) = parts(&folder, &taken, &chosen, recipe.dtype)?;
-        let changes = recipe.dtype.is_some() || !chosen.is_empty();
+        let quantized = targets.values().filter(|target| target.how.is_some()).count();
+        let (parts, parameters) = parts(&folder, &taken, &targets, recipe.dtype)?;
+        let changes = recipe.dtype.is_some() || quantized > 0;
         if !changes {
             return Err(Error::NothingToDo { path: source.to_owned() });
         }
-        let config = config(folder.config().value(), &recipe, &chosen);
+        let config = config(folder.config().value(), &recipe, &targets);
         Ok(Self {
             source: source.to_owned(),
             shards: shards(&parts, SHARD_BYTES),
             parts,
             config,
             parameters,
-            kept: matrices.len() - chosen.len(),
-            quantized: chosen.len(),
+            kept: targets.len() - quantized,
+            quantized,
             recipe,
         })
     }
@@ -163,34 +172,67 @@ fn weight_of(place: &str) -> String {
     if place.is_empty() { "weight".to_owned() } else { format!("{place}.weight") }
 }
 
+/// The matrices of the result by place. Those that the source has one by one, and the network takes as a stack, become
+/// one, as MLX keeps them.
+fn targets(
+    mut matrices: BTreeMap<String, MatrixUse>,
+    stacks: BTreeMap<String, Vec<String>>,
+    recipe: &Recipe,
+) -> BTreeMap<String, Target> {
+    let mut targets = BTreeMap::new();
+    for (place, members) in stacks {
+        let count = Some(members.len());
+        let taken: Vec<_> = members.iter().filter_map(|member| matrices.remove(member)).collect();
+        let Some(&first) = taken.first() else { continue };
+        let from = members.iter().map(|member| weight_of(member)).collect();
+        let matrix = MatrixUse { count, ..first };
+        let how = recipe.choose(&place, &matrix);
+        targets.insert(place, Target { from, matrix, how });
+    }
+    for (place, matrix) in matrices {
+        let (from, how) = (vec![weight_of(&place)], recipe.choose(&place, &matrix));
+        targets.insert(place, Target { from, matrix, how });
+    }
+    targets
+}
+
 /// Every tensor of the result by name, and how many parameters the network has.
 fn parts(
     folder: &Folder,
     taken: &BTreeSet<String>,
-    chosen: &BTreeMap<String, (Quantization, [usize; 2])>,
+    targets: &BTreeMap<String, Target>,
     dtype: Option<Dtype>,
 ) -> Result<(Vec<Part>, u64)> {
     let mut parameters = 0;
     let mut parts = Vec::new();
-    for tensor in folder.index()?.tensors.iter().filter(|tensor| taken.contains(&tensor.name)) {
+    let index = folder.index()?;
+    let stored = |found: Dtype| dtype.filter(|_| found.is_float()).unwrap_or(found);
+    let of_matrices: BTreeSet<&String> = targets.values().flat_map(|target| &target.from).collect();
+    for tensor in index.tensors.iter().filter(|tensor| taken.contains(&tensor.name)) {
         parameters += tensor.shape.iter().map(|&extent| extent as u64).product::<u64>();
-        let floats = dtype.filter(|_| tensor.dtype.is_float()).unwrap_or(tensor.dtype);
-        let name = tensor.name.clone();
-        let Some(&(how, [rows, columns])) = chosen.get(&name) else {
-            let shape = tensor.shape.clone();
-            parts.push(Part { name, dtype: floats, shape, origin: Origin::Tensor });
+        if !of_matrices.contains(&tensor.name) {
+            let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+            parts.push(Part { name, dtype: stored(tensor.dtype), shape, origin: Origin::Tensor });
+        }
+    }
+    for (place, Target { from, matrix, how }) in targets {
+        let Some(first) = from.first().and_then(|name| index.get(name)) else { continue };
+        let floats = stored(first.dtype);
+        let shaped = |one: [usize; 2]| matrix.count.into_iter().chain(one).collect::<Vec<_>>();
+        let Some(how) = *how else {
+            let (name, shape) = (weight_of(place), shaped([matrix.rows, matrix.columns]));
+            let single = from.len() == 1;
+            let origin = if single { Origin::Tensor } else { Origin::Stack(from.clone()) };
+            parts.push(Part { name, dtype: floats, shape, origin });
             continue;
         };
-        let Some((words, groups)) = how.stored_shapes(rows, columns) else { continue };
-        let place = name.trim_end_matches("weight").to_owned();
+        let Some((words, groups)) = how.stored_shapes(matrix.rows, matrix.columns) else {
+            continue;
+        };
         let mut part = |what: &str, dtype, shape: [usize; 2]| {
-            let origin = Origin::Matrix { from: name.clone(), floats, how };
-            parts.push(Part {
-                name: format!("{place}{what}"),
-                dtype,
-                shape: shape.to_vec(),
-                origin,
-            });
+            let origin = Origin::Matrix { from: from.clone(), floats, how };
+            let name = weight_of(place).trim_end_matches("weight").to_owned() + what;
+            parts.push(Part { name, dtype, shape: shaped(shape), origin });
         };
         part("weight", Dtype::U32, words);
         if how.mode == Mode::Affine {
@@ -231,11 +273,7 @@ fn shards(parts: &[Part], most: u64) -> Vec<Range<usize>> {
 }
 
 /// `config.json` of the result.
-fn config(
-    source: &Value,
-    recipe: &Recipe,
-    chosen: &BTreeMap<String, (Quantization, [usize; 2])>,
-) -> Value {
+fn config(source: &Value, recipe: &Recipe, targets: &BTreeMap<String, Target>) -> Value {
     let mut config = source.clone();
     let Some(object) = config.as_object_mut() else { return config };
     if let Some(name) = recipe.dtype.and_then(torch_name) {
@@ -246,7 +284,8 @@ fn config(
         }
     }
     let mut counts = BTreeMap::new();
-    chosen.values().for_each(|(how, _)| *counts.entry(*how).or_insert(0_usize) += 1);
+    let chosen = || targets.iter().filter_map(|(place, target)| Some((place, target.how?)));
+    chosen().for_each(|(_, how)| *counts.entry(how).or_insert(0_usize) += 1);
     // What most matrices have is the rule, and the others are its exceptions.
     let usual = recipe.quantization.filter(|how| counts.contains_key(how));
     let usual = usual.or_else(|| counts.iter().max_by_key(|(_, n)| **n).map(|(how, _)| *how));
@@ -259,9 +298,8 @@ fn config(
         object
     };
     let mut quantization = parameters(usual);
-    for (weight, (how, _)) in chosen.iter().filter(|(_, (how, _))| *how != usual) {
-        let place = weight.trim_end_matches("weight").trim_end_matches('.');
-        quantization.insert(place.to_owned(), parameters(*how).into());
+    for (place, how) in chosen().filter(|(_, how)| *how != usual) {
+        quantization.insert(place.clone(), parameters(how).into());
     }
     // mlx-lm reads the first, Hugging Face's tools the second.
     object.insert("quantization".to_owned(), quantization.clone().into());
@@ -281,7 +319,7 @@ mod tests {
     fn part(name: &str, bytes: usize, from: Option<&str>) -> Part {
         let how = Mode::Affine.default_parameters();
         let origin = from.map_or(Origin::Tensor, |from| Origin::Matrix {
-            from: from.to_owned(),
+            from: vec![from.to_owned()],
             floats: Dtype::BF16,
             how,
         });

@@ -1,6 +1,6 @@
 //! Which matrix gets how many bits.
 
-use checkpoint::{Dtype, Quantization};
+use checkpoint::{Care, Dtype, MatrixUse, Mode, Quantization};
 
 /// An exception from a recipe's rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +23,22 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// What to do with the matrix at `place`, which has `columns`. Groups that do not fill its rows leave it as it is,
-    /// as in mlx-lm.
-    pub(crate) fn choose(&self, place: &str, columns: usize) -> Option<Quantization> {
+    /// What to do with the `matrix` at `place`. Groups that do not fill its rows leave it as it is, as in mlx-lm; and as
+    /// there, what decides which experts are asked has eight bits, or none, unless an exception speaks of it.
+    pub(crate) fn choose(&self, place: &str, matrix: &MatrixUse) -> Option<Quantization> {
+        let whole = |how: &Quantization| {
+            matrix.columns != 0 && matrix.columns.is_multiple_of(how.group_size)
+        };
         let exception = self.overrides.iter().rev().find(|exception| fits(&exception.place, place));
-        exception
-            .map_or(self.quantization, |exception| exception.quantization)
-            .filter(|how| columns != 0 && columns.is_multiple_of(how.group_size))
+        if let Some(exception) = exception {
+            return exception.quantization.filter(whole);
+        }
+        let usual = self.quantization.filter(whole)?;
+        match matrix.care {
+            Care::Usual => Some(usual),
+            Care::High => Quantization::new(Mode::Affine, 8, 64).filter(whole),
+            Care::Float => None,
+        }
     }
 
     /// The exceptions that fit none of `places`.
@@ -83,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_last_exception_counts_and_uneven_rows_stay() {
-        let how = |bits| Quantization::new(checkpoint::Mode::Affine, bits, 64);
+        let how = |bits| Quantization::new(Mode::Affine, bits, 64);
         let exception =
             |place: &str, quantization| Override { place: place.to_owned(), quantization };
         let recipe = Recipe {
@@ -91,10 +100,17 @@ mod tests {
             overrides: vec![exception("*.v_proj", how(8)), exception("a.*", None)],
             dtype: None,
         };
-        assert_eq!(recipe.choose("b.v_proj", 128), how(8));
-        assert_eq!(recipe.choose("a.v_proj", 128), None);
-        assert_eq!(recipe.choose("b", 128), how(4));
-        assert_eq!(recipe.choose("b", 100), None);
+        let choose = |place, columns, care| {
+            let matrix = MatrixUse { count: None, rows: 2, columns, quantization: None, care };
+            recipe.choose(place, &matrix)
+        };
+        assert_eq!(choose("b.v_proj", 128, Care::Usual), how(8));
+        assert_eq!(choose("a.v_proj", 128, Care::Usual), None);
+        assert_eq!(choose("b", 128, Care::Usual), how(4));
+        assert_eq!(choose("b", 100, Care::Usual), None);
+        assert_eq!(choose("b", 128, Care::High), how(8));
+        assert_eq!(choose("b", 128, Care::Float), None);
+        assert_eq!(choose("b.v_proj", 128, Care::Float), how(8));
         assert_eq!(recipe.idle(["b.v_proj"].into_iter()), Some("a.*"));
         assert_eq!(recipe.idle(["b.v_proj", "a.x"].into_iter()), None);
     }

@@ -43,7 +43,9 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 fn every_architecture_can_be_converted_and_loaded() {
     let scratch = tempfile::tempdir().unwrap();
     let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() }).unwrap();
-    for name in ["bert", "llama", "mistral", "qwen2", "qwen3"] {
+    for name in
+        ["bert", "deepseek_v2", "gemma3", "llama", "mistral", "phi3", "qwen2", "qwen3", "qwen3_moe"]
+    {
         for quantization in [affine(4, 32), affine(8, 32), Some(Mode::Mxfp8.default_parameters())] {
             let to = scratch.path().join(format!("{name} {}", quantization.unwrap()));
             let conversion = Conversion::plan(&model(name), recipe(quantization)).unwrap();
@@ -195,5 +197,43 @@ fn an_element_that_cannot_be_kept_is_named() {
         let error = conversion.write(&to, &mut on).unwrap_err();
         assert!(matches!(&error, Error::Unfit { tensor: named, .. } if named == tensor), "{error}");
         assert!(!to.exists());
+    }
+}
+
+/// Experts that lie one by one become stacks, in the order of their numbers; the router keeps eight bits, and stays
+/// what it is where an exception says so.
+#[test]
+fn experts_are_stacked_and_routers_keep_their_bits() {
+    let scratch = tempfile::tempdir().unwrap();
+    let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() }).unwrap();
+    let router = "model.layers.1.mlp.gate";
+    let exception = Override { place: "*.mlp.gate".to_owned(), quantization: None };
+    for (overrides, expected) in [(vec![], affine(8, 64)), (vec![exception], None)] {
+        let to = scratch.path().join(format!("{}", overrides.len()));
+        let recipe = Recipe { overrides, ..recipe(affine(4, 32)) };
+        Conversion::plan(&model("qwen3_moe"), recipe).unwrap().write(&to, &mut on).unwrap();
+        let folder = Folder::open(&to).unwrap();
+        models::load(&folder, &device).unwrap();
+        let index = folder.index().unwrap();
+        assert_eq!(index.get(&format!("{router}.weight")).unwrap().quantization, expected);
+        let stack = index.get("model.layers.1.mlp.switch_mlp.up_proj.weight").unwrap();
+        assert_eq!(stack.shape, [6, 32, 8]);
+        assert!(index.tensors.iter().all(|tensor| !tensor.name.contains(".experts.")));
+    }
+    // Only the type changes: each part of a stack is the expert of its number.
+    let to = scratch.path().join("floats");
+    let recipe = Recipe { dtype: Some(Dtype::F32), ..recipe(None) };
+    Conversion::plan(&model("qwen3_moe"), recipe).unwrap().write(&to, &mut on).unwrap();
+    let [before, after] = [model("qwen3_moe"), to].map(|path| Folder::open(&path).unwrap());
+    models::load(&after, &device).unwrap();
+    let (before, after) = (before.weights().unwrap(), after.weights().unwrap());
+    let stack = after.get("model.layers.1.mlp.switch_mlp.down_proj.weight").unwrap();
+    let size = stack.bytes.len() / 6;
+    for expert in 0..6 {
+        let name = format!("model.layers.1.mlp.experts.{expert}.down_proj.weight");
+        let one = before.get(&name).unwrap();
+        let wide: Vec<u8> =
+            one.bytes.as_chunks::<2>().0.iter().flat_map(|half| [0, 0, half[0], half[1]]).collect();
+        assert_eq!(stack.bytes[expert * size..][..size], wide);
     }
 }
