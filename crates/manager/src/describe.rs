@@ -159,7 +159,8 @@ pub struct NetworkFacts {
     pub embedding: Option<usize>,
     /// What each layer keeps of a token; empty for an embedding model.
     pub layers: Vec<LayerFacts>,
-    /// Bytes of weights that one pass reads at least: all but the rows of tables that are only looked up.
+    /// Bytes of weights that one pass reads at least, that of a single token: all but the rows of tables that are only
+    /// looked up, and the experts that it does not ask.
     pub bytes_per_pass: u64,
     /// Bytes of activations that one more token in a pass takes at most.
     pub bytes_per_token: u64,
@@ -185,8 +186,11 @@ impl NetworkFacts {
     /// As [`models::load`].
     pub fn of(folder: &Folder, index: &Index) -> Result<Self, Error> {
         let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() })?;
+        let weights = folder.weights().map_err(models::Error::from)?;
         let Model { architecture, network, vocabulary, context, hidden } =
-            models::load(folder, &device)?;
+            models::build(folder, &weights, &device)?;
+        let experts = Experts(weights.chosen());
+        weights.finish().map_err(models::Error::from)?;
         let (kind, layers, embedding) = match &network {
             Network::Decoder(decoder) => (ModelKind::Language, decoder.layers(), None),
             Network::Encoder(_) => {
@@ -204,8 +208,8 @@ impl NetworkFacts {
             hidden,
             embedding,
             layers,
-            bytes_per_pass: index.bytes().saturating_sub(looked_up),
-            bytes_per_token: activations(index, hidden),
+            bytes_per_pass: experts.read(index).saturating_sub(looked_up),
+            bytes_per_token: activations(index, hidden, &experts),
         })
     }
 
@@ -406,15 +410,43 @@ fn looked_up(index: &Index, kind: ModelKind, vocabulary: usize) -> u64 {
     parts.fold(0, |sum, tensor| sum.saturating_add(tensor.bytes))
 }
 
+/// Places whose equal parts are not all for one token: how many of how many.
+struct Experts(BTreeMap<String, (usize, usize)>);
+
+impl Experts {
+    /// What one token has of `whole`, which belongs to the tensor `name`.
+    fn share(&self, name: &str, whole: u64) -> u64 {
+        let dots = name.match_indices('.').map(|(at, _)| at);
+        let found = dots.filter_map(|at| self.0.get(name.get(..at)?)).next();
+        match found {
+            Some(&(chosen, count)) if count > 0 => {
+                let share = u128::from(whole) * chosen as u128 / count as u128;
+                u64::try_from(share).unwrap_or(u64::MAX)
+            }
+            _ => whole,
+        }
+    }
+
+    /// Bytes of weights that belong to one token.
+    fn read(&self, index: &Index) -> u64 {
+        let bytes = index.tensors.iter().map(|tensor| self.share(&tensor.name, tensor.bytes));
+        bytes.fold(0, u64::saturating_add)
+    }
+}
+
 /// Bytes that a token takes in the widest layer if all outputs of its matrices were kept until its end, beside the
 /// states that go in and out: more than is ever held at once.
-fn activations(index: &Index, hidden: usize) -> u64 {
-    let mut layers: BTreeMap<&str, usize> = BTreeMap::new();
-    for tensor in index.tensors.iter().filter(|t| is_table(t) && t.name.ends_with(".weight")) {
+fn activations(index: &Index, hidden: usize, experts: &Experts) -> u64 {
+    let mut layers: BTreeMap<&str, u64> = BTreeMap::new();
+    for tensor in index.tensors.iter().filter(|t| t.name.ends_with(".weight")) {
         let Some(layer) = layer(&tensor.name) else { continue };
-        *layers.entry(layer).or_default() += tensor.shape.first().copied().unwrap_or(0);
+        let Some((_, rows)) = tensor.shape.split_last().filter(|(_, rows)| !rows.is_empty()) else {
+            continue;
+        };
+        let rows = rows.iter().fold(1, |product: u64, &n| product.saturating_mul(n as u64));
+        *layers.entry(layer).or_default() += experts.share(&tensor.name, rows);
     }
-    let widest = layers.into_values().max().unwrap_or(0);
+    let widest = layers.into_values().max().unwrap_or(0) as usize;
     ((widest + 2 * hidden) * size_of::<f32>()) as u64
 }
 
@@ -441,6 +473,17 @@ mod tests {
         assert_eq!(layer("lm_head.weight"), None);
         assert_eq!(layer("7"), Some("7"));
         assert_eq!(layer(""), None);
+    }
+
+    #[test]
+    fn a_token_has_its_share_of_the_experts() {
+        let places = ["model.layers.0.mlp.experts".to_owned()];
+        let experts = Experts(places.into_iter().map(|place| (place, (8, 128))).collect());
+        assert_eq!(experts.share("model.layers.0.mlp.experts.7.up_proj.weight", 1600), 100);
+        assert_eq!(experts.share("model.layers.0.mlp.experts.weight", 16), 1);
+        assert_eq!(experts.share("model.layers.0.mlp.experts_bias", 16), 16);
+        assert_eq!(experts.share("model.layers.0.mlp.gate.weight", 16), 16);
+        assert_eq!(experts.share("", u64::MAX), u64::MAX);
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl Template {
             if as_parts { parts(&message.content) } else { message.text().into() },
         ));
         if let Some(reasoning) = &message.reasoning {
-            // The second name is the one that gpt-oss reads.
+            // Some templates read the second name.
             entries.push(("reasoning_content", reasoning.as_str().into()));
             entries.push(("thinking", reasoning.as_str().into()));
         }
