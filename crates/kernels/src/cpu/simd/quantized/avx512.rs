@@ -84,6 +84,36 @@ impl Spread {
     }
 }
 
+/// What floats of four bits of exponent and three of mantissa are as `bf16`, without their signs:
+/// the lower bytes, and the upper ones.
+struct E4m3 {
+    low: [u8; 128],
+    high: [u8; 128],
+}
+
+impl E4m3 {
+    const fn new() -> Self {
+        let (mut low, mut high) = ([0; 128], [0; 128]);
+        let mut i = 0;
+        while i < 128 {
+            let (exponent, mantissa) = (i as u32 >> 3, i as u32 & 7);
+            let bits = match (exponent, mantissa) {
+                (15, 7) => 0x7fc0,
+                (0, 0) => 0,
+                // `mantissa * 2^-9`, whose highest bit is not written.
+                (0, _) => {
+                    let bit = mantissa.ilog2();
+                    (bit + 127 - 9) << 7 | (mantissa << (7 - bit) & 0x7f)
+                }
+                _ => (exponent + 127 - 7) << 7 | mantissa << 4,
+            };
+            [low[i], high[i]] = (bits as u16).to_le_bytes();
+            i += 1;
+        }
+        Self { low, high }
+    }
+}
+
 impl<const VBMI: bool, const BF16: bool> CodeSimd for Avx512<VBMI, BF16> {
     type Bytes = __m512i;
     type Ints = __m512i;
@@ -268,6 +298,34 @@ impl<const VBMI: bool, const BF16: bool> CodeSimd for Avx512<VBMI, BF16> {
             let low = _mm512_srli_epi32::<16>(_mm512_castps_si512(low));
             let high = _mm512_castps_si512(high);
             _mm512_mask_blend_epi16(0xaaaa_aaaa, low, high)
+        })
+    }
+
+    #[inline(always)]
+    fn pairs_e4m3(self, codes: __m512i) -> [__m512i; 2] {
+        if !VBMI {
+            let value = |shift| self.widen_e4m3(self.word_field(codes, shift, 0xff));
+            return [self.pair(value(0), value(16)), self.pair(value(8), value(24))];
+        }
+        let table = const { &E4m3::new() };
+        // SAFETY: the tables have two vectors each.
+        let [low, low_2, high, high_2] = unsafe {
+            let (low, high) = (table.low.as_ptr(), table.high.as_ptr());
+            [self.load(low), self.load(low.add(64)), self.load(high), self.load(high.add(64))]
+        };
+        have!({
+            // The seventh bit of an index chooses the vector; the eighth, the sign, is not read.
+            let low = _mm512_permutex2var_epi8(low, codes, low_2);
+            let high = _mm512_permutex2var_epi8(high, codes, high_2);
+            let (sign, lower) = (_mm512_set1_epi8(-0x80), _mm512_set1_epi16(0xff));
+            // `codes & sign | high`, and below `lower ? low : high`.
+            let high = _mm512_ternarylogic_epi32::<0xea>(codes, sign, high);
+            let (first_high, second_low) =
+                (_mm512_slli_epi16::<8>(high), _mm512_srli_epi16::<8>(low));
+            [
+                _mm512_ternarylogic_epi32::<0xca>(lower, low, first_high),
+                _mm512_ternarylogic_epi32::<0xca>(lower, second_low, high),
+            ]
         })
     }
 

@@ -220,6 +220,14 @@ pub(crate) trait CodeSimd: Copy {
     /// The `bf16` of each lane of two vectors, which are rounded towards zero, side by side.
     fn pair(self, low: Self::Floats, high: Self::Floats) -> Self::Bytes;
 
+    /// The floats of four bits of exponent and three of mantissa in each lane as two pairs of
+    /// `bf16`: the first with the third, the second with the fourth.
+    #[inline(always)]
+    fn pairs_e4m3(self, codes: Self::Bytes) -> [Self::Bytes; 2] {
+        let value = |shift| self.widen_e4m3(self.word_field(codes, shift, 0xff));
+        [self.pair(value(0), value(16)), self.pair(value(8), value(24))]
+    }
+
     /// The nearest `f32` of each lane.
     fn to_floats(self, ints: Self::Ints) -> Self::Floats;
 

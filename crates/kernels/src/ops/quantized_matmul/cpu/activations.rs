@@ -27,7 +27,8 @@ pub(super) const LARGEST_GROUP: usize = 128;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Layout {
     /// For vectors along a row: each row in blocks of `planes * 64` codes, a block plane after
-    /// plane, padded with zeros; scales and sums padded to a multiple of 16.
+    /// plane, padded with zeros; scales and sums padded to a multiple of 16. Of `bf16`, a plane is
+    /// the first and third numbers of each four, and then the second and fourth ones.
     Rows,
     /// For vectors across rows of the weight: tiles of at most so many rows, and in a tile, four
     /// codes of each row after another. These four are as far apart as there are planes.
@@ -88,6 +89,11 @@ impl Plan {
             Layout::Rows => self.columns.next_multiple_of(self.planes * WIDEST),
             Layout::Tiles(_) => self.columns,
         }
+    }
+
+    /// Bytes of a row, padding included.
+    pub(super) fn bytes(&self) -> usize {
+        4 * self.words()
     }
 
     /// Words of a row, padding included.
@@ -347,6 +353,13 @@ impl Narrow<'_> {
     fn groups<const GROUP: usize>(self) {
         let Self { plan, x, rows, words, sums } = self;
         let order = order(plan.planes);
+        let along = plan.layout == Layout::Rows;
+        if along {
+            // What lies beyond the last column or group counts for nothing.
+            let block = plan.planes * WIDEST / 2;
+            words[plan.columns / 2 / block * block..].fill(0);
+            sums[plan.columns / plan.group..].fill(0.0);
+        }
         for (row, x) in x.chunks_exact(plan.columns).enumerate() {
             for (number, x) in x.as_chunks::<GROUP>().0.iter().enumerate() {
                 let mut rounded = [0_u16; GROUP];
@@ -356,18 +369,30 @@ impl Narrow<'_> {
                     sum += f32::from_bits(u32::from(*rounded) << 16);
                 }
                 sums[number * rows + row] = sum;
-                let to = &mut words[number * (GROUP / 2) * rows..][..GROUP / 2 * rows];
-                for (sixteen, to) in
-                    rounded.as_chunks::<16>().0.iter().zip(to.chunks_exact_mut(8 * rows))
-                {
-                    let fours = order.as_chunks::<4>().0.iter();
-                    for (four, to) in fours.zip(to.chunks_exact_mut(2 * rows)) {
+                for (at, sixteen) in (0..).step_by(4).zip(rounded.as_chunks::<16>().0) {
+                    for (at, four) in (at..).zip(order.as_chunks::<4>().0) {
+                        let at = number * (GROUP / 4) + at;
                         let [a, b, c, d] = four.map(|i| u32::from(sixteen[usize::from(i)]));
-                        to[row] = a | c << 16;
-                        to[rows + row] = b | d << 16;
+                        let [first, second] = if along {
+                            place(at, plan.planes)
+                        } else {
+                            [2 * at * rows + row, (2 * at + 1) * rows + row]
+                        };
+                        words[first] = a | c << 16;
+                        words[second] = b | d << 16;
                     }
                 }
             }
         }
     }
+}
+
+/// Where the pairs of the four numbers that are word `at` of a row lie in [`Layout::Rows`].
+#[inline(always)]
+fn place(at: usize, planes: usize) -> [usize; 2] {
+    const VECTOR: usize = WIDEST / 4;
+    let (block, within) = (at / (planes * VECTOR), at % (planes * VECTOR));
+    let plane = block * planes + within % planes;
+    let first = 2 * plane * VECTOR + within / planes;
+    [first, first + VECTOR]
 }

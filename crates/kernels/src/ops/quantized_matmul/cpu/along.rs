@@ -10,13 +10,14 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::activations::{LARGEST_GROUP, Rounded};
+use super::activations::{LARGEST_GROUP, Number, Rounded};
 use super::formats::Format;
+use super::pairs::{offset, pairs};
 use super::panel::scale_factor;
 use super::scales::{Scale, widen_all};
 use super::weights::Weights;
 use crate::cpu::SharedMut;
-use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
+use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch, dispatch_pairs};
 
 /// The most rows of activations. Tuning: with more, turning a panel over once for all pays.
 pub(super) const MOST: usize = 4;
@@ -33,7 +34,7 @@ thread_local! {
 }
 
 /// Products of rows `rows` of the weight, packed as `F`, with at most [`MOST`] rows of
-/// activations; these columns of `out`, `[x.rows, w.rows]`, are written.
+/// activations in bytes; these columns of `out`, `[x.rows, w.rows]`, are written.
 pub(super) fn along<F: Format>(
     level: Level,
     w: &Weights<'_>,
@@ -44,15 +45,30 @@ pub(super) fn along<F: Format>(
     LAST.with_borrow_mut(|last| {
         let format = PhantomData::<F>;
         if w.scale() == Scale::BF16 {
-            dispatch(level, Along::<F, true> { format, w, x, rows, last, out });
+            dispatch(level, Along::<F, false, true> { format, w, x, rows, last, out });
         } else {
-            dispatch(level, Along::<F, false> { format, w, x, rows, last, out });
+            dispatch(level, Along::<F, false, false> { format, w, x, rows, last, out });
         }
     });
 }
 
-/// `BF16` says how scales are stored, which is the usual way: then no loop has a choice to make.
-struct Along<'a, 'b, F, const BF16: bool> {
+/// As [`along`], with activations in `bf16`.
+pub(super) fn along_pairs<F: Format>(
+    level: Level,
+    w: &Weights<'_>,
+    x: &Rounded,
+    rows: Range<usize>,
+    out: &SharedMut<'_, f32>,
+) {
+    LAST.with_borrow_mut(|last| {
+        let format = PhantomData::<F>;
+        dispatch_pairs(level, Along::<F, true, false> { format, w, x, rows, last, out });
+    });
+}
+
+/// `PAIRS` says whether activations are `bf16`; `BF16`, whether scales are, which is the usual way:
+/// then no loop has a choice to make.
+struct Along<'a, 'b, F, const PAIRS: bool, const BF16: bool> {
     format: PhantomData<F>,
     w: &'a Weights<'b>,
     x: &'a Rounded,
@@ -61,7 +77,7 @@ struct Along<'a, 'b, F, const BF16: bool> {
     out: &'a SharedMut<'b, f32>,
 }
 
-impl<F: Format, const BF16: bool> CodeKernel for Along<'_, '_, F, BF16> {
+impl<F: Format, const PAIRS: bool, const BF16: bool> CodeKernel for Along<'_, '_, F, PAIRS, BF16> {
     type Output = ();
 
     #[inline(always)]
@@ -121,7 +137,7 @@ struct Fixed<S: CodeSimd> {
     x_codes: *const u8,
     x_scales: *const f32,
     x_sums: *const f32,
-    /// From one row of activations to the next.
+    /// Bytes from one row of activations to the next.
     x_stride: usize,
     x_groups: usize,
 }
@@ -158,7 +174,7 @@ impl Last {
     }
 }
 
-impl<F: Format, const BF16: bool> Along<'_, '_, F, BF16> {
+impl<F: Format, const PAIRS: bool, const BF16: bool> Along<'_, '_, F, PAIRS, BF16> {
     /// The products with `T` rows of activations.
     #[inline(always)]
     fn rows<S: CodeSimd, const T: usize>(self, simd: S) {
@@ -174,10 +190,11 @@ impl<F: Format, const BF16: bool> Along<'_, '_, F, BF16> {
             x_codes: x.codes(0).as_ptr(),
             x_scales: x.scales(0).as_ptr(),
             x_sums: x.sums(0).as_ptr(),
-            x_stride: x.plan.stride(),
+            x_stride: x.plan.bytes(),
             x_groups: x.plan.groups(),
         };
         assert!(x.plan.rows == T && x.codes(0).len() >= T * fixed.x_stride, "activations");
+        assert!((x.plan.number == Number::Bf16) == PAIRS, "kind of activations");
         assert!(x.scales(0).len() >= T * fixed.x_groups, "scales of activations");
         assert!(x.sums(0).len() >= T * fixed.x_groups, "sums of activations");
         assert!(fixed.x_groups >= groups.next_multiple_of(S::LANES), "padding of activations");
@@ -229,21 +246,27 @@ impl<F: Format, const BF16: bool> Along<'_, '_, F, BF16> {
             // SAFETY: the caller promises a vector here.
             let scale = unsafe { widen_all(simd, kind, row.scales.add(at)) };
             let scale = simd.first(scale, left);
-            let (scale, bias) = if F::OFFSET.is_none() {
+            let scale = if F::OFFSET.is_some() { simd.mul(scale, fixed.factor) } else { scale };
+            let bias = if F::BIASED {
                 // SAFETY: as above.
-                let bias = unsafe { widen_all(simd, kind, row.biases.add(at)) };
-                (scale, simd.first(bias, left))
+                simd.first(unsafe { widen_all(simd, kind, row.biases.add(at)) }, left)
             } else {
+                simd.splat(0.0)
+            };
+            let bias = match F::OFFSET {
+                _ if PAIRS => simd.fma(scale, simd.splat(-offset::<F>()), bias),
+                None => bias,
                 // What is taken from each code is in the sums of the activations.
-                let scale = simd.mul(scale, fixed.factor);
-                (scale, scale)
+                Some(_) => scale,
             };
             let mut scales = [scale; T];
             for (t, (scale, sum)) in scales.iter_mut().zip(&mut sums).enumerate() {
                 let at = t * fixed.x_groups + group;
                 // SAFETY: `T` rows of activations have as many groups, padded to whole vectors.
                 unsafe {
-                    *scale = simd.mul(*scale, simd.load_floats(fixed.x_scales.add(at)));
+                    if !PAIRS {
+                        *scale = simd.mul(*scale, simd.load_floats(fixed.x_scales.add(at)));
+                    }
                     *sum = simd.fma(bias, simd.load_floats(fixed.x_sums.add(at)), *sum);
                 }
             }
@@ -252,15 +275,49 @@ impl<F: Format, const BF16: bool> Along<'_, '_, F, BF16> {
                 let from = row.codes.wrapping_add(vector * F::step::<S>());
                 simd.prefetch(from.wrapping_add(AHEAD));
                 // SAFETY: the caller promises a vector here.
-                let packed = unsafe { F::load(simd, from, S::WIDTH) };
-                let mut dots = [simd.zero(); T];
-                for plane in 0..F::PLANES {
-                    let codes = F::plane(simd, packed, plane);
-                    for (t, dots) in dots.iter_mut().enumerate() {
-                        let at = t * fixed.x_stride + x_at::<S, F>(vector, plane);
-                        // SAFETY: a row of activations is padded to whole blocks, so the vector is
-                        // there for as long as its first code is, and there are `T` rows.
-                        let x = unsafe { simd.load(fixed.x_codes.add(at)) };
+                let packed = unsafe { F::load(simd, from) };
+                // SAFETY: the vector is one of the row.
+                let dots = unsafe { Self::dots::<S, T>(simd, fixed, packed, vector) };
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: there is a number for each lane, below their number.
+                    let scale = unsafe { simd.pick(scales[t], lane_groups.as_ptr()) };
+                    *sum = simd.fma(dots[t], scale, *sum);
+                }
+                vector += 1;
+            }
+        }
+        sums
+    }
+
+    /// What each lane of a packed vector is, times activations.
+    ///
+    /// # Safety
+    ///
+    /// The vector is one of the row.
+    #[inline(always)]
+    unsafe fn dots<S: CodeSimd, const T: usize>(
+        simd: S,
+        fixed: &Fixed<S>,
+        packed: S::Bytes,
+        vector: usize,
+    ) -> [S::Floats; T] {
+        let (mut ints, mut floats) = ([simd.zero(); T], [simd.splat(0.0); T]);
+        for plane in 0..F::PLANES {
+            let codes = F::plane(simd, packed, plane);
+            let x = fixed.x_codes.wrapping_add(x_at::<S, F, PAIRS>(vector, plane));
+            // SAFETY: a row of activations is padded to whole blocks, so the vector is there for as
+            // long as its first code is, and there are `T` rows.
+            unsafe {
+                if PAIRS {
+                    let [first, second] = pairs::<S, F>(simd, codes);
+                    for (t, dots) in floats.iter_mut().enumerate() {
+                        let x = x.add(t * fixed.x_stride);
+                        *dots = simd.dot_pairs(*dots, first, simd.load(x));
+                        *dots = simd.dot_pairs(*dots, second, simd.load(x.add(WIDEST)));
+                    }
+                } else {
+                    for (t, dots) in ints.iter_mut().enumerate() {
+                        let x = simd.load(x.add(t * fixed.x_stride));
                         *dots = if F::WIDE {
                             simd.dot::<true>(*dots, codes, x)
                         } else {
@@ -268,23 +325,23 @@ impl<F: Format, const BF16: bool> Along<'_, '_, F, BF16> {
                         };
                     }
                 }
-                for (t, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: there is a number for each lane, below their number.
-                    let scale = unsafe { simd.pick(scales[t], lane_groups.as_ptr()) };
-                    *sum = simd.fma(simd.to_floats(dots[t]), scale, *sum);
-                }
-                vector += 1;
             }
         }
-        sums
+        if !PAIRS {
+            for (floats, ints) in floats.iter_mut().zip(ints) {
+                *floats = simd.to_floats(ints);
+            }
+        }
+        floats
     }
 }
 
 /// Where in a row of activations the plane of a vector is: see
 /// [`Layout::Rows`](super::activations::Layout::Rows).
 #[inline(always)]
-fn x_at<S: CodeSimd, F: Format>(vector: usize, plane: usize) -> usize {
+fn x_at<S: CodeSimd, F: Format, const PAIRS: bool>(vector: usize, plane: usize) -> usize {
     let per_block = WIDEST / S::WIDTH;
     let block = vector / per_block * F::PLANES + plane;
-    block * WIDEST + vector % per_block * S::WIDTH
+    let bytes = if PAIRS { 2 * WIDEST } else { WIDEST };
+    block * bytes + vector % per_block * S::WIDTH
 }

@@ -20,6 +20,8 @@ pub(super) trait Format {
     const PLANES: usize;
     /// Whether a byte may exceed 127.
     const WIDE: bool = false;
+    /// Whether codes are 8-bit floats, and no integers.
+    const FLOATS: bool = false;
     /// What is taken from a byte, and the rest halved, before it meets its scale; affine codes
     /// have a bias instead.
     const OFFSET: Option<i32> = None;
@@ -32,12 +34,12 @@ pub(super) trait Format {
         S::WIDTH * Self::PLANES * Self::BITS / 8
     }
 
-    /// The next `planes * WIDTH` codes; arbitrary ones after those that can be read.
+    /// The next `planes * WIDTH` codes, from a vector that can be read at `from`.
     ///
     /// # Safety
     ///
-    /// `readable` bytes can be read at `from`.
-    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes;
+    /// A vector can be read at `from`.
+    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8) -> S::Bytes;
 
     /// One plane of a packed vector.
     fn plane<S: CodeSimd>(simd: S, packed: S::Bytes, plane: usize) -> S::Bytes;
@@ -54,17 +56,27 @@ pub(super) trait Format {
     fn value<S: CodeSimd>(simd: S, words: S::Bytes) -> S::Floats;
 }
 
+/// A vector as it lies, or if `BITS` is not zero, of codes of so many bits, a byte for each;
+/// arbitrary ones after those that can be read.
+///
 /// # Safety
 ///
 /// `readable` bytes can be read at `from`.
 #[inline(always)]
-unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
-    if readable >= S::WIDTH {
-        // SAFETY: so many bytes can be read.
-        unsafe { simd.load(from) }
-    } else {
-        // SAFETY: so many bytes can be read.
-        unsafe { simd.load_part(from, readable) }
+pub(super) unsafe fn load<S: CodeSimd, const BITS: usize>(
+    simd: S,
+    from: *const u8,
+    readable: usize,
+) -> S::Bytes {
+    // SAFETY: so many bytes can be read.
+    unsafe {
+        if BITS != 0 {
+            simd.unpack::<BITS>(from, readable)
+        } else if readable >= S::WIDTH {
+            simd.load(from)
+        } else {
+            simd.load_part(from, readable)
+        }
     }
 }
 
@@ -82,13 +94,13 @@ impl<const BITS: usize> Format for Affine<BITS> {
     const BIASED: bool = true;
 
     #[inline(always)]
-    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
+    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8) -> S::Bytes {
         // SAFETY: the caller promises the bytes.
         unsafe {
             if Self::STRADDLES {
-                simd.unpack::<BITS>(from, readable)
+                load::<S, BITS>(simd, from, S::WIDTH)
             } else {
-                load(simd, from, readable)
+                load::<S, 0>(simd, from, S::WIDTH)
             }
         }
     }
@@ -128,9 +140,9 @@ impl Format for E2m1 {
     const OFFSET: Option<i32> = Some(12);
 
     #[inline(always)]
-    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
+    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8) -> S::Bytes {
         // SAFETY: the caller promises the bytes.
-        unsafe { load(simd, from, readable) }
+        unsafe { load::<S, 0>(simd, from, S::WIDTH) }
     }
 
     #[inline(always)]
@@ -158,11 +170,12 @@ impl Format for E4m3 {
     const BITS: usize = 8;
     const PLANES: usize = 1;
     const WIDE: bool = true;
+    const FLOATS: bool = true;
 
     #[inline(always)]
-    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
+    unsafe fn load<S: CodeSimd>(simd: S, from: *const u8) -> S::Bytes {
         // SAFETY: the caller promises the bytes.
-        unsafe { load(simd, from, readable) }
+        unsafe { load::<S, 0>(simd, from, S::WIDTH) }
     }
 
     #[inline(always)]
@@ -173,7 +186,7 @@ impl Format for E4m3 {
     #[inline(always)]
     unsafe fn in_order<S: CodeSimd>(simd: S, from: *const u8, readable: usize) -> S::Bytes {
         // SAFETY: the caller promises the bytes.
-        unsafe { load(simd, from, readable) }
+        unsafe { load::<S, 0>(simd, from, readable) }
     }
 
     #[inline(always)]
@@ -185,13 +198,19 @@ impl Format for E4m3 {
 /// Evaluates an expression with `$format` standing for the [`Format`] of `$codes`; or another one
 /// for codes without an integer form, if there is one.
 macro_rules! with_format {
-    ($codes:expr, $format:ident => $do:expr) => {
-        with_format!($codes, $format => $do, otherwise => {
+    ($codes:expr, $format:ident => $do:expr $(, otherwise => $otherwise:expr)?) => {
+        with_format!(each 3, 5; $codes, $format => $do $(, otherwise => $otherwise)?)
+    };
+    (each $three:literal, $five:literal; $codes:expr, $format:ident => $do:expr) => {
+        with_format!(each $three, $five; $codes, $format => $do, otherwise => {
             type $format = $crate::ops::quantized_matmul::cpu::formats::E4m3;
             $do
         })
     };
-    ($codes:expr, $format:ident => $do:expr, otherwise => $otherwise:expr) => {{
+    (
+        each $three:literal, $five:literal;
+        $codes:expr, $format:ident => $do:expr, otherwise => $otherwise:expr
+    ) => {{
         use $crate::ops::quantized_matmul::cpu::formats::{Affine, E2m1};
         use $crate::ops::quantized_matmul::cpu::weights::Codes;
         macro_rules! with {
@@ -202,9 +221,9 @@ macro_rules! with_format {
         }
         match $codes {
             Codes::Affine(2) => with!(Affine<2>),
-            Codes::Affine(3) => with!(Affine<3>),
+            Codes::Affine(3) => with!(Affine<$three>),
             Codes::Affine(4) => with!(Affine<4>),
-            Codes::Affine(5) => with!(Affine<5>),
+            Codes::Affine(5) => with!(Affine<$five>),
             Codes::Affine(6) => with!(Affine<6>),
             Codes::Affine(8) => with!(Affine<8>),
             Codes::E2m1 => with!(E2m1),
@@ -214,3 +233,11 @@ macro_rules! with_format {
     }};
 }
 pub(super) use with_format;
+
+/// As [`with_format`], where codes are loaded already: then all that straddle bytes are alike.
+macro_rules! with_planes {
+    ($codes:expr, $format:ident => $do:expr $(, otherwise => $otherwise:expr)?) => {
+        with_format!(each 6, 6; $codes, $format => $do $(, otherwise => $otherwise)?)
+    };
+}
+pub(super) use with_planes;

@@ -1,28 +1,26 @@
 //! Reads packed rows where they are, and chooses a way by the number of rows of activations.
 //!
-//! | precision | rows of `x`     | what happens                                               |
-//! | --------- | --------------- | ---------------------------------------------------------- |
-//! | fast      | [`along::MOST`] | [`along`]: unpack in registers, dot products along rows    |
-//! | fast      | [`few::MOST`]   | [`few`]: a panel of rows is turned over in registers       |
-//! | fast      | more            | [`many`]: a panel of rows is unpacked once, in the cache   |
-//! | bf16      | any             | [`pairs`]: a panel of rows is unpacked once, to `bf16`     |
-//! | exact     | any             | [`exact`]: decode to `f32` a piece at a time               |
+//! | precision | rows of `x`     | what happens                                                    |
+//! | --------- | --------------- | --------------------------------------------------------------- |
+//! | fast      | [`along::MOST`] | [`along`]: unpack in registers, dot products along rows         |
+//! | fast      | more            | [`tiles`]: a panel of rows is turned over, and met by tiles     |
+//! | bf16      | [`along::MOST`] | [`along`], with pairs of `bf16`                                 |
+//! | bf16      | more            | [`pairs`]: as tiles, of a panel that is widened to `bf16`       |
+//! | exact     | any             | [`exact`]: decode to `f32` a piece at a time                    |
 //!
 //! 8-bit floats (`mxfp8`) have no integer form, and go the way of `bf16` where others go a fast one.
 //!
-//! [`few`] and [`many`] add the same numbers in the same order, so a row's products do not depend
-//! on which of them is taken; nor do they in any of the other ways.
+//! A row's products do not depend on how many rows go the same way beside it.
 
 mod activations;
 mod along;
 mod each;
 mod exact;
-mod few;
 mod formats;
-mod many;
 mod pairs;
 mod panel;
 mod scales;
+mod tiles;
 mod weights;
 
 use std::cell::RefCell;
@@ -32,12 +30,11 @@ use std::ops::Range;
 use activations::{Layout, Number, Plan, Rounded};
 pub(in crate::ops) use each::multiply_each;
 use exact::Exact;
-use few::Few;
-use formats::{Format, with_format};
-use many::Many;
-use pairs::Pairs;
-use panel::Panel;
+use formats::{Format, with_format, with_planes};
+use pairs::{Pairs, Widen};
+use panel::{Ahead, Panel};
 use scales::PanelScales;
+use tiles::Tiles;
 use weights::Weights;
 
 use crate::cpu::simd::quantized::{Level, dispatch, dispatch_pairs};
@@ -79,25 +76,19 @@ fn plan_bytes(level: Level, w: &Weights<'_>, m: usize) -> Plan {
         F => (F::PLANES, F::OFFSET),
         otherwise => return plan_pairs(level, w, m)
     );
-    let layout = match m {
-        ..=along::MOST => Layout::Rows,
-        _ if are_few(level, m) => Layout::Tiles(m),
-        _ => Layout::Tiles(level.tile()),
-    };
-    let number = Number::Byte;
+    let (number, layout) = (Number::Byte, layout(level, m));
     Plan { number, rows: m, columns: w.columns(), group: w.group(), planes, offset, layout }
 }
 
 /// How activations are rounded to `bf16` for `w`.
 fn plan_pairs(level: Level, w: &Weights<'_>, m: usize) -> Plan {
     let planes = with_format!(w.format(), F => F::PLANES);
-    let (number, layout) = (Number::Bf16, Layout::Tiles(level.tile()));
+    let (number, layout) = (Number::Bf16, layout(level, m));
     Plan { number, rows: m, columns: w.columns(), group: w.group(), planes, offset: None, layout }
 }
 
-/// Whether `m` rows of activations take the way of a few.
-fn are_few(level: Level, m: usize) -> bool {
-    m <= few::MOST.min(level.tile())
+fn layout(level: Level, m: usize) -> Layout {
+    if m <= along::MOST { Layout::Rows } else { Layout::Tiles(level.tile()) }
 }
 
 /// Decodes rows `indices` of `w` into `out`.
@@ -126,6 +117,7 @@ struct Product<'a, 'b> {
 #[derive(Default)]
 struct Scratch {
     panel: Panel,
+    pairs: Panel,
     scales: PanelScales,
 }
 
@@ -151,14 +143,24 @@ impl Product<'_, '_> {
 
     fn run(&self, rows: Range<usize>) {
         let (level, w) = (self.level, self.w);
-        match self.rounded {
-            None => Exact { w, x: self.x, out: self.out }.rows(level, rows),
-            Some(x) if x.plan.number == Number::Bf16 => {
-                with_format!(w.format(), F => self.pairs::<F>(x, rows));
+        let Some(x) = self.rounded else {
+            return Exact { w, x: self.x, out: self.out }.rows(level, rows);
+        };
+        match (x.plan.number, x.plan.layout) {
+            (Number::Bf16, Layout::Rows) => {
+                with_format!(w.format(), F => along::along_pairs::<F>(level, w, x, rows, self.out));
             }
-            Some(x) => with_format!(
+            (Number::Bf16, Layout::Tiles(_)) => {
+                with_planes!(w.format(), F => self.pairs::<F>(x, rows));
+            }
+            (Number::Byte, Layout::Rows) => with_format!(
                 w.format(),
-                F => self.fast::<F>(x, rows),
+                F => along::along::<F>(level, w, x, rows, self.out),
+                otherwise => unreachable!("no integers")
+            ),
+            (Number::Byte, Layout::Tiles(_)) => with_planes!(
+                w.format(),
+                F => self.tiles::<F>(x, rows),
                 otherwise => unreachable!("no integers")
             ),
         }
@@ -166,44 +168,33 @@ impl Product<'_, '_> {
 
     fn pairs<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
         let Self { level, w, out, .. } = *self;
+        let (format, count) = (PhantomData::<F>, w.columns() / (4 * F::PLANES));
         let (factor, offset) = (panel::scale_factor::<F>(w), pairs::offset::<F>());
-        SCRATCH.with_borrow_mut(|Scratch { panel, scales }| {
+        SCRATCH.with_borrow_mut(|Scratch { panel, pairs, scales }| {
             for row in rows.step_by(level.lanes()) {
                 scales.read(level, w, row, factor);
-                panel.unpack::<F>(level, w, row, Number::Bf16);
-                let (panel, rows, biased) = (&*panel, w.rows(), F::BIASED);
-                dispatch_pairs(level, Pairs { panel, scales, biased, offset, x, row, rows, out });
+                panel.turn(level, w, row);
+                let ahead = Ahead::of(level, w, row);
+                dispatch(level, Widen { format, from: panel, count, to: pairs });
+                let (panel, rows, biased) = (&*pairs, w.rows(), F::BIASED);
+                dispatch_pairs(
+                    level,
+                    Pairs { panel, scales, biased, offset, x, ahead, row, rows, out },
+                );
             }
         });
     }
 
-    fn fast<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
-        let Self { level, w, m, out, .. } = *self;
-        if m <= along::MOST {
-            return along::along::<F>(level, w, x, rows, out);
-        }
-        let factor = panel::scale_factor::<F>(w);
-        SCRATCH.with_borrow_mut(|Scratch { panel, scales }| {
+    fn tiles<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
+        let Self { level, w, out, .. } = *self;
+        let (format, factor) = (PhantomData::<F>, panel::scale_factor::<F>(w));
+        SCRATCH.with_borrow_mut(|Scratch { panel, scales, .. }| {
             for row in rows.step_by(level.lanes()) {
                 scales.read(level, w, row, factor);
-                if are_few(level, m) {
-                    let format = PhantomData::<F>;
-                    dispatch(level, Few { format, w, x, row, scales, out });
-                    continue;
-                }
-                panel.unpack::<F>(level, w, row, Number::Byte);
+                panel.turn(level, w, row);
+                let ahead = Ahead::of(level, w, row);
                 let (panel, rows) = (&*panel, w.rows());
-                match (F::WIDE, F::OFFSET) {
-                    (true, _) => {
-                        dispatch(level, Many::<true, false> { panel, scales, x, row, rows, out });
-                    }
-                    (false, None) => {
-                        dispatch(level, Many::<false, false> { panel, scales, x, row, rows, out });
-                    }
-                    (false, Some(_)) => {
-                        dispatch(level, Many::<false, true> { panel, scales, x, row, rows, out });
-                    }
-                }
+                dispatch(level, Tiles { format, panel, scales, x, ahead, row, rows, out });
             }
         });
     }

@@ -5,9 +5,11 @@
 //! row in a lane, and then meets tile after tile of activations whose sums stay in registers.
 #![expect(unsafe_code, reason = "panels and tiles are walked by pointer")]
 
+use std::marker::PhantomData;
+
 use super::activations::Rounded;
 use super::formats::Format;
-use super::panel::{Panel, finish};
+use super::panel::{Ahead, Panel, each_tile, finish};
 use super::scales::PanelScales;
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd};
@@ -25,14 +27,46 @@ pub(super) const fn offset<F: Format>() -> f32 {
 /// The four codes of each lane as two pairs: the first with the third, the second with the fourth.
 #[inline(always)]
 pub(super) fn pairs<S: CodeSimd, F: Format>(simd: S, codes: S::Bytes) -> [S::Bytes; 2] {
+    if F::FLOATS {
+        return simd.pairs_e4m3(codes);
+    }
     if !F::WIDE {
         return [simd.pair_bytes(codes, false), simd.pair_bytes(codes, true)];
     }
-    let first = F::value(simd, simd.word_field(codes, 0, 0xff));
-    let second = F::value(simd, simd.word_field(codes, 8, 0xff));
-    let third = F::value(simd, simd.word_field(codes, 16, 0xff));
-    let fourth = F::value(simd, simd.word_field(codes, 24, 0xff));
-    [simd.pair(first, third), simd.pair(second, fourth)]
+    let value = |shift| simd.to_floats(simd.as_ints(simd.word_field(codes, shift, 0xff)));
+    [simd.pair(value(0), value(16)), simd.pair(value(8), value(24))]
+}
+
+/// Widens the codes of a panel to pairs: two vectors of another panel for each of one of codes.
+pub(super) struct Widen<'a, F> {
+    pub(super) format: PhantomData<F>,
+    pub(super) from: &'a Panel,
+    /// Vectors of packed codes.
+    pub(super) count: usize,
+    pub(super) to: &'a mut Panel,
+}
+
+impl<F: Format> CodeKernel for Widen<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: CodeSimd>(self, simd: S) {
+        let Self { from, count, to, .. } = self;
+        let from = from.vectors::<S>(count);
+        let mut to = to.room::<S>(2 * F::PLANES * count);
+        for i in 0..count {
+            // SAFETY: there are `count` vectors, and room for two for each plane of each.
+            unsafe {
+                let packed = simd.load(from.add(i * S::WIDTH));
+                for plane in 0..F::PLANES {
+                    let [first, second] = pairs::<S, F>(simd, F::plane(simd, packed, plane));
+                    simd.store(to, first);
+                    simd.store(to.add(S::WIDTH), second);
+                    to = to.add(2 * S::WIDTH);
+                }
+            }
+        }
+    }
 }
 
 /// Products of an unpacked panel with every row of activations.
@@ -44,6 +78,7 @@ pub(super) struct Pairs<'a, 'b> {
     /// See [`offset`].
     pub(super) offset: f32,
     pub(super) x: &'a Rounded,
+    pub(super) ahead: Ahead,
     /// The first row of the weight.
     pub(super) row: usize,
     /// Rows of the weight in all.
@@ -61,31 +96,14 @@ impl CodeKernel for Pairs<'_, '_> {
         let groups = plan.groups();
         assert!(self.scales.scales().len() >= groups * S::LANES, "scales of the panel");
         assert!(self.scales.biases().len() >= groups * S::LANES, "biases of the panel");
-        for tile in 0..plan.tiles() {
-            let rows = plan.tile(tile);
-            match rows.len() {
-                1 => self.tile::<S, 1>(simd, rows.start),
-                2 => self.tile::<S, 2>(simd, rows.start),
-                3 => self.tile::<S, 3>(simd, rows.start),
-                4 => self.tile::<S, 4>(simd, rows.start),
-                5 if S::TILE >= 5 => self.tile::<S, 5>(simd, rows.start),
-                6 if S::TILE >= 6 => self.tile::<S, 6>(simd, rows.start),
-                7 if S::TILE >= 7 => self.tile::<S, 7>(simd, rows.start),
-                8 if S::TILE >= 8 => self.tile::<S, 8>(simd, rows.start),
-                9 if S::TILE >= 9 => self.tile::<S, 9>(simd, rows.start),
-                10 if S::TILE >= 10 => self.tile::<S, 10>(simd, rows.start),
-                11 if S::TILE >= 11 => self.tile::<S, 11>(simd, rows.start),
-                12 if S::TILE >= 12 => self.tile::<S, 12>(simd, rows.start),
-                rows => unreachable!("a tile of {rows} rows"),
-            }
-        }
+        each_tile!(self, simd);
     }
 }
 
 impl Pairs<'_, '_> {
     /// The products with the `T` rows of activations from `first` on.
     #[inline(always)]
-    fn tile<S: CodeSimd, const T: usize>(&self, simd: S, first: usize) {
+    fn tile<S: CodeSimd, const T: usize>(&self, simd: S, first: usize, mut ahead: Ahead) {
         let plan = self.x.plan;
         let x = self.x.codes(first);
         assert!(x.len() >= 2 * T * plan.columns, "a whole tile");
@@ -97,6 +115,7 @@ impl Pairs<'_, '_> {
         let (none, offset) = (simd.splat(0.0), simd.splat(-self.offset));
         let mut totals = [none; T];
         for _ in 0..plan.groups() {
+            ahead.ask(simd);
             // SAFETY: the panel has a vector, and the tile a pair of each row, for every two
             // columns, and both have scales and sums for each group; `run` and we have checked.
             unsafe {

@@ -6,14 +6,10 @@
 //! Nothing else is rounded, so a product is the same to the bit whatever it is computed beside.
 #![expect(unsafe_code, reason = "scales are walked by pointer, and tasks write disjoint columns")]
 
-use std::marker::PhantomData;
-
-use super::activations::{Number, Rounded};
-use super::few::ask_ahead;
-use super::formats::Format;
-use super::pairs::pairs;
+use super::activations::Rounded;
+use super::formats::{Format, load};
 use super::scales::PanelScales;
-use super::weights::Weights;
+use super::weights::{Codes, Weights};
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
 
@@ -100,53 +96,88 @@ pub(super) fn lanes<S: CodeSimd>(_: S) -> usize {
     S::LANES
 }
 
-/// Where the rows of the panel from `row` on begin; where the weight ends, its last row stands in.
-#[inline(always)]
-pub(super) fn rows_of<'a>(w: &Weights<'a>, row: usize) -> [&'a [u8]; 16] {
-    let mut rows = [w.row(row); 16];
-    for (i, codes) in rows.iter_mut().enumerate().skip(1) {
-        *codes = w.row((row + i).min(w.rows() - 1));
-    }
-    rows
-}
-
-/// Turns the vectors that begin at `at` in each row of a panel.
-#[inline(always)]
-pub(super) fn turn_codes<S: CodeSimd, F: Format>(
-    simd: S,
-    rows: &[&[u8]; 16],
-    at: usize,
-) -> [S::Bytes; 16] {
-    let readable = rows[0].len() - at;
-    // SAFETY: the rows are equally long, and `readable` bytes or more follow there. No load reads
-    // more than a vector: with a constant, none has a choice to make.
-    unsafe {
-        if readable >= S::WIDTH {
-            turn!(simd, i => F::load(simd, rows[i].as_ptr().add(at), S::WIDTH))
-        } else {
-            turn!(simd, i => F::load(simd, rows[i].as_ptr().add(at), readable))
+/// Calls `$kernel.tile::<S, HEIGHT>` for each tile of its activations; memory is asked during the
+/// first. A tile has at most
+/// [`CodeSimd::TILE`] rows and at least half as many, and in either case no fewer than come from
+/// one tile of more rows than are taken along rows.
+macro_rules! each_tile {
+    ($kernel:ident, $simd:ident) => {{
+        let (plan, mut ahead) = ($kernel.x.plan, $kernel.ahead);
+        for tile in 0..plan.tiles() {
+            let rows = plan.tile(tile);
+            match rows.len() {
+                2 if S::TILE <= 4 => $kernel.tile::<S, 2>($simd, rows.start, ahead),
+                3 if S::TILE <= 4 => $kernel.tile::<S, 3>($simd, rows.start, ahead),
+                4 if S::TILE <= 8 => $kernel.tile::<S, 4>($simd, rows.start, ahead),
+                5 if S::TILE >= 5 => $kernel.tile::<S, 5>($simd, rows.start, ahead),
+                6 if S::TILE >= 6 => $kernel.tile::<S, 6>($simd, rows.start, ahead),
+                7 if S::TILE >= 7 => $kernel.tile::<S, 7>($simd, rows.start, ahead),
+                8 if S::TILE >= 8 => $kernel.tile::<S, 8>($simd, rows.start, ahead),
+                9 if S::TILE >= 9 => $kernel.tile::<S, 9>($simd, rows.start, ahead),
+                10 if S::TILE >= 10 => $kernel.tile::<S, 10>($simd, rows.start, ahead),
+                11 if S::TILE >= 11 => $kernel.tile::<S, 11>($simd, rows.start, ahead),
+                12 if S::TILE >= 12 => $kernel.tile::<S, 12>($simd, rows.start, ahead),
+                rows => unreachable!("a tile of {rows} rows"),
+            }
+            ahead.end();
         }
+    }};
+}
+pub(super) use each_tile;
+
+/// What is asked of memory while a panel is multiplied: the next one. Asked for while a panel is
+/// turned over, it would come no faster, and nothing while panels are multiplied.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    from: *const u8,
+    /// For each group.
+    lines: usize,
+}
+
+impl Ahead {
+    /// What follows the panel of `w` from `row` on, as long as it.
+    pub(super) fn of(level: Level, w: &Weights<'_>, row: usize) -> Self {
+        let bytes = level.lanes() * w.code_bytes();
+        let lines = bytes.div_ceil(w.groups().max(1)).div_ceil(WIDEST);
+        Self { from: w.row(row).as_ptr().wrapping_add(bytes), lines }
+    }
+
+    /// Asks for as much as belongs to the next group.
+    #[inline(always)]
+    pub(super) fn ask<S: CodeSimd>(&mut self, simd: S) {
+        for line in 0..self.lines {
+            simd.prefetch(self.from.wrapping_add(line * WIDEST));
+        }
+        self.from = self.from.wrapping_add(self.lines * WIDEST);
+    }
+
+    /// Nothing more.
+    #[inline(always)]
+    pub(super) fn end(&mut self) {
+        self.lines = 0;
     }
 }
 
-/// A panel, unpacked to what a dot product takes: a vector for every four columns in bytes, or for
-/// every two in `bf16`.
+/// Vectors, each in lines of the cache of its own.
 #[derive(Default)]
 pub(super) struct Panel(Vec<CacheLine>);
 
 impl Panel {
-    /// Unpacks the rows from `row` on, as numbers of the activations' kind.
-    pub(super) fn unpack<F: Format>(
-        &mut self,
-        level: Level,
-        w: &Weights<'_>,
-        row: usize,
-        number: Number,
-    ) {
-        let format = PhantomData::<F>;
-        match number {
-            Number::Byte => dispatch(level, Unpack::<F, false> { format, w, row, panel: self }),
-            Number::Bf16 => dispatch(level, Unpack::<F, true> { format, w, row, panel: self }),
+    /// Turns over the codes of the rows of `w` from `row` on: a vector has a packed word of each
+    /// row, or four codes where they straddle bytes.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    pub(super) fn turn(&mut self, level: Level, w: &Weights<'_>, row: usize) {
+        let panel = self;
+        match w.format() {
+            Codes::Affine(3) => dispatch(level, Turn::<3> { w, row, panel }),
+            Codes::Affine(5) => dispatch(level, Turn::<5> { w, row, panel }),
+            Codes::Affine(6) => dispatch(level, Turn::<6> { w, row, panel }),
+            Codes::Affine(_) | Codes::E2m1 | Codes::E4m3 => {
+                dispatch(level, Turn::<0> { w, row, panel });
+            }
         }
     }
 
@@ -154,56 +185,55 @@ impl Panel {
     ///
     /// # Panics
     ///
-    /// If fewer were unpacked.
+    /// If there are fewer.
     #[inline(always)]
     pub(super) fn vectors<S: CodeSimd>(&self, count: usize) -> *const u8 {
-        assert!(self.0.len() * WIDEST >= count * S::WIDTH, "codes of the panel");
+        assert!(self.0.len() * WIDEST >= count * S::WIDTH, "vectors of the panel");
         self.0.as_ptr().cast()
+    }
+
+    /// Room for `count` vectors, and what is in them.
+    #[inline(always)]
+    pub(super) fn room<S: CodeSimd>(&mut self, count: usize) -> *mut u8 {
+        let lines = (count * S::WIDTH).div_ceil(WIDEST);
+        if self.0.len() < lines {
+            self.0.resize(lines, CacheLine::ZERO);
+        }
+        self.0.as_mut_ptr().cast()
     }
 }
 
-struct Unpack<'a, 'b, F, const PAIRS: bool> {
-    format: PhantomData<F>,
+/// `BITS` is the width of codes that straddle bytes, or zero.
+struct Turn<'a, 'b, const BITS: usize> {
     w: &'a Weights<'b>,
     row: usize,
     panel: &'a mut Panel,
 }
 
-impl<F: Format, const PAIRS: bool> CodeKernel for Unpack<'_, '_, F, PAIRS> {
+impl<const BITS: usize> CodeKernel for Turn<'_, '_, BITS> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
-        let vectors = self.w.columns() / if PAIRS { 2 } else { 4 };
-        let lines = (vectors * S::WIDTH).div_ceil(WIDEST);
-        if self.panel.0.len() < lines {
-            self.panel.0.resize(lines, CacheLine::ZERO);
-        }
-        let to = self.panel.0.as_mut_ptr().cast::<u8>();
-        let rows = rows_of(self.w, self.row);
-        let mut vector = 0;
-        for at in (0..rows[0].len()).step_by(F::step::<S>()) {
-            ask_ahead::<S, F>(simd, rows[0], at);
-            let codes = turn_codes::<S, F>(simd, &rows, at);
-            // SAFETY: there is memory for `vectors` vectors, and they are a multiple of those that
-            // a packed one becomes.
+        let Self { w, row, panel } = self;
+        let (rows, bytes) = (w.rows_from(row), w.code_bytes());
+        let step = if BITS == 0 { S::WIDTH } else { S::WIDTH * BITS / 8 };
+        let mut to = panel.room::<S>(bytes.div_ceil(step) * S::LANES);
+        for at in (0..bytes).step_by(step) {
+            let readable = bytes - at;
+            // SAFETY: `readable` bytes follow in each row, and there is room for as many vectors as
+            // there are lanes in each step. No load reads more than a vector: with a constant, none
+            // has a choice to make.
             unsafe {
-                for_each_lane!(simd, codes, (_i, packed) => {
-                    if vector < vectors {
-                        for plane in 0..F::PLANES {
-                            let codes = F::plane(simd, packed, plane);
-                            if PAIRS {
-                                let [first, second] = pairs::<S, F>(simd, codes);
-                                simd.store(to.add(vector * S::WIDTH), first);
-                                simd.store(to.add((vector + 1) * S::WIDTH), second);
-                                vector += 2;
-                            } else {
-                                simd.store(to.add(vector * S::WIDTH), codes);
-                                vector += 1;
-                            }
-                        }
-                    }
+                let turned = if readable >= S::WIDTH {
+                    turn!(simd, i => load::<S, BITS>(simd, rows[i].add(at), S::WIDTH))
+                } else {
+                    turn!(simd, i => load::<S, BITS>(simd, rows[i].add(at), readable))
+                };
+                for_each_lane!(simd, turned, (i, words) => {
+                    simd.store(to.add(i * S::WIDTH), words);
                 });
+                to = to.add(S::LANES * S::WIDTH);
             }
         }
     }

@@ -133,29 +133,30 @@ impl CodeKernel for Read<'_, '_> {
             all.scales.resize(room, 0.0);
             all.biases.resize(room, 0.0);
         }
-        let last = w.rows() - 1;
-        let (mut scales, mut biases) = ([w.row_scales(row); 16], [w.row_biases(row); 16]);
-        for i in 1..16 {
-            scales[i] = w.row_scales((row + i).min(last));
-            biases[i] = w.row_biases((row + i).min(last));
-        }
-        let affine = !biases[0].is_empty();
-        // The same of the next panel: nothing else asks for them in time.
-        ask_ahead(simd, scales[0], S::LANES);
-        ask_ahead(simd, biases[0], S::LANES);
+        let affine = w.is_affine();
+        let [scales, biases] = w.scales_from(row);
         let (kind, bytes, half) = (w.scale(), w.groups() * w.scale().size(), S::WIDTH / 2);
+        // The same of the next panel: nothing else asks for them in time.
+        for line in (0..S::LANES * bytes).step_by(WIDEST) {
+            simd.prefetch(scales[0].wrapping_add(S::LANES * bytes + line));
+            simd.prefetch(biases[0].wrapping_add(S::LANES * bytes + line));
+        }
         let groups = half / kind.size();
         let factor = simd.splat(factor);
         for (square, at) in (0..bytes).step_by(half).enumerate() {
             let readable = (bytes - at).min(half);
-            // SAFETY: `at` is in the scales of the rows, and in their biases if they have any, and
-            // so many bytes follow in each.
+            // SAFETY: so many bytes follow in each row. With a constant, no load has a choice to make.
             let turned = unsafe {
-                turn!(simd, i => {
-                    let low = (scales[i].as_ptr().wrapping_add(at), readable);
-                    let high = biases[i].as_ptr().wrapping_add(at);
-                    simd.load_halves(low, (high, if affine { readable } else { 0 }))
-                })
+                if readable == half {
+                    turn!(simd, i => {
+                        simd.load_halves((scales[i].add(at), half), (biases[i].add(at), half))
+                    })
+                } else {
+                    turn!(simd, i => {
+                        let (low, high) = (scales[i].add(at), biases[i].add(at));
+                        simd.load_halves((low, readable), (high, readable))
+                    })
+                }
             };
             let to = square * groups * S::LANES;
             let to_scales = &mut all.scales[to..][..groups * S::LANES];
@@ -188,14 +189,5 @@ fn store_parts<S: CodeSimd>(
         let floats = simd.mul(widen_words(simd, kind, word), factor);
         // SAFETY: there is room for a vector.
         unsafe { simd.store_floats(to.as_mut_ptr(), floats) };
-    }
-}
-
-/// Asks memory for what lies behind `times` the length of `bytes`, as much.
-#[inline(always)]
-fn ask_ahead<S: CodeSimd>(simd: S, bytes: &[u8], times: usize) {
-    let from = bytes.as_ptr().wrapping_add(times * bytes.len());
-    for at in (0..times * bytes.len()).step_by(WIDEST) {
-        simd.prefetch(from.wrapping_add(at));
     }
 }

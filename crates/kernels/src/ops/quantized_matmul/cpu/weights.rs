@@ -105,6 +105,11 @@ impl<'a> Weights<'a> {
         self.scale
     }
 
+    /// Whether codes are whole numbers, and groups have biases.
+    pub(super) fn is_affine(&self) -> bool {
+        matches!(self.format, Codes::Affine(_))
+    }
+
     /// What scales are multiplied with.
     pub(super) fn factor(&self) -> f32 {
         self.factor
@@ -114,6 +119,38 @@ impl<'a> Weights<'a> {
     #[inline(always)]
     pub(super) fn row(&self, row: usize) -> &'a [u8] {
         &self.codes[row * self.code_bytes..][..self.code_bytes]
+    }
+
+    /// The bytes of a row's codes.
+    #[inline(always)]
+    pub(super) fn code_bytes(&self) -> usize {
+        self.code_bytes
+    }
+
+    /// Where the codes of the rows from `row` on begin, [`code_bytes`](Self::code_bytes) each; where
+    /// the weight ends, its last row stands in.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    #[inline(always)]
+    pub(super) fn rows_from(&self, row: usize) -> [*const u8; 16] {
+        self.starts(self.row(row), row, self.code_bytes)
+    }
+
+    /// Where the scales and the biases of the rows from `row` on begin, as
+    /// [`rows_from`](Self::rows_from); the same twice if there are no biases.
+    #[inline(always)]
+    pub(super) fn scales_from(&self, row: usize) -> [[*const u8; 16]; 2] {
+        let scales = self.row_scales(row);
+        let biases = if self.biases.is_empty() { scales } else { self.row_biases(row) };
+        [scales, biases].map(|first| self.starts(first, row, self.scale_bytes))
+    }
+
+    #[inline(always)]
+    fn starts(&self, first: &[u8], row: usize, bytes: usize) -> [*const u8; 16] {
+        let last = self.rows - 1 - row;
+        std::array::from_fn(|i| first.as_ptr().wrapping_add(i.min(last) * bytes))
     }
 
     /// All codes, all scales and all biases, which only affine formats have.
