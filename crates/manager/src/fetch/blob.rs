@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, Url};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::client::{self, Attempt, Cause, Client, Retries};
 use super::listing::{Digest, RemoteFile};
@@ -19,6 +21,10 @@ use crate::error::{AnswerFault, Error, Result};
 const REPORT: u64 = 1 << 20;
 /// Pieces that may wait for the disk; one is at most some 10 kB.
 const QUEUE: usize = 64;
+/// Bytes that are written at once.
+const STRETCH: usize = 4 << 20;
+/// How long bytes may wait to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often we look whether another process is done with a file.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -324,21 +330,49 @@ impl Part {
         Ok(self)
     }
 
-    /// Writes and hashes pieces until the sender is gone.
+    /// Writes and hashes pieces until the sender is gone. They are gathered to [`STRETCH`]: what is
+    /// written in small pieces lies in small pages, until it is read from the disk again, and
+    /// weights are read a good deal slower from these.
     fn write(mut self, mut pieces: mpsc::Receiver<Piece>, size: u64) -> Result<Self> {
-        while let Some(piece) = pieces.blocking_recv() {
-            if let Err(error) = self.file.write_all(&piece) {
-                if error.kind() == std::io::ErrorKind::StorageFull {
-                    let needed = size.saturating_sub(self.len);
-                    let folder = self.path.parent().unwrap_or(&self.path);
-                    let available = store::free(folder).unwrap_or(0);
-                    return Err(Error::DiskFull { path: folder.to_owned(), needed, available });
+        let runtime = Handle::current();
+        let mut gathered = Vec::new();
+        let mut until = Instant::now() + PATIENCE;
+        loop {
+            let piece = runtime.block_on(tokio::time::timeout_at(until, pieces.recv()));
+            let whole = match &piece {
+                Ok(Some(piece)) => {
+                    gathered.extend_from_slice(piece);
+                    // Stretches begin at their multiples.
+                    let ends = STRETCH - (self.len % STRETCH as u64) as usize;
+                    if gathered.len() < ends { 0 } else { ends }
                 }
-                return Err(Error::file("write", &self.path)(error));
+                Ok(None) | Err(_) => gathered.len(),
+            };
+            if whole > 0 {
+                self.append(&gathered[..whole], size)?;
+                gathered.drain(..whole);
             }
-            self.digest.update(&piece);
-            self.len += piece.len() as u64;
+            if whole > 0 || piece.is_err() {
+                until = Instant::now() + PATIENCE;
+            }
+            if matches!(piece, Ok(None)) {
+                return Ok(self);
+            }
         }
-        Ok(self)
+    }
+
+    fn append(&mut self, bytes: &[u8], size: u64) -> Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            if error.kind() == std::io::ErrorKind::StorageFull {
+                let needed = size.saturating_sub(self.len);
+                let folder = self.path.parent().unwrap_or(&self.path);
+                let available = store::free(folder).unwrap_or(0);
+                return Err(Error::DiskFull { path: folder.to_owned(), needed, available });
+            }
+            return Err(Error::file("write", &self.path)(error));
+        }
+        self.digest.update(bytes);
+        self.len += bytes.len() as u64;
+        Ok(())
     }
 }
