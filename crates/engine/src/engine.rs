@@ -1,14 +1,17 @@
-//! The loop's body: decide, run, sample, report.
+//! The loop's body: decide, run, sample, report; and, where a device puts work off, prepare what
+//! follows while it runs.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use kernels::ops::Choice;
 use kernels::{DType, Device, KvFormat, Tensor, ops};
 use models::{Batch, Cache, Decoder, LayerCache, Remember};
 
 use crate::sample::NotANumber;
 use crate::{
-    Event, Failure, Id, Limits, PagePool, Refusal, Request, Sampler, Scheduler, Status, Step,
+    Event, Failure, Id, Limits, PagePool, Refusal, Request, Sampler, Scheduler, Slice, Status, Step,
 };
 
 /// What an engine is opened with.
@@ -52,6 +55,10 @@ pub struct Engine {
     cache: Cache,
     scheduler: Scheduler,
     sampler: Sampler,
+    /// Whether tokens are chosen on the device, where nothing but the logits decides.
+    draws: bool,
+    overlaps: bool,
+    under_way: Option<Pass>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -77,8 +84,19 @@ impl Engine {
         let turn = decoder.turn();
         let limits = Limits { tokens: step_tokens, sequences, context, vocabulary, window, turn };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
-        let device = device.clone();
-        Self { device, decoder, cache, scheduler, sampler: Sampler::default() }
+        let (draws, device) = (device.puts_off(), device.clone());
+        let sampler = Sampler::default();
+        let (overlaps, under_way) = (draws, None);
+        Self { device, decoder, cache, scheduler, sampler, draws, overlaps, under_way }
+    }
+
+    /// Whether a pass is prepared while the one before it runs. By default it is on devices that put
+    /// work off; elsewhere nothing is gained, but the outcome is the same. Tokens are then chosen by
+    /// the device, unless more than their logits decides, which must wait for them.
+    #[must_use]
+    pub fn overlapping(mut self, overlaps: bool) -> Self {
+        (self.overlaps, self.draws) = (overlaps, overlaps || self.device.puts_off());
+        self
     }
 
     /// Queues a request.
@@ -92,7 +110,11 @@ impl Engine {
 
     /// Forgets a request; `None` if it is already over.
     pub fn cancel(&mut self, id: Id) -> Option<Event> {
-        self.scheduler.cancel(id)
+        let event = self.scheduler.cancel(id);
+        if self.is_idle() {
+            self.under_way = None;
+        }
+        event
     }
 
     /// The network, for those who want to look at it.
@@ -112,50 +134,181 @@ impl Engine {
 
     /// Runs one forward pass and reports what came of it. A panic on the way, or a failure of the
     /// device, ends the sequences that were in the pass, and no others.
+    ///
+    /// Where passes [overlap](Self::overlapping), the next one is prepared while this one runs, with
+    /// tokens that nobody has read; its outcome is reported by the next call.
     pub fn step(&mut self) -> Vec<Event> {
-        let step = self.scheduler.schedule();
-        if step.is_empty() {
-            return Vec::new();
-        }
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            let sampled = self.run(&step);
-            self.cache.settle();
-            sampled
-        }));
-        let failure = match (self.device.take_failure(), ran) {
-            (None, Ok(sampled)) => return self.scheduler.complete(&step, &sampled),
-            (Some(what), _) => Failure::Device { what },
-            (None, Err(panic)) => Failure::Panicked { what: message(&*panic) },
+        let Some(pass) = self.under_way.take().or_else(|| self.begin()) else { return Vec::new() };
+        let next = if pass.overlaps { self.prepare_next(&pass) } else { None };
+        let events = match self.land(&pass) {
+            Ok(sampled) => self.scheduler.complete(&pass.step, &sampled),
+            Err(failure) => {
+                self.cache.forget();
+                return self.scheduler.abandon(&pass.step, &failure);
+            }
         };
-        self.cache.forget();
-        self.scheduler.abandon(&step, &failure)
-    }
-
-    fn run(&mut self, step: &Step) -> Vec<Result<u32, NotANumber>> {
-        let mut batch = Batch::default();
-        let mut last_rows = Vec::new();
-        for slice in step {
-            batch.push_part(&slice.tokens, slice.start, slice.pages.clone(), slice.length);
-            if slice.sample {
-                last_rows.push(batch.tokens.len() as u32 - 1);
+        if let Some(next) = next {
+            if next.step.iter().any(|slice| self.scheduler.is_live(slice)) {
+                self.under_way = Some(self.start(next));
+            } else {
+                // All it continues has ended.
+                self.cache.revert();
             }
         }
-        let hidden = self.decoder.forward(&batch, &mut self.cache);
-        if last_rows.is_empty() {
-            return Vec::new();
-        }
-        let logits: Tensor = self.decoder.unembed(&ops::take(&hidden, &last_rows));
-        let width = logits.width();
-        let mut rows = logits.to_vec();
-        let sampled = step.iter().filter(|slice| slice.sample);
-        let choose = |(slice, row): (&crate::Slice, &mut [f32])| {
-            let Some((tokens, sampling)) = self.scheduler.sequence(slice.id) else {
-                unreachable!("a scheduled sequence is running")
-            };
-            self.sampler.sample(row, tokens, sampling)
-        };
-        sampled.zip(rows.chunks_exact_mut(width)).map(choose).collect()
+        events
     }
+
+    /// Decides on a pass with nothing before it, prepares it and starts it.
+    fn begin(&mut self) -> Option<Pass> {
+        let step = self.scheduler.schedule();
+        if step.is_empty() {
+            return None;
+        }
+        let pass = self.prepare(step, None);
+        Some(self.start(pass))
+    }
+
+    /// The pass after `pass`, which is under way.
+    fn prepare_next(&mut self, pass: &Pass) -> Option<Pass> {
+        self.scheduler.ahead(&pass.step);
+        let step = self.scheduler.schedule();
+        if step.is_empty() {
+            return None;
+        }
+        self.cache.mark();
+        Some(self.prepare(step, Some(pass)))
+    }
+
+    /// Builds a pass: on a device that puts work off, all but the work. `before` is the pass whose
+    /// tokens it continues unread.
+    fn prepare(&mut self, step: Step, before: Option<&Pass>) -> Pass {
+        let built = catch_unwind(AssertUnwindSafe(|| self.build(&step, before)));
+        let built = match (self.device.take_failure(), built) {
+            (None, Ok(built)) => Ok(built),
+            (Some(what), _) => Err(Failure::Device { what }),
+            (None, Err(panic)) => Err(Failure::Panicked { what: message(&*panic) }),
+        };
+        let seen = built.as_ref().is_ok_and(|built| built.logits.is_none());
+        Pass { step, built, overlaps: self.overlaps && seen }
+    }
+
+    fn build(&mut self, step: &[Slice], before: Option<&Pass>) -> Built {
+        let mut batch = Batch::default();
+        // Rows that are sampled: on the device, and by the host.
+        let (mut device, mut draws, mut host) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unread = Vec::new();
+        for slice in step {
+            batch.push_part(&slice.tokens, slice.start, slice.pages.clone(), slice.length);
+            let last = batch.tokens.len() as u32 - 1;
+            if slice.tokens.last() == Some(&Slice::UNREAD) {
+                unread.push((last, slice.id));
+            }
+            if slice.sample {
+                match self.scheduler.sequence(slice) {
+                    Some((_, sampling)) if self.draws && sampling.is_blind() => {
+                        device.push((slice.id, last));
+                        draws.push(sampling.draw(slice.end()));
+                    }
+                    Some(_) => host.push((slice.id, last)),
+                    None => unreachable!("a scheduled sequence is running"),
+                }
+            }
+        }
+        if !unread.is_empty() {
+            let Some((choice, ids)) = before.and_then(Pass::choice) else {
+                unreachable!("a token is unread only while its pass is under way")
+            };
+            let from = |id: Id| ids.iter().position(|&of| of == id);
+            let pairs = unread.into_iter().map(|(row, id)| match from(id) {
+                Some(from) => (row, from as u32),
+                None => unreachable!("a token that its pass did not choose"),
+            });
+            batch.draw(&choice.tokens, &pairs.collect::<Vec<_>>());
+        }
+        let hidden = self.decoder.forward(&batch, &mut self.cache);
+        let score = |rows: &[(Id, u32)]| {
+            let rows: Vec<_> = rows.iter().map(|&(_, row)| row).collect();
+            self.decoder.unembed(&ops::take(&hidden, &rows))
+        };
+        let choice = (!device.is_empty()).then(|| {
+            let choice = ops::categorical(&score(&device), &draws);
+            (choice, device.iter().map(|&(id, _)| id).collect())
+        });
+        let logits = (!host.is_empty()).then(|| score(&host));
+        Built { choice, logits }
+    }
+
+    /// Hands a pass to a device that puts work off.
+    fn start(&mut self, mut pass: Pass) -> Pass {
+        if pass.built.is_ok() {
+            self.cache.start(pass.choice().map(|(choice, _)| choice));
+            if let Some(what) = self.device.take_failure() {
+                (pass.built, pass.overlaps) = (Err(Failure::Device { what }), false);
+            }
+        }
+        pass
+    }
+
+    /// Waits for a pass, and samples what the host samples.
+    fn land(&mut self, pass: &Pass) -> Result<Vec<Result<u32, NotANumber>>, Failure> {
+        let built = pass.built.as_ref().map_err(Clone::clone)?;
+        let sampled = catch_unwind(AssertUnwindSafe(|| self.outcomes(pass, built)));
+        match (self.device.take_failure(), sampled) {
+            (None, Ok(sampled)) => Ok(sampled),
+            (Some(what), _) => Err(Failure::Device { what }),
+            (None, Err(panic)) => Err(Failure::Panicked { what: message(&*panic) }),
+        }
+    }
+
+    /// One outcome for each slice with `sample`, in order.
+    fn outcomes(&mut self, pass: &Pass, built: &Built) -> Vec<Result<u32, NotANumber>> {
+        let (read, drawn) = match &built.choice {
+            Some((choice, ids)) => (choice.read(), &ids[..]),
+            None => (Vec::new(), &[][..]),
+        };
+        let drawn: BTreeMap<Id, _> = drawn.iter().copied().zip(read).collect();
+        let (mut logits, width) = match &built.logits {
+            Some(logits) => (logits.to_vec(), logits.width()),
+            None => (Vec::new(), 1),
+        };
+        if pass.step.iter().all(|slice| !slice.sample) {
+            self.cache.wait();
+        }
+        let mut rows = logits.chunks_exact_mut(width);
+        let mut choose = |slice: &Slice| {
+            if let Some(&drawn) = drawn.get(&slice.id) {
+                return drawn.map_err(|token| NotANumber { token });
+            }
+            match (rows.next(), self.scheduler.sequence(slice)) {
+                (Some(row), Some((tokens, sampling))) => self.sampler.sample(row, tokens, sampling),
+                // It has ended meanwhile: nobody asks.
+                _ => Ok(0),
+            }
+        };
+        pass.step.iter().filter(|slice| slice.sample).map(&mut choose).collect()
+    }
+}
+
+/// A forward pass that is prepared, and perhaps under way.
+struct Pass {
+    step: Step,
+    built: Result<Built, Failure>,
+    /// Whether the next pass can be prepared before this one's outcome is read.
+    overlaps: bool,
+}
+
+impl Pass {
+    /// What the device chooses, and for which sequences.
+    fn choice(&self) -> Option<&(Choice, Vec<Id>)> {
+        self.built.as_ref().ok()?.choice.as_ref()
+    }
+}
+
+/// What will come of a pass.
+struct Built {
+    choice: Option<(Choice, Vec<Id>)>,
+    /// The rows that the host samples.
+    logits: Option<Tensor>,
 }
 
 /// How far back the layers look at most; `None` if one looks back to the beginning.

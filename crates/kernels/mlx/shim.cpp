@@ -13,7 +13,7 @@
 //     No exception passes; MLX's C++ interface has no handler that exits.
 //   - An array is a handle that its taker releases. Arguments are borrowed; `out` is written only
 //     on success. An array that may be absent is a null pointer.
-//   - Operations build a graph. `eval` and `read` compute.
+//   - Operations build a graph. `eval` and `read` compute; `start` begins to, and `wait` ends it.
 //   - Element types are numbers: 0 f32, 1 f16, 2 bf16, 3 u8, 4 u32.
 //   - A stream belongs to the thread that made it, so one thread builds and evaluates. MLX's
 //     functions are never given a stream: it is the last argument, and its place changes between
@@ -38,7 +38,7 @@
 #include "mlx/transforms.h"
 #include "mlx/version.h"
 
-#define FOLIO_MLX_ABI 3
+#define FOLIO_MLX_ABI 4
 
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
@@ -262,14 +262,40 @@ int eval(const Array* arrays, size_t count) noexcept {
   });
 }
 
+// Begins to compute, and does not wait.
+int start(const Array* arrays, size_t count) noexcept {
+  return guarded([&] {
+    std::vector<mx::array> all;
+    for (size_t i = 0; i < count; i++) {
+      all.push_back(arrays[i]->array);
+    }
+    mx::async_eval(std::move(all));
+  });
+}
+
+// Waits for what was begun.
+int wait(const Array* arrays, size_t count) noexcept {
+  return guarded([&] {
+    for (size_t i = 0; i < count; i++) {
+      mx::array array = arrays[i]->array;
+      array.eval();
+    }
+  });
+}
+
 // Computes, converts to `dtype` and copies `length` bytes to the host.
 int read_back(Array array, int32_t dtype, void* out, size_t length) noexcept {
   return guarded([&] {
-    auto host = mx::contiguous(mx::astype(array->array, dtype_of(dtype)));
+    mx::array host = array->array;
+    host.eval();
+    bool in_place = host.dtype() == dtype_of(dtype) && host.flags().row_contiguous;
+    if (!in_place) {
+      host = mx::contiguous(mx::astype(host, dtype_of(dtype)));
+      host.eval();
+    }
     if (host.nbytes() != length) {
       throw std::invalid_argument("the array has another size than the place for it");
     }
-    mx::eval(host);
     if (length > 0) {
       std::memcpy(out, host.data<char>(), length);
     }
@@ -409,14 +435,13 @@ int quantized_matmul(
 int gather_mm(
     Array x,
     Array w,
-    const uint32_t* lhs,
-    const uint32_t* rhs,
-    size_t count,
+    Array lhs,
+    Array rhs,
     Out out) noexcept {
   return giving(out, [&] {
     auto stack = mx::swapaxes(mx::astype(w->array, x->array.dtype()), 1, 2);
     auto product = mx::gather_mm(
-        mx::expand_dims(x->array, 1), stack, indices(lhs, count), indices(rhs, count));
+        mx::expand_dims(x->array, 1), stack, lhs->array, rhs->array);
     return mx::squeeze(product, 1);
   });
 }
@@ -430,9 +455,8 @@ int gather_qmm(
     int32_t group_size,
     int32_t bits,
     const char* mode,
-    const uint32_t* lhs,
-    const uint32_t* rhs,
-    size_t count,
+    Array lhs,
+    Array rhs,
     Out out) noexcept {
   return giving(out, [&] {
     auto product = mx::gather_qmm(
@@ -440,8 +464,8 @@ int gather_qmm(
         w->array,
         scales->array,
         maybe(biases),
-        indices(lhs, count),
-        indices(rhs, count),
+        lhs->array,
+        rhs->array,
         true,
         group_size,
         bits,
@@ -450,9 +474,9 @@ int gather_qmm(
   });
 }
 
-int take(Array table, const uint32_t* rows, size_t count, int32_t dtype, Out out) noexcept {
+int take(Array table, Array rows, int32_t dtype, Out out) noexcept {
   return giving(out, [&] {
-    return mx::astype(mx::take(table->array, indices(rows, count), 0), dtype_of(dtype));
+    return mx::astype(mx::take(table->array, rows->array, 0), dtype_of(dtype));
   });
 }
 
@@ -464,12 +488,11 @@ int quantized_take(
     int32_t group_size,
     int32_t bits,
     const char* mode,
-    const uint32_t* rows,
-    size_t count,
+    Array rows,
     int32_t dtype,
     Out out) noexcept {
   return giving(out, [&] {
-    auto picked = indices(rows, count);
+    const auto& picked = rows->array;
     auto type = dtype_of(dtype);
     auto some = mx::take(scales->array, picked, 0);
     std::optional<mx::array> offsets;
@@ -665,6 +688,124 @@ int chunked_attention(
   });
 }
 
+// The first position at which the running sum `sums` of each row exceeds `below`.
+mx::array first_above(const mx::array& sums, const mx::array& below) {
+  auto passed = mx::less_equal(sums, mx::expand_dims(below, -1));
+  auto count = mx::sum(mx::astype(passed, mx::int32), -1);
+  return mx::minimum(count, mx::array(sums.shape(-1) - 1));
+}
+
+// For each row of `weights: [rows, n]` the position at which its running sum exceeds the share
+// `draw` of the whole; where all are 0, the last. Sums are taken over blocks and then over these, so
+// that a small weight is not lost beside a large sum.
+mx::array drawn(const mx::array& weights, const mx::array& draw) {
+  constexpr int block = 256;
+  int rows = weights.shape(0), n = weights.shape(1);
+  int blocks = (n + block - 1) / block;
+  auto padded = mx::pad(weights, {{0, 0}, {0, blocks * block - n}});
+  auto inner = mx::cumsum(mx::reshape(padded, {rows, blocks, block}), 2, false, true);
+  auto last = mx::squeeze(mx::slice(inner, {0, 0, block - 1}, {rows, blocks, block}), 2);
+  auto outer = mx::cumsum(last, 1, false, true);
+  // Just below a sum, so that rounding never leads beyond the last weight.
+  auto below = mx::array(1.0f - 0x1p-23f);
+  auto end = [](const mx::array& sums) {
+    int to = sums.shape(1);
+    return mx::squeeze(mx::slice(sums, {0, to - 1}, {sums.shape(0), to}), 1);
+  };
+  auto total = end(outer);
+  auto wanted = mx::minimum(mx::multiply(draw, total), mx::multiply(total, below));
+  auto which = first_above(outer, wanted);
+  auto column = mx::expand_dims(which, 1);
+  auto before = mx::subtract(
+      mx::squeeze(mx::take_along_axis(outer, column, 1), 1),
+      mx::squeeze(mx::take_along_axis(last, column, 1), 1));
+  auto sums = mx::squeeze(
+      mx::take_along_axis(inner, mx::expand_dims(column, 2), 1), 1);
+  auto rest = mx::maximum(mx::subtract(wanted, before), mx::array(0.0f));
+  rest = mx::minimum(rest, mx::multiply(end(sums), below));
+  auto place = mx::add(mx::multiply(which, mx::array(block)), first_above(sums, rest));
+  return mx::minimum(place, mx::array(n - 1));
+}
+
+// The next token of each row of `logits: [rows, n]`, as `ops/categorical` says: a token that can be
+// used as an index in any case, and an outcome, which is `n` and more where a logit is no number.
+// `floors` are what `min_p` leaves below the largest logit.
+int categorical(
+    Array logits,
+    const float* temperatures,
+    const float* floors,
+    const uint32_t* top_k,
+    const float* top_p,
+    const float* draws,
+    Out out) noexcept {
+  return guarded([&] {
+    auto x = mx::astype(logits->array, mx::float32);
+    int rows = x.shape(0), n = x.shape(1);
+    auto column = [&](const float* values) {
+      return mx::array(values, mx::Shape{rows, 1}, mx::float32);
+    };
+    auto nan = mx::isnan(x);
+    auto is_nan = mx::any(nan, 1, false);
+    auto token = mx::astype(mx::argmax(x, 1), mx::int32);
+    bool warm = false, sorted = false;
+    for (int row = 0; row < rows; row++) {
+      bool drawn = temperatures[row] > 0 && top_k[row] != 1;
+      warm |= drawn;
+      sorted |= drawn && (top_p[row] < 1 || (top_k[row] > 0 && top_k[row] < uint32_t(n)));
+    }
+    if (warm) {
+      auto temperature = column(temperatures);
+      auto largest = mx::max(x, 1, true);
+      auto weights = mx::exp(mx::divide(mx::subtract(x, largest), temperature));
+      auto kept = mx::greater_equal(x, mx::add(largest, column(floors)));
+      weights = mx::where(kept, weights, mx::array(0.0f));
+      auto draw = mx::array(draws, mx::Shape{rows}, mx::float32);
+      auto choice = token;
+      if (sorted) {
+        auto order = mx::argsort(mx::negative(weights), 1);
+        auto falling = mx::take_along_axis(weights, order, 1);
+        auto rank = mx::expand_dims(mx::arange(0, n, mx::int32), 0);
+        std::vector<int32_t> most(rows);
+        for (int row = 0; row < rows; row++) {
+          bool all = top_k[row] == 0 || top_k[row] > uint32_t(n);
+          most[row] = all ? n : static_cast<int32_t>(top_k[row]);
+        }
+        auto few = mx::less(rank, mx::array(most.data(), mx::Shape{rows, 1}, mx::int32));
+        falling = mx::where(few, falling, mx::array(0.0f));
+        auto share = column(top_p);
+        auto before = mx::cumsum(falling, 1, false, false);
+        auto enough = mx::multiply(mx::sum(falling, 1, true), share);
+        auto head = mx::logical_or(mx::less(before, enough), mx::equal(rank, mx::array(0)));
+        // Without `top_p` tokens are drawn in their own order, with it likeliest first.
+        auto whole = mx::greater_equal(share, mx::array(1.0f));
+        auto own = mx::put_along_axis(mx::zeros_like(falling), order, falling, 1);
+        weights = mx::where(
+            whole, own, mx::where(head, falling, mx::array(0.0f)));
+        choice = drawn(weights, draw);
+        auto named = mx::take_along_axis(order, mx::expand_dims(choice, 1), 1);
+        named = mx::astype(mx::squeeze(named, 1), mx::int32);
+        choice = mx::where(mx::squeeze(whole, 1), choice, named);
+      } else {
+        choice = drawn(weights, draw);
+      }
+      std::vector<uint8_t> cold(rows);
+      for (int row = 0; row < rows; row++) {
+        cold[row] = temperatures[row] <= 0 || top_k[row] == 1;
+      }
+      auto decided = mx::logical_or(
+          mx::astype(mx::array(cold.data(), mx::Shape{rows}, mx::uint8), mx::bool_),
+          mx::logical_not(mx::isfinite(mx::squeeze(largest, 1))));
+      token = mx::where(decided, token, choice);
+    }
+    auto first_nan = mx::astype(mx::argmax(nan, 1), mx::int32);
+    auto outcome = mx::where(is_nan, mx::add(first_nan, mx::array(n)), token);
+    token = mx::where(is_nan, mx::array(0), token);
+    std::unique_ptr<FolioArray> made(new FolioArray{mx::astype(token, mx::uint32)});
+    out[1] = new FolioArray{mx::astype(outcome, mx::uint32)};
+    out[0] = made.release();
+  });
+}
+
 } // namespace
 
 extern "C" {
@@ -685,6 +826,8 @@ struct FolioMlx {
   decltype(&zeros) zeros;
   decltype(&dtype) dtype;
   decltype(&eval) eval;
+  decltype(&start) start;
+  decltype(&wait) wait;
   decltype(&read_back) read;
   decltype(&reshape) reshape;
   decltype(&as_type) as_type;
@@ -713,6 +856,7 @@ struct FolioMlx {
   decltype(&concatenate) concatenate;
   decltype(&attention) attention;
   decltype(&chunked_attention) chunked_attention;
+  decltype(&categorical) categorical;
 };
 
 __attribute__((visibility("default"))) uint32_t folio_mlx_abi() {
@@ -736,6 +880,8 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       zeros,
       dtype,
       eval,
+      start,
+      wait,
       read_back,
       reshape,
       as_type,
@@ -764,6 +910,7 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       concatenate,
       attention,
       chunked_attention,
+      categorical,
   };
   return &table;
 }

@@ -99,6 +99,12 @@ impl Device {
         }
     }
 
+    /// Whether operations are put off until their results are asked for, so that what follows can be
+    /// prepared while a step runs.
+    pub fn puts_off(&self) -> bool {
+        self.as_mlx().is_some()
+    }
+
     /// Whether [`wrap`](Self::wrap) copies what it is given, so that the memory may be let go.
     pub fn copies(&self) -> bool {
         self.as_mlx().is_some()
@@ -120,6 +126,12 @@ impl Device {
                 Tensor::from_array(shape, Array::from_bytes(mlx, shape, DType::F32, bytes))
             }
         }
+    }
+
+    /// A tensor `[n]` of [`DType::U32`].
+    pub fn integers(&self, data: &[u32]) -> Tensor {
+        let bytes: Vec<[u8; 4]> = data.iter().map(|x| x.to_le_bytes()).collect();
+        self.wrap(&[data.len()], DType::U32, bytes.as_flattened().to_vec().into())
     }
 
     /// Reads little-endian floating-point `bytes` into a tensor of the type of activations: for

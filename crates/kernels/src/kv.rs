@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::ops::Choice;
 use crate::{Device, KvFormat, Tensor, cpu, mlx};
 
 /// What one layer stores for each token.
@@ -142,6 +143,41 @@ impl KvCache {
         match &mut self.pages {
             Pages::Cpu(_) => {}
             Pages::Mlx(pages) => pages.settle(),
+        }
+    }
+
+    /// Begins to compute what was appended, and `choice`, without waiting for it; what was appended
+    /// before can no longer be [taken back](Self::revert).
+    pub fn start(&mut self, choice: Option<&Choice>) {
+        match &mut self.pages {
+            Pages::Cpu(_) => {}
+            Pages::Mlx(pages) => pages.start(choice.map(|choice| choice.outcomes().array())),
+        }
+    }
+
+    /// Remembers what is stored now, for [`wait`](Self::wait) and [`revert`](Self::revert): what is
+    /// appended from here on belongs to a later step.
+    pub fn mark(&mut self) {
+        match &mut self.pages {
+            Pages::Cpu(_) => {}
+            Pages::Mlx(pages) => pages.mark(),
+        }
+    }
+
+    /// Waits for what was [started](Self::start), up to the [mark](Self::mark) if there is one.
+    pub fn wait(&self) {
+        match &self.pages {
+            Pages::Cpu(_) => {}
+            Pages::Mlx(pages) => pages.wait(),
+        }
+    }
+
+    /// Takes back what was appended since the [mark](Self::mark) and not started, without computing
+    /// it. On a device that puts nothing off it stays, in pages that nobody reads.
+    pub fn revert(&mut self) {
+        match &mut self.pages {
+            Pages::Cpu(_) => {}
+            Pages::Mlx(pages) => pages.revert(),
         }
     }
 

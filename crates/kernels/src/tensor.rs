@@ -128,6 +128,27 @@ impl Tensor {
         }
     }
 
+    /// The elements of a tensor of [`DType::U32`], copied to the host; waits for the device.
+    /// [`u32::MAX`] if the device failed.
+    ///
+    /// # Panics
+    ///
+    /// If the elements are of another type.
+    #[track_caller]
+    pub fn to_u32(&self) -> Vec<u32> {
+        assert_eq!(self.dtype, DType::U32, "elements that are no integers");
+        match &self.storage {
+            Storage::Mapped(_, bytes) => {
+                bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect()
+            }
+            Storage::Mlx(array) => match array.read(DType::U32, self.elements()) {
+                Some(elements) => elements.into_iter().map(u32::from_ne_bytes).collect(),
+                None => vec![u32::MAX; self.elements()],
+            },
+            Storage::Owned(_) => unreachable!("memory of our own holds `f32`"),
+        }
+    }
+
     /// The elements of an activation on the CPU.
     ///
     /// # Panics

@@ -1,15 +1,61 @@
 //! The rows one forward pass works on.
 
 use std::cell::RefCell;
+use std::ops::Deref;
 
-use kernels::{Span, Tensor};
+use kernels::{Indices, Span, Tensor, mixed};
+
+/// The tokens of a batch: known to the host, or some of them to the device alone, which has just
+/// chosen them. A network only looks them up in a table, which takes both.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    known: Vec<u32>,
+    mixed: Option<Tensor>,
+}
+
+impl Tokens {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+}
+
+/// The tokens themselves.
+///
+/// # Panics
+///
+/// If the host does not know them all: a network that computes with their numbers cannot be
+/// continued with tokens that nobody has read.
+impl Deref for Tokens {
+    type Target = [u32];
+
+    #[track_caller]
+    fn deref(&self) -> &[u32] {
+        assert!(self.mixed.is_none(), "tokens that only the device knows are read");
+        &self.known
+    }
+}
+
+impl<'a> From<&'a Tokens> for Indices<'a> {
+    fn from(tokens: &'a Tokens) -> Self {
+        match &tokens.mixed {
+            Some(tensor) => Self::Device(tensor),
+            None => Self::Host(&tokens.known),
+        }
+    }
+}
 
 /// Tokens of several sequences, packed end to end: no padding, so no mask. Prompts, parts of
 /// prompts and single tokens stand side by side; only attention knows where a sequence begins.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The tokens, `[rows]`.
-    pub tokens: Vec<u32>,
+    pub tokens: Tokens,
     /// The position of each in its own sequence, `[rows]`.
     pub positions: Vec<u32>,
     /// Which rows belong to which sequence, in order.
@@ -32,9 +78,20 @@ impl Batch {
     pub fn push_part(&mut self, tokens: &[u32], start: usize, pages: Vec<u32>, length: usize) {
         self.lengths.push(length);
         let from = self.tokens.len();
-        self.tokens.extend_from_slice(tokens);
+        self.tokens.known.extend_from_slice(tokens);
         self.positions.extend((start..start + tokens.len()).map(|position| position as u32));
         self.spans.push(Span { rows: from..self.tokens.len(), start, pages });
+    }
+
+    /// Says that some tokens are known to the device alone: for each pair `(row, from)` of `instead`,
+    /// that of `row` is `drawn[from]`. Called once, after the last [`push`](Self::push).
+    ///
+    /// # Panics
+    ///
+    /// If a pair is out of bounds.
+    #[track_caller]
+    pub fn draw(&mut self, drawn: &Tensor, instead: &[(u32, u32)]) {
+        self.tokens.mixed = Some(mixed(&self.tokens.known, drawn, instead));
     }
 
     /// Makes the network record its activations by name, for whoever compares it with another.

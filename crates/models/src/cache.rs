@@ -1,5 +1,6 @@
 //! What a network remembers of its sequences.
 
+use kernels::ops::Choice;
 use kernels::{Device, KvCache, KvFormat, KvLayer};
 
 /// How far back a layer looks.
@@ -53,6 +54,26 @@ impl Cache {
     /// Ends a step: computes what the layers stored, on a device that puts work off.
     pub fn settle(&mut self) {
         self.kv.settle();
+    }
+
+    /// Begins to compute what the layers stored, and `choice`, without waiting.
+    pub fn start(&mut self, choice: Option<&Choice>) {
+        self.kv.start(choice);
+    }
+
+    /// What is stored from here on belongs to a later step, which can be [taken back](Self::revert).
+    pub fn mark(&mut self) {
+        self.kv.mark();
+    }
+
+    /// Waits for what was started, up to the [mark](Self::mark) if there is one.
+    pub fn wait(&self) {
+        self.kv.wait();
+    }
+
+    /// Takes back what was stored since the [mark](Self::mark) and not started.
+    pub fn revert(&mut self) {
+        self.kv.revert();
     }
 
     /// Gives up what a device that failed has stored.

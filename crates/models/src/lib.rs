@@ -16,7 +16,7 @@ mod pooling;
 mod registry;
 mod scope;
 
-pub use batch::Batch;
+pub use batch::{Batch, Tokens};
 pub use cache::{Cache, LayerCache, Remember};
 pub use decoder::Decoder;
 pub use encoder::Encoder;

@@ -42,7 +42,7 @@ pub struct Slice {
     pub id: Id,
     /// The position of the first.
     pub start: usize,
-    /// The tokens; at least one.
+    /// The tokens; at least one. The last may be [`Slice::UNREAD`].
     pub tokens: Vec<u32>,
     /// The pages of the sequence.
     pub pages: Vec<u32>,
@@ -50,6 +50,17 @@ pub struct Slice {
     pub length: usize,
     /// Whether the last row is to be sampled.
     pub sample: bool,
+    attempt: u32,
+}
+
+impl Slice {
+    /// Stands for the token that the pass before this one chose and nobody has read yet.
+    pub const UNREAD: u32 = u32::MAX;
+
+    /// One past the position of the last token.
+    pub(crate) fn end(&self) -> usize {
+        self.start + self.tokens.len()
+    }
 }
 
 /// One forward pass.
@@ -161,13 +172,38 @@ impl Scheduler {
         }
     }
 
-    /// The tokens so far and the sampling of a running sequence.
-    pub(crate) fn sequence(&self, id: Id) -> Option<(&[u32], &Sampling)> {
-        let sequence = self.running.iter().find(|sequence| sequence.id == id)?;
+    /// The tokens so far and the sampling of the sequence that `slice` belongs to, unless it has
+    /// ended or begun anew.
+    pub(crate) fn sequence(&self, slice: &Slice) -> Option<(&[u32], &Sampling)> {
+        let sequence = &self.running[self.at(slice)?];
         Some((&sequence.tokens, &sequence.sampling))
     }
 
-    /// Decides the next pass. It is empty only if there is nothing to do.
+    /// Whether somebody still waits for what `slice` computes.
+    pub fn is_live(&self, slice: &Slice) -> bool {
+        self.at(slice).is_some()
+    }
+
+    fn at(&self, slice: &Slice) -> Option<usize> {
+        let same = |s: &Sequence| s.id == slice.id && s.attempt == slice.attempt;
+        self.running.iter().position(same)
+    }
+
+    /// Takes `step` for computed, though its outcome is not known: the next [`Scheduler::schedule`]
+    /// builds on it, with [`Slice::UNREAD`] for tokens that it chooses. A sequence that turns out to
+    /// have ended with such a token has computed one too many, which [`Scheduler::complete`] drops.
+    /// One step at most is ahead: it is completed before the next is taken for computed.
+    pub fn ahead(&mut self, step: &[Slice]) {
+        for slice in step {
+            if let Some(at) = self.at(slice) {
+                let sequence = &mut self.running[at];
+                (sequence.computed, sequence.unread) = (slice.end(), slice.sample);
+            }
+        }
+    }
+
+    /// Decides the next pass. It is empty only if there is nothing to do, or nothing before the
+    /// step that is [ahead](Self::ahead) is completed.
     pub fn schedule(&mut self) -> Step {
         let mut budget = self.limits.tokens;
         let mut step = Step::new();
@@ -175,7 +211,8 @@ impl Scheduler {
             let mut at = 0;
             while at < self.running.len() && budget > 0 {
                 let wanted = self.running[at].remaining();
-                if (wanted == 1) == decoding {
+                let waits = self.running[at].is_spent() || self.turns_at(at);
+                if (wanted == 1) == decoding && !waits {
                     let n = self.room_for(at, wanted.min(budget));
                     if n > 0 {
                         budget -= n;
@@ -193,8 +230,16 @@ impl Scheduler {
             step.extend(self.running.last().map(|sequence| sequence.slice(n)));
         }
         // A sequence that was put aside after its slice was cut is not in this step after all.
-        step.retain(|slice| self.running.iter().any(|sequence| sequence.id == slice.id));
+        step.retain(|slice| self.is_live(slice));
         step
+    }
+
+    /// Whether the token that nobody has read takes the running sequence at `at` past the turn:
+    /// what is in the cache is of no use for it.
+    fn turns_at(&self, at: usize) -> bool {
+        let sequence = &self.running[at];
+        let length = sequence.tokens.len();
+        sequence.unread && self.limits.beyond(length + 1) && !self.limits.beyond(length)
     }
 
     /// Begins the sequence at the head of the queue, if there are pages for what it has so far,
@@ -253,24 +298,24 @@ impl Scheduler {
         let mut sampled = sampled.iter().copied();
         for slice in step {
             let outcome = if slice.sample { sampled.next() } else { None };
-            // Cancelled while the pass was under way.
-            let Some(at) = self.running.iter().position(|s| s.id == slice.id) else { continue };
-            let sequence = &mut self.running[at];
-            sequence.computed += slice.tokens.len();
-            let computed = &sequence.tokens[..sequence.computed];
-            self.pool.remember(&mut sequence.table, computed);
+            // Ended or put aside while the pass was under way.
+            let Some(at) = self.at(slice) else { continue };
+            let (sequence, end) = (&mut self.running[at], slice.end());
+            // A later pass may build on this one already.
+            sequence.computed = sequence.computed.max(end);
+            self.pool.remember(&mut sequence.table, &sequence.tokens[..end]);
             if let Some(window) = self.limits.window {
-                let from = (sequence.computed + 1).saturating_sub(window);
+                let from = (end + 1).saturating_sub(window);
                 self.pool.leave_behind(&mut sequence.table, from);
             }
             let finish = match outcome {
                 None => {
-                    events.push(Event::Progress(slice.id, sequence.computed));
+                    events.push(Event::Progress(slice.id, end));
                     None
                 }
                 Some(Err(NotANumber { token })) => {
-                    let position = sequence.computed - 1;
-                    Some(Finish::Failed(Failure::NotANumber { position, token }))
+                    let failure = Failure::NotANumber { position: end - 1, token };
+                    Some(Finish::Failed(failure))
                 }
                 Some(Ok(token)) => {
                     events.push(Event::Token(slice.id, token));
@@ -299,7 +344,7 @@ impl Scheduler {
     pub fn abandon(&mut self, step: &[Slice], failure: &Failure) -> Vec<Event> {
         let mut events = Vec::new();
         for mut sequence in std::mem::take(&mut self.running).into_iter().rev() {
-            if step.iter().any(|slice| slice.id == sequence.id) {
+            if step.iter().any(|s| s.id == sequence.id && s.attempt == sequence.attempt) {
                 let finish = Finish::Failed(failure.clone());
                 events.push(Event::Finished(sequence.id, finish));
             } else {

@@ -14,6 +14,10 @@ pub(super) struct Sequence {
     pub(super) computed: usize,
     pub(super) table: PageTable,
     pub(super) sampling: Sampling,
+    /// Whether a pass under way chooses one more token, which nobody has read.
+    pub(super) unread: bool,
+    /// How often it began anew: what an older pass says of it is out of date.
+    pub(super) attempt: u32,
     stop: Vec<u32>,
     /// How long it may become.
     longest: usize,
@@ -29,37 +33,55 @@ impl Sequence {
             computed: 0,
             table: PageTable::default(),
             sampling: request.sampling,
+            unread: false,
+            attempt: 0,
             stop: request.stop,
             longest,
         }
     }
 
-    /// Tokens that are not in the cache; at least one.
+    /// Tokens that are not in the cache; at least one, unless it is [spent](Self::is_spent).
     pub(super) fn remaining(&self) -> usize {
-        self.tokens.len() - self.computed
+        self.length() - self.computed
+    }
+
+    /// All tokens, with one that nobody has read.
+    fn length(&self) -> usize {
+        self.tokens.len() + usize::from(self.unread)
+    }
+
+    /// Whether the token that nobody has read is the last in any case.
+    pub(super) fn is_spent(&self) -> bool {
+        self.unread && self.length() >= self.longest
     }
 
     /// The next `n` tokens.
     pub(super) fn slice(&self, n: usize) -> Slice {
         let end = self.computed + n;
+        let known = end.min(self.tokens.len());
+        let mut tokens = self.tokens[self.computed..known].to_vec();
+        tokens.resize(n, Slice::UNREAD);
         Slice {
             id: self.id,
             start: self.computed,
-            tokens: self.tokens[self.computed..end].to_vec(),
+            tokens,
             pages: self.table.pages.clone(),
-            length: self.tokens.len(),
-            sample: end == self.tokens.len(),
+            length: self.length(),
+            sample: end == self.length(),
+            attempt: self.attempt,
         }
     }
 
-    /// Forgets what is in the cache, and returns the pages.
+    /// Forgets what is in the cache and under way, and returns the pages.
     pub(super) fn restart(&mut self) -> PageTable {
-        self.computed = 0;
+        (self.computed, self.unread) = (0, false);
+        self.attempt += 1;
         std::mem::take(&mut self.table)
     }
 
     /// Adds a sampled token, and says whether it is the last.
     pub(super) fn push(&mut self, token: u32) -> Option<Finish> {
+        self.unread = false;
         self.tokens.push(token);
         if self.stop.contains(&token) {
             Some(Finish::Stop)

@@ -1,5 +1,6 @@
 //! One test binary for the crate.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod overlap;
 mod simulate;
 mod steps;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::Mlx;
 use super::library::{Functions, Given, Handle};
+use crate::ops::Draw;
 use crate::{DType, KvQuantization, QuantizationMode, QuantizedTensor, Tensor};
 
 /// A node of MLX's graph.
@@ -108,6 +109,7 @@ impl Array {
             return None;
         }
         let mut out = vec![[0; N]; len];
+        self.mlx.count_wait();
         let done = self.mlx.call(|f| {
             let bytes = out.as_flattened_mut();
             // SAFETY: a live handle, and room for as many bytes as are said.
@@ -123,6 +125,30 @@ impl Array {
             Some(elements) => elements.into_iter().map(f32::from_ne_bytes).collect(),
             None => vec![f32::NAN; len],
         }
+    }
+
+    /// Numbers of rows.
+    pub(crate) fn indices(mlx: &Arc<Mlx>, indices: &[u32]) -> Self {
+        let bytes: Vec<[u8; 4]> = indices.iter().map(|index| index.to_le_bytes()).collect();
+        Self::from_bytes(mlx, &[indices.len()], DType::U32, bytes.as_flattened())
+    }
+
+    /// Begins to compute all of `arrays`.
+    pub(crate) fn start<'a>(mlx: &Mlx, arrays: impl Iterator<Item = &'a Self>) {
+        let handles: Vec<Given> = arrays.map(|array| array.handle.cast_const()).collect();
+        if handles.iter().all(|handle| !handle.is_null()) {
+            // SAFETY: live handles, as many as are said.
+            mlx.call(|f| unsafe { (f.start)(handles.as_ptr(), handles.len()) });
+        }
+    }
+
+    /// Waits for those of `arrays` that are alive.
+    pub(crate) fn wait<'a>(mlx: &Mlx, arrays: impl Iterator<Item = &'a Self>) {
+        let handles = arrays.map(|array| array.handle.cast_const());
+        let handles: Vec<Given> = handles.filter(|handle| !handle.is_null()).collect();
+        mlx.count_wait();
+        // SAFETY: live handles, as many as are said.
+        mlx.call(|f| unsafe { (f.wait)(handles.as_ptr(), handles.len()) });
     }
 
     /// Computes all of `arrays`.
@@ -240,10 +266,10 @@ impl Array {
     }
 
     /// `self[lhs[i]] w[rhs[i]]^T` for each `i`, with a stack `w: [matrices, n, k]`.
-    pub(crate) fn gather_mm(&self, w: &Self, lhs: &[u32], rhs: &[u32]) -> Self {
-        Self::build([self, w], |f, [x, w], out| {
-            // SAFETY: live handles and as many pairs as are said, which were checked.
-            unsafe { (f.gather_mm)(x, w, lhs.as_ptr(), rhs.as_ptr(), lhs.len(), out) }
+    pub(crate) fn gather_mm(&self, w: &Self, lhs: &Self, rhs: &Self) -> Self {
+        Self::build([self, w, lhs, rhs], |f, [x, w, lhs, rhs], out| {
+            // SAFETY: live handles.
+            unsafe { (f.gather_mm)(x, w, lhs, rhs, out) }
         })
     }
 
@@ -251,52 +277,49 @@ impl Array {
     pub(crate) fn gather_qmm(
         &self,
         (w, matrices): (&QuantizedTensor, usize),
-        lhs: &[u32],
-        rhs: &[u32],
+        lhs: &Self,
+        rhs: &Self,
     ) -> Self {
         let stack = |tensor: &Tensor| {
             tensor.array().reshape(&[matrices, w.rows / matrices, tensor.width()])
         };
         let (group, bits) = (w.group_size as i32, w.bits as i32);
-        let call = |f: &Functions, [x, w_, s, b]: [Given; 4], out: &mut Handle| {
-            let (mode, count) = (mode(w.mode).as_ptr(), lhs.len());
-            let (lhs, rhs) = (lhs.as_ptr(), rhs.as_ptr());
-            // SAFETY: live handles but for the biases, which may be absent; a static text; as many
-            // pairs as are said, which were checked.
-            unsafe { (f.gather_qmm)(x, w_, s, b, group, bits, mode, lhs, rhs, count, out) }
+        let call = |f: &Functions, [x, lhs, rhs, w_, s, b]: [Given; 6], out: &mut Handle| {
+            let mode = mode(w.mode).as_ptr();
+            // SAFETY: live handles but for the biases, which may be absent; a static text.
+            unsafe { (f.gather_qmm)(x, w_, s, b, group, bits, mode, lhs, rhs, out) }
         };
         let (codes, scales) = (stack(&w.weight), stack(&w.scales));
         match w.biases.as_ref().map(stack) {
-            Some(biases) => Self::build([self, &codes, &scales, &biases], call),
-            None => Self::build([self, &codes, &scales], |f, [x, w, s], out| {
-                call(f, [x, w, s, null()], out)
+            Some(biases) => Self::build([self, lhs, rhs, &codes, &scales, &biases], call),
+            None => Self::build([self, lhs, rhs, &codes, &scales], |f, [x, l, r, w, s], out| {
+                call(f, [x, l, r, w, s, null()], out)
             }),
         }
     }
 
     /// Rows of a table, as `dtype`.
-    pub(crate) fn take(&self, rows: &[u32], dtype: DType) -> Self {
-        Self::build([self], |f, [table], out| {
-            // SAFETY: a live handle and as many rows as are said, which were checked.
-            unsafe { (f.take)(table, rows.as_ptr(), rows.len(), code(dtype), out) }
+    pub(crate) fn take(&self, rows: &Self, dtype: DType) -> Self {
+        Self::build([self, rows], |f, [table, rows], out| {
+            // SAFETY: live handles.
+            unsafe { (f.take)(table, rows, code(dtype), out) }
         })
     }
 
     /// Rows of a quantized table decoded as `dtype`, but for its global scale.
-    pub(crate) fn quantized_take(w: &QuantizedTensor, rows: &[u32], dtype: DType) -> Self {
+    pub(crate) fn quantized_take(w: &QuantizedTensor, rows: &Self, dtype: DType) -> Self {
         let (group, bits) = (w.group_size as i32, w.bits as i32);
         let (codes, scales) = (w.weight.array(), w.scales.array());
-        let call = |f: &Functions, [w_, s, b]: [Given; 3], out: &mut Handle| {
-            let (rows, count, mode) = (rows.as_ptr(), rows.len(), mode(w.mode).as_ptr());
-            // SAFETY: live handles but for the biases, which may be absent; a static text; as many
-            // rows as are said, which were checked.
-            unsafe {
-                (f.quantized_take)(w_, s, b, group, bits, mode, rows, count, code(dtype), out)
-            }
+        let call = |f: &Functions, [rows, w_, s, b]: [Given; 4], out: &mut Handle| {
+            let mode = mode(w.mode).as_ptr();
+            // SAFETY: live handles but for the biases, which may be absent; a static text.
+            unsafe { (f.quantized_take)(w_, s, b, group, bits, mode, rows, code(dtype), out) }
         };
         match &w.biases {
-            Some(biases) => Self::build([codes, scales, biases.array()], call),
-            None => Self::build([codes, scales], |f, [w, s], out| call(f, [w, s, null()], out)),
+            Some(biases) => Self::build([rows, codes, scales, biases.array()], call),
+            None => Self::build([rows, codes, scales], |f, [rows, w, s], out| {
+                call(f, [rows, w, s, null()], out)
+            }),
         }
     }
 
@@ -343,10 +366,10 @@ impl Array {
         })
     }
 
-    /// With the rows `slots` replaced by those of `update`: in place, if this was the last handle
-    /// when it is computed.
-    pub(crate) fn store_rows(self, update: &Self, slots: &[u32]) -> Self {
-        Self::build([&self, update], |f, [a, update], out| {
+    /// With the rows `slots` replaced by those of `update`: in place, if no other handle is left
+    /// when it is computed, and nothing that reads this array is still under way.
+    pub(crate) fn store_rows(&self, update: &Self, slots: &[u32]) -> Self {
+        Self::build([self, update], |f, [a, update], out| {
             // SAFETY: live handles and as many slots as are said.
             unsafe { (f.store_rows)(a, update, slots.as_ptr(), slots.len(), out) }
         })
@@ -366,7 +389,8 @@ impl Array {
         Self::joined(parts, -1)
     }
 
-    fn joined(parts: &[&Self], axis: i32) -> Self {
+    /// All of `parts`, one after the other along `axis`.
+    pub(crate) fn joined(parts: &[&Self], axis: i32) -> Self {
         let all: Vec<Given> = parts.iter().map(|array| array.handle.cast_const()).collect();
         let mlx = &parts[0].mlx;
         if all.iter().any(|handle| handle.is_null()) {
@@ -411,6 +435,29 @@ impl Array {
             // SAFETY: live handles.
             unsafe { (f.chunked_attention)(same, next, far, k, v, scale, chunk, out) }
         })
+    }
+}
+
+impl Array {
+    /// What [`ops::categorical`](crate::ops::categorical()) chooses from `[rows, n]` logits, a
+    /// [`Draw`] for each row: tokens and outcomes.
+    pub(crate) fn categorical(&self, draws: &[Draw]) -> [Self; 2] {
+        let each = |of: fn(&Draw) -> f32| draws.iter().map(of).collect::<Vec<_>>();
+        let (temperatures, floors) = (each(|draw| draw.temperature), each(Draw::floor));
+        let (top_p, uniform) = (each(|draw| draw.top_p), each(|draw| draw.uniform as f32));
+        let top_k = draws.iter().map(|draw| u32::try_from(draw.top_k).unwrap_or(0));
+        let top_k: Vec<u32> = top_k.collect();
+        let mut handles = [null_mut(); 2];
+        if !self.handle.is_null() {
+            let (out, logits) = (handles.as_mut_ptr(), self.handle);
+            // SAFETY: a live handle, a number of each kind for each of its rows, which was checked,
+            // and two places for others.
+            self.mlx.call(|f| unsafe {
+                let [t, m, p, u] = [&temperatures, &floors, &top_p, &uniform].map(|x| x.as_ptr());
+                (f.categorical)(logits, t, m, top_k.as_ptr(), p, u, out)
+            });
+        }
+        handles.map(|handle| Self { mlx: Arc::clone(&self.mlx), handle })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub const MLX_VERSION: &str = "0.32.4";
 
 /// The version of the border that this program speaks; `FOLIO_MLX_ABI` of the shim.
-pub const MLX_ABI: u32 = 3;
+pub const MLX_ABI: u32 = 4;
 
 /// An array of MLX, as the shim hands it out.
 pub(super) enum Opaque {}
@@ -41,6 +41,8 @@ pub(super) struct Functions {
     pub(super) zeros: unsafe extern "C" fn(*const i32, usize, i32, *mut Handle) -> c_int,
     pub(super) dtype: unsafe extern "C" fn(Given) -> i32,
     pub(super) eval: unsafe extern "C" fn(*const Given, usize) -> c_int,
+    pub(super) start: unsafe extern "C" fn(*const Given, usize) -> c_int,
+    pub(super) wait: unsafe extern "C" fn(*const Given, usize) -> c_int,
     pub(super) read: unsafe extern "C" fn(Given, i32, *mut c_void, usize) -> c_int,
     pub(super) reshape: unsafe extern "C" fn(Given, *const i32, usize, *mut Handle) -> c_int,
     pub(super) as_type: unsafe extern "C" fn(Given, i32, *mut Handle) -> c_int,
@@ -66,8 +68,7 @@ pub(super) struct Functions {
         *const c_char,
         *mut Handle,
     ) -> c_int,
-    pub(super) gather_mm:
-        unsafe extern "C" fn(Given, Given, *const u32, *const u32, usize, *mut Handle) -> c_int,
+    pub(super) gather_mm: unsafe extern "C" fn(Given, Given, Given, Given, *mut Handle) -> c_int,
     pub(super) gather_qmm: unsafe extern "C" fn(
         Given,
         Given,
@@ -76,12 +77,11 @@ pub(super) struct Functions {
         i32,
         i32,
         *const c_char,
-        *const u32,
-        *const u32,
-        usize,
+        Given,
+        Given,
         *mut Handle,
     ) -> c_int,
-    pub(super) take: unsafe extern "C" fn(Given, *const u32, usize, i32, *mut Handle) -> c_int,
+    pub(super) take: unsafe extern "C" fn(Given, Given, i32, *mut Handle) -> c_int,
     pub(super) quantized_take: unsafe extern "C" fn(
         Given,
         Given,
@@ -89,8 +89,7 @@ pub(super) struct Functions {
         i32,
         i32,
         *const c_char,
-        *const u32,
-        usize,
+        Given,
         i32,
         *mut Handle,
     ) -> c_int,
@@ -108,6 +107,15 @@ pub(super) struct Functions {
         unsafe extern "C" fn(Given, Given, Given, Given, f32, i64, i64, *mut Handle) -> c_int,
     pub(super) chunked_attention:
         unsafe extern "C" fn(Given, Given, Given, Given, Given, f32, i32, *mut Handle) -> c_int,
+    pub(super) categorical: unsafe extern "C" fn(
+        Given,
+        *const f32,
+        *const f32,
+        *const u32,
+        *const f32,
+        *const f32,
+        *mut Handle,
+    ) -> c_int,
 }
 
 // SAFETY: a table of functions and of constant texts, written once before it is handed out.

@@ -15,6 +15,7 @@ mod tests;
 use std::ffi::c_int;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use array::Array;
@@ -65,6 +66,7 @@ pub struct Mlx {
     precision: Precision,
     /// The first failure that nobody has asked for yet.
     failure: Mutex<Option<String>>,
+    waits: AtomicU64,
 }
 
 impl Mlx {
@@ -85,6 +87,7 @@ impl Mlx {
             device_memory,
             precision: options.precision,
             failure: Mutex::new(None),
+            waits: AtomicU64::new(0),
         }))
     }
 
@@ -142,6 +145,15 @@ impl Mlx {
     /// Begins to look for the peak of memory anew.
     pub fn reset_peak(&self) {
         self.call(Functions::forget_peak);
+    }
+
+    /// How often something has waited for results.
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    fn count_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The first failure since this was last asked.

@@ -26,9 +26,11 @@ pub(crate) struct Pages {
     format: KvFormat,
     /// Whether something was stored that is not computed yet.
     unsettled: bool,
+    /// What there was before a later step was prepared.
+    marked: Option<Vec<Layer>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Layer {
     shape: KvLayer,
     /// How many pages the arrays have room for.
@@ -38,8 +40,8 @@ struct Layer {
 }
 
 /// Rows as they are, or their codes, scales and biases.
-#[derive(Debug)]
-struct Stored(Vec<Array>);
+#[derive(Clone, Debug)]
+struct Stored(Vec<Arc<Array>>);
 
 impl Stored {
     /// `rows: [rows, kv_heads, dim]`, as `format` says.
@@ -52,24 +54,24 @@ impl Stored {
         };
         let rows = rows.as_type(dtype);
         Self(match format.quantization {
-            Some(how) => rows.quantize(how).into(),
-            None => vec![rows],
+            Some(how) => rows.quantize(how).map(Arc::new).into(),
+            None => vec![Arc::new(rows)],
         })
     }
 
     /// With `more` further rows, which are zeros.
     fn grown(self, mlx: &Arc<Mlx>, more: usize, widths: &[[usize; 2]]) -> Self {
-        let grow = |(array, &[heads, width]): (Array, &[usize; 2])| {
+        let grow = |(array, &[heads, width]): (Arc<Array>, &[usize; 2])| {
             let zeros = Array::zeros(mlx, &[more, heads, width], array.dtype());
-            Array::concatenate(array, &[zeros])
+            Arc::new(Array::joined(&[&*array, &zeros], 0))
         };
         Self(self.0.into_iter().zip(widths).map(grow).collect())
     }
 
     /// Room for `rows` rows like those of `new`.
     fn room(mlx: &Arc<Mlx>, rows: usize, widths: &[[usize; 2]], new: &Self) -> Self {
-        let room = |(array, &[heads, width]): (&Array, &[usize; 2])| {
-            Array::zeros(mlx, &[rows, heads, width], array.dtype())
+        let room = |(array, &[heads, width]): (&Arc<Array>, &[usize; 2])| {
+            Arc::new(Array::zeros(mlx, &[rows, heads, width], array.dtype()))
         };
         Self(new.0.iter().zip(widths).map(room).collect())
     }
@@ -77,7 +79,7 @@ impl Stored {
     /// With the rows `slots` replaced by those of `new`.
     fn stored(self, new: &Self, slots: &[u32]) -> Self {
         let parts = self.0.into_iter().zip(&new.0);
-        Self(parts.map(|(array, new)| array.store_rows(new, slots)).collect())
+        Self(parts.map(|(array, new)| Arc::new(array.store_rows(new, slots))).collect())
     }
 
     /// Some of the rows, as `part` picks them from each array, in numbers.
@@ -108,7 +110,15 @@ impl Pages {
         assert!(format.dtype.is_float(), "a cache of {:?}", format.dtype);
         let empty = |&shape: &KvLayer| Layer { shape, room: 0, keys: None, values: None };
         let layers = layers.iter().map(empty).collect();
-        Self { mlx: Arc::clone(mlx), layers, page_size, capacity, format, unsettled: false }
+        Self {
+            mlx: Arc::clone(mlx),
+            layers,
+            page_size,
+            capacity,
+            format,
+            unsettled: false,
+            marked: None,
+        }
     }
 
     pub(crate) fn page_size(&self) -> usize {
@@ -240,17 +250,46 @@ impl Pages {
 
     /// Computes what was stored, so that no graph waits for a later step.
     pub(crate) fn settle(&mut self) {
+        self.marked = None;
         if std::mem::take(&mut self.unsettled) {
-            let stored = self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]);
-            Array::eval(&self.mlx, stored.flatten().flat_map(|stored| &stored.0));
+            Array::eval(&self.mlx, arrays(&self.layers));
+        }
+    }
+
+    /// Begins to compute what was stored and `beside`. A mark would be a second handle on arrays
+    /// that are to be written in place, so it goes first.
+    pub(crate) fn start(&mut self, beside: Option<&Array>) {
+        self.marked = None;
+        let unsettled = std::mem::take(&mut self.unsettled);
+        let stored = arrays(&self.layers).filter(|_| unsettled);
+        Array::start(&self.mlx, stored.chain(beside));
+    }
+
+    pub(crate) fn mark(&mut self) {
+        self.marked = Some(self.layers.clone());
+    }
+
+    pub(crate) fn wait(&self) {
+        Array::wait(&self.mlx, arrays(self.marked.as_ref().unwrap_or(&self.layers)));
+    }
+
+    pub(crate) fn revert(&mut self) {
+        if let Some(marked) = self.marked.take() {
+            (self.layers, self.unsettled) = (marked, false);
         }
     }
 
     /// Gives all memory back, and what was in it.
     pub(crate) fn forget(&mut self) {
-        self.unsettled = false;
+        (self.unsettled, self.marked) = (false, None);
         for layer in &mut self.layers {
             (layer.room, layer.keys, layer.values) = (0, None, None);
         }
     }
+}
+
+/// All arrays of `layers` that there are.
+fn arrays(layers: &[Layer]) -> impl Iterator<Item = &Array> {
+    let stored = layers.iter().flat_map(|layer| [&layer.keys, &layer.values]);
+    stored.flatten().flat_map(|stored| &stored.0).map(|array| &**array)
 }

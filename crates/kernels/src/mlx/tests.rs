@@ -1,10 +1,14 @@
 //! Failures, memory, and libraries that are none.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Array, MlxOptions};
 use crate::ops::conformance::{activations, mlx};
 use crate::{DType, Device, Error, KvCache, KvLayer, Span, Tensor, ops};
+
+/// MLX counts the memory of the whole process: who measures it is alone.
+static MEASURED: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_failure_spoils_what_follows_until_it_is_asked_for() {
@@ -42,6 +46,7 @@ fn a_cache_that_failed_begins_anew() {
 /// A token is stored where the cache lies: neither a second copy nor a graph that grows.
 #[test]
 fn a_token_is_stored_in_place() {
+    let _alone = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = mlx() else { return };
     let Some(backend) = device.as_mlx() else { return };
     const PAGES: usize = 1024;
@@ -69,8 +74,53 @@ fn a_token_is_stored_in_place() {
     assert_eq!(device.take_failure(), None);
 }
 
+/// A step that is prepared while another runs stores in place, too, and can be taken back.
+#[test]
+fn a_step_that_is_prepared_ahead_stores_in_place_or_not_at_all() {
+    let _alone = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(device) = mlx() else { return };
+    let Some(backend) = device.as_mlx() else { return };
+    const PAGES: usize = 1024;
+    let layer = KvLayer { kv_heads: 4, key_dim: 128, value_dim: 128 };
+    let mut cache = KvCache::new(&device, &[layer], 16, PAGES, DType::F32);
+    let bytes = (cache.page_bytes() * PAGES) as u64;
+    let span = |start: usize, page| Span { rows: 0..1, start, pages: vec![page] };
+    let rows: Vec<_> = (0..16).map(|seed| activations(&device, seed, &[1, 4, 128])).collect();
+    let store = |cache: &mut KvCache, step: usize| {
+        // The last page first, so that there is room for all of them.
+        let page = if step == 0 { PAGES as u32 - 1 } else { 7 };
+        cache.append(0, &rows[step], &rows[step], &[span(step, page)]);
+    };
+    store(&mut cache, 0);
+    cache.settle();
+    store(&mut cache, 1);
+    cache.start(None);
+    backend.reset_peak();
+    let before = backend.memory();
+    assert!(before.active >= bytes, "{before:?}");
+    for step in 2..15 {
+        cache.mark();
+        store(&mut cache, step);
+        cache.wait();
+        cache.start(None);
+    }
+    let after = backend.memory();
+    assert!(after.peak < before.active + bytes / 4, "{before:?} {after:?}");
+    // One more, which is not wanted after all.
+    cache.mark();
+    store(&mut cache, 15);
+    cache.wait();
+    cache.revert();
+    let stored = cache.read(0, &[7], 16).0;
+    let expected: Vec<_> = (2..15).flat_map(|step| rows[step].to_vec()).collect();
+    assert_eq!(stored[2 * 512..15 * 512], expected);
+    assert_eq!(stored[15 * 512..], [0.0; 512]);
+    assert_eq!(device.take_failure(), None);
+}
+
 #[test]
 fn weights_are_copied_once() {
+    let _alone = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(device) = mlx() else { return };
     let Some(backend) = device.as_mlx() else { return };
     let bytes = vec![1_u8; 48 << 20];

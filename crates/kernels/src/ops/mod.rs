@@ -8,6 +8,7 @@
 pub(crate) mod conformance;
 
 mod add;
+mod categorical;
 mod clamped_swiglu;
 mod concatenate;
 mod dual_chunk_attention;
@@ -30,10 +31,11 @@ mod take;
 mod weighted_sum;
 
 pub use add::add;
+pub use categorical::{Candidates, Choice, Draw, categorical};
 pub use clamped_swiglu::{Clamp, clamped_swiglu};
 pub use concatenate::concatenate;
 pub use dual_chunk_attention::{DualChunk, dual_chunk_attention};
-pub use gather_mm::{Gather, gather_each, gather_mm};
+pub use gather_mm::{Gather, Pairs, gather_each, gather_mm};
 pub use gather_qmm::gather_qmm;
 pub use gelu::{Gelu, gelu};
 pub use layer_norm::layer_norm;

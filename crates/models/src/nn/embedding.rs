@@ -1,6 +1,6 @@
 //! The token table, read in both directions.
 
-use kernels::Tensor;
+use kernels::{Indices, Tensor};
 
 use super::Weight;
 use crate::scope::bf16;
@@ -23,7 +23,7 @@ impl Embedding {
     }
 
     /// Tokens to rows: `[t]` to `[t, width]`.
-    pub fn forward(&self, tokens: &[u32]) -> Tensor {
+    pub fn forward<'a>(&self, tokens: impl Into<Indices<'a>>) -> Tensor {
         self.weight.take(tokens)
     }
 

@@ -1,7 +1,7 @@
 //! A matrix as the checkpoint stores it.
 
 use kernels::ops::Gather;
-use kernels::{QuantizedTensor, Tensor, ops};
+use kernels::{Indices, QuantizedTensor, Tensor, ops};
 
 /// `[rows, columns]` weights, dense or quantized.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Weight {
     }
 
     /// The rows at `indices`, `[t, columns]`.
-    pub fn take(&self, indices: &[u32]) -> Tensor {
+    pub fn take<'a>(&self, indices: impl Into<Indices<'a>>) -> Tensor {
         match self {
             Self::Dense(weight) => ops::take(weight, indices),
             Self::Quantized(weight) => ops::quantized_take(weight, indices),

@@ -1,15 +1,18 @@
 //! In the type of the activations: a stack of another is converted on the way.
 
-use super::Gather;
+use super::Pairs;
 use crate::Tensor;
 use crate::mlx::Array;
 
-pub(super) fn gather_mm(x: &Tensor, w: &Tensor, gather: Gather<'_>) -> Tensor {
-    let shape = [gather.lhs_indices.len(), w.shape()[1]];
+pub(super) fn gather_mm(x: &Tensor, w: &Tensor, pairs: Pairs<'_>) -> Tensor {
+    let shape = [pairs.lhs_indices.len(), w.shape()[1]];
     if shape[0] == 0 {
         return x.device().tensor(&shape, Vec::new());
     }
-    let product = x.array().gather_mm(w.array(), gather.lhs_indices, gather.rhs_indices);
+    let x_ = x.array();
+    let product = pairs
+        .lhs_indices
+        .on(x_, |lhs| pairs.rhs_indices.on(x_, |rhs| x_.gather_mm(w.array(), lhs, rhs)));
     Tensor::from_array(&shape, product)
 }
 
@@ -27,5 +30,7 @@ pub(super) fn in_order<'a>(
     let mut parts = products.iter().map(|y| y.array().reshape(y.shape()));
     let Some(first) = parts.next() else { unreachable!("checked") };
     let rest: Vec<_> = parts.collect();
-    Tensor::from_array(shape, Array::concatenate(first, &rest).take(&places, dtype))
+    let all = Array::concatenate(first, &rest);
+    let places = Array::indices(all.mlx(), &places);
+    Tensor::from_array(shape, all.take(&places, dtype))
 }

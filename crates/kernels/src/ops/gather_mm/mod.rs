@@ -9,8 +9,8 @@
 //! | `rhs_indices` | `[t]`, below `matrices` |              |
 //! | `y`           | `[t, n]`             | `F32`           |
 //!
-//! The choice is known to the host: whoever makes it with this device reads it back first. (MLX's
-//! own operation also takes matrices that are not transposed, and batches.)
+//! The choice is known to the host ([`Gather`]), or to the device alone ([`Pairs`]). (MLX's own
+//! operation also takes matrices that are not transposed, and batches.)
 
 mod cpu;
 mod mlx;
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub(super) use cpu::{scatter, slice};
 
 use crate::tensor::Backend;
-use crate::{Tensor, ops};
+use crate::{Indices, Tensor, ops};
 
 /// Which row meets which matrix: pair `i` gives row `i` of the result.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +34,39 @@ pub struct Gather<'a> {
     pub rhs_indices: &'a [u32],
 }
 
-impl Gather<'_> {
-    /// Panics unless there are as many of both, all of them below `rows` and `matrices`.
+/// The same, either known to the host or computed by the device.
+#[derive(Clone, Copy, Debug)]
+pub struct Pairs<'a> {
+    /// Rows of the activations.
+    pub lhs_indices: Indices<'a>,
+    /// Matrices of the stack.
+    pub rhs_indices: Indices<'a>,
+}
+
+impl<'a> From<Gather<'a>> for Pairs<'a> {
+    fn from(gather: Gather<'a>) -> Self {
+        let (lhs, rhs) = (gather.lhs_indices, gather.rhs_indices);
+        Self { lhs_indices: lhs.into(), rhs_indices: rhs.into() }
+    }
+}
+
+impl Pairs<'_> {
+    /// Panics unless there are as many of both, all that can be seen below `rows` and `matrices`.
     #[track_caller]
     pub(super) fn validate(&self, rows: usize, matrices: usize) {
         assert_eq!(self.lhs_indices.len(), self.rhs_indices.len(), "gather: pairs");
-        let below = |indices: &[u32], end: usize| indices.iter().all(|&i| (i as usize) < end);
-        assert!(below(self.lhs_indices, rows), "gather: a row of {rows}");
-        assert!(below(self.rhs_indices, matrices), "gather: a matrix of {matrices}");
+        self.lhs_indices.validate("gather of activations", rows);
+        self.rhs_indices.validate("gather of matrices", matrices);
     }
 
+    /// Calls `with` with the numbers themselves.
+    pub(super) fn host<T>(&self, with: impl FnOnce(Gather<'_>) -> T) -> T {
+        let (lhs, rhs) = (self.lhs_indices.host(), self.rhs_indices.host());
+        with(Gather { lhs_indices: &lhs, rhs_indices: &rhs })
+    }
+}
+
+impl Gather<'_> {
     /// For each matrix that is chosen, the pairs that choose it, in order.
     pub(super) fn by_matrix(&self) -> BTreeMap<u32, Vec<usize>> {
         let mut all: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -63,17 +86,19 @@ impl Gather<'_> {
 ///
 /// # Panics
 ///
-/// If the inner extents differ or an index is out of bounds.
+/// If the inner extents differ or an index is out of bounds; one that only MLX knows is not looked
+/// at.
 #[track_caller]
-pub fn gather_mm(x: &Tensor, w: &Tensor, gather: Gather<'_>) -> Tensor {
+pub fn gather_mm<'a>(x: &Tensor, w: &Tensor, pairs: impl Into<Pairs<'a>>) -> Tensor {
+    let pairs = pairs.into();
     let (&[m, k], &[matrices, _, inner]) = (x.shape(), w.shape()) else {
         panic!("gather_mm: shapes {:?} and {:?}", x.shape(), w.shape())
     };
     assert_eq!(k, inner, "gather_mm: inner extents");
-    gather.validate(m, matrices);
+    pairs.validate(m, matrices);
     match x.backend() {
-        Backend::Cpu => cpu::gather_mm(x, w, gather),
-        Backend::Mlx(_) => mlx::gather_mm(x, w, gather),
+        Backend::Cpu => pairs.host(|gather| cpu::gather_mm(x, w, gather)),
+        Backend::Mlx(_) => mlx::gather_mm(x, w, pairs),
     }
 }
 
@@ -90,7 +115,7 @@ pub fn gather_each(
     gather: Gather<'_>,
     mut multiply: impl FnMut(usize, &Tensor) -> Tensor,
 ) -> Tensor {
-    gather.validate(x.rows(), matrices);
+    Pairs::from(gather).validate(x.rows(), matrices);
     let shape = [gather.lhs_indices.len(), n];
     let groups = gather.by_matrix();
     let products = groups.iter().map(|(&matrix, pairs)| {

@@ -39,7 +39,7 @@ fn a_stack_of_one_is_a_product() {
 }
 
 #[test]
-#[should_panic(expected = "a matrix of 2")]
+#[should_panic(expected = "gather of matrices")]
 fn a_matrix_that_is_not_there_is_no_matrix() {
     let device = &devices(Precision::Exact)[0];
     let (w, x) = (weight(device, 1, &[2, 3, 4], DType::F32), activations(device, 2, &[1, 4]));

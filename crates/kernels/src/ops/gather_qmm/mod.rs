@@ -17,7 +17,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
-use crate::ops::Gather;
+use crate::ops::Pairs;
 use crate::tensor::Backend;
 use crate::{QuantizedTensor, Tensor};
 
@@ -26,16 +26,22 @@ use crate::{QuantizedTensor, Tensor};
 /// # Panics
 ///
 /// If the inner extents differ, the rows of `w` are no multiple of `matrices`, or an index is out
-/// of bounds.
+/// of bounds; one that only MLX knows is not looked at.
 #[track_caller]
-pub fn gather_qmm(x: &Tensor, w: &QuantizedTensor, matrices: usize, gather: Gather<'_>) -> Tensor {
+pub fn gather_qmm<'a>(
+    x: &Tensor,
+    w: &QuantizedTensor,
+    matrices: usize,
+    pairs: impl Into<Pairs<'a>>,
+) -> Tensor {
+    let pairs = pairs.into();
     let &[m, k] = x.shape() else { panic!("gather_qmm: shape {:?}", x.shape()) };
     assert_eq!(k, w.columns, "gather_qmm: inner extents");
     let whole = matrices > 0 && w.rows.is_multiple_of(matrices);
     assert!(whole, "gather_qmm: {} rows in {matrices} matrices", w.rows);
-    gather.validate(m, matrices);
+    pairs.validate(m, matrices);
     match x.backend() {
-        Backend::Cpu => cpu::gather_qmm(x, w, matrices, gather),
-        Backend::Mlx(_) => mlx::gather_qmm(x, w, matrices, gather),
+        Backend::Cpu => pairs.host(|gather| cpu::gather_qmm(x, w, matrices, gather)),
+        Backend::Mlx(_) => mlx::gather_qmm(x, w, matrices, pairs),
     }
 }

@@ -3,7 +3,7 @@
 //! | operand   | shape        |
 //! | --------- | ------------ |
 //! | `w`       | `[rows, n]`, in the layout of [`QuantizedTensor`](crate::QuantizedTensor) |
-//! | `indices` | `[t]`        |
+//! | `indices` | `[t]`, [known](crate::Indices) to the host, or to the device |
 //! | `y`       | `[t, n]`     |
 
 mod cpu;
@@ -13,20 +13,19 @@ mod reference;
 mod tests;
 
 use crate::tensor::Backend;
-use crate::{QuantizedTensor, Tensor};
+use crate::{Indices, QuantizedTensor, Tensor};
 
 /// Picks and decodes rows.
 ///
 /// # Panics
 ///
-/// If an index is not below the number of rows.
+/// If an index is not below the number of rows; one that only MLX knows is not looked at.
 #[track_caller]
-pub fn quantized_take(w: &QuantizedTensor, indices: &[u32]) -> Tensor {
-    for &index in indices {
-        assert!((index as usize) < w.rows, "quantized_take: row {index} of {}", w.rows);
-    }
+pub fn quantized_take<'a>(w: &QuantizedTensor, indices: impl Into<Indices<'a>>) -> Tensor {
+    let indices = indices.into();
+    indices.validate("quantized_take", w.rows);
     match w.weight.backend() {
-        Backend::Cpu => cpu::quantized_take(w, indices),
+        Backend::Cpu => cpu::quantized_take(w, &indices.host()),
         Backend::Mlx(_) => mlx::quantized_take(w, indices),
     }
 }
