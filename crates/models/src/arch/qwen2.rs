@@ -1,10 +1,11 @@
 //! Qwen2 and Qwen2.5, dense.
 //!
 //! Llama's stack with a bias on queries, keys and values. From layer `max_window_layers` on, a
-//! checkpoint that says `use_sliding_window` looks back over a window only.
+//! checkpoint that says `use_sliding_window` looks back over a window only; one with
+//! `dual_chunk_attention_config` cuts long contexts into chunks.
 //!
 //! - Reference: `mlx_lm/models/qwen2.py`, `transformers/models/qwen2/modeling_qwen2.py`
-//! - Checkpoints: `mlx-community/Qwen2.5-7B-Instruct-4bit`
+//! - Checkpoints: `mlx-community/Qwen2.5-7B-Instruct-4bit`, `Qwen/Qwen2.5-7B-Instruct-1M`
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, GatedMlp, Head, RmsNorm,
-    RopeConfig, Rotation, WindowConfig, refuse_unknown,
+    Activation, Attention, AttentionConfig, AttentionOptions, ChunksConfig, Embedding, GatedMlp,
+    Head, RmsNorm, RopeConfig, Rotation, WindowConfig, refuse_unknown,
 };
-use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Result, Scope};
+use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -33,6 +34,7 @@ struct Config {
     #[serde(default)]
     hidden_act: Activation,
     tie_word_embeddings: Option<bool>,
+    dual_chunk_attention_config: Option<ChunksConfig>,
     #[serde(flatten)]
     window: WindowConfig,
     #[serde(flatten)]
@@ -65,6 +67,13 @@ struct Block {
 impl Block {
     fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rotation>) -> Result<Self> {
         let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
+        let chunks = c.dual_chunk_attention_config.as_ref();
+        let chunks = chunks.map(|chunks| chunks.build(scope)).transpose()?;
+        let remember = c.window.remember(layer);
+        if chunks.is_some() && remember != Remember::Full {
+            let with = "set beside dual_chunk_attention_config";
+            return Err(scope.unsupported("qwen2", "use_sliding_window", with));
+        }
         let attention = AttentionConfig {
             layer,
             width: c.hidden_size,
@@ -75,8 +84,8 @@ impl Block {
             o_bias: false,
             qk_norm: None,
             rope,
-            remember: c.window.remember(layer),
-            options: AttentionOptions::default(),
+            remember,
+            options: AttentionOptions { chunks, ..AttentionOptions::default() },
         };
         scope.at("self_attn.rotary_emb").ignore("inv_freq");
         Ok(Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kernels::ops::PagedAttention;
 use kernels::{KvLayer, Tensor, ops};
 
-use super::{Linear, RmsNorm, Rotation};
+use super::{Chunks, Linear, RmsNorm, Rotation};
 use crate::{Batch, Cache, LayerCache, Remember, Result, Scope};
 
 /// The shape of an attention block.
@@ -46,6 +46,8 @@ pub struct AttentionOptions {
     pub scale: Option<f32>,
     /// Each head has a further score without a value, `sinks`.
     pub sinks: bool,
+    /// Positions are cut into chunks; such a block looks back to the beginning and has no sinks.
+    pub chunks: Option<Chunks>,
 }
 
 /// Self-attention with a cache.
@@ -63,7 +65,7 @@ pub struct Attention {
 #[derive(Debug)]
 enum Qkv {
     Apart(Box<[Linear; 3]>),
-    Fused(Linear, [usize; 3]),
+    Fused(Box<Linear>, [usize; 3]),
 }
 
 impl Qkv {
@@ -102,7 +104,7 @@ impl Attention {
         let widths = [q_width, kv_width, kv_width];
         let qkv = if options.fused {
             let all = widths.iter().fold(0, |sum: usize, width| sum.saturating_add(*width));
-            Qkv::Fused(load("qkv_proj", all)?, widths)
+            Qkv::Fused(Box::new(load("qkv_proj", all)?), widths)
         } else {
             let [q, k, v] = widths;
             Qkv::Apart(Box::new([load("q_proj", q)?, load("k_proj", k)?, load("v_proj", v)?]))
@@ -137,13 +139,18 @@ impl Attention {
         if let Some((q_norm, k_norm)) = &self.qk_norm {
             (q, k) = (q_norm.forward(&q), k_norm.forward(&k));
         }
+        let scale = self.config.options.scale.unwrap_or((head_dim as f32).sqrt().recip());
+        if let Some(chunks) = self.config.options.chunks {
+            cache.kv.append(layer, &chunks.keys(&k, rope, batch), &v, &batch.spans);
+            let y = chunks.attend(&q, rope, (batch, &cache.kv), (layer, scale));
+            return self.o_proj.forward(&y);
+        }
         (q, k) = (rope.apply(&q, batch), rope.apply(&k, batch));
         cache.kv.append(layer, &k, &v, &batch.spans);
         let window = match remember {
             Remember::Full => None,
             Remember::Sliding(window) => Some(window),
         };
-        let scale = self.config.options.scale.unwrap_or((head_dim as f32).sqrt().recip());
         let how = PagedAttention { layer, scale, window, sinks: self.sinks.as_ref() };
         self.o_proj.forward(&ops::paged_attention(&q, &cache.kv, &batch.spans, how))
     }

@@ -67,7 +67,7 @@ pub struct LatentAttention {
 
 #[derive(Debug)]
 enum Queries {
-    Direct(Linear),
+    Direct(Box<Linear>),
     Latent(Box<(Linear, RmsNorm, Linear)>),
 }
 
@@ -84,7 +84,10 @@ impl LatentAttention {
         let wide = |each: usize| heads.saturating_mul(each);
         let q_width = wide(plain.saturating_add(rotated));
         let queries = match config.q_rank {
-            None => Queries::Direct(Linear::load(&scope.at("q_proj"), width, q_width, false)?),
+            None => {
+                let q_proj = Linear::load(&scope.at("q_proj"), width, q_width, false)?;
+                Queries::Direct(Box::new(q_proj))
+            }
             Some(rank) => Queries::Latent(Box::new((
                 Linear::load(&scope.at("q_a_proj"), width, rank, bias)?,
                 RmsNorm::load(&scope.at("q_a_layernorm"), rank, eps)?,

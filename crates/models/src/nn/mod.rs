@@ -4,6 +4,7 @@
 //! Dense or quantized is decided in [`Weight`], and by no architecture.
 
 mod attention;
+mod chunks;
 mod embedding;
 mod fields;
 mod head;
@@ -18,6 +19,8 @@ mod weight;
 mod window;
 
 pub use attention::{Attention, AttentionConfig, AttentionOptions};
+pub use chunks::Chunks;
+pub(crate) use chunks::ChunksConfig;
 pub use embedding::Embedding;
 pub(crate) use embedding::rounded;
 pub(crate) use fields::{Activation, refuse_unknown};

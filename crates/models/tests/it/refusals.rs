@@ -165,3 +165,18 @@ fn a_stretched_rotation_is_whole_or_refused() {
     };
     refused("llama", by_kind, &["rope_parameters"]);
 }
+
+#[test]
+fn chunks_are_whole_or_refused() {
+    let name = "qwen2_chunks";
+    let field = "dual_chunk_attention_config";
+    refused(name, |c| c[field]["local_size"] = json!(16), &["chunk_size", "local_size"]);
+    refused(name, |c| c[field]["chunk_size"] = json!(1_u64 << 62), &["chunk_size"]);
+    refused(name, |c| c[field]["stride"] = json!(3), &["stride"]);
+    let windowed = |c: &mut Value| {
+        (c["use_sliding_window"], c["max_window_layers"]) = (json!(true), json!(0));
+    };
+    refused(name, windowed, &["use_sliding_window", field]);
+    refused("qwen3", |c| c[field] = json!({"chunk_size": 16}), &[field]);
+    load(name, |c| c[field]["sparse_attention_enabled"] = json!(true)).unwrap();
+}
