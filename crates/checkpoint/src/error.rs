@@ -346,6 +346,30 @@ pub enum Error {
         /// Their names, sorted.
         names: Vec<String>,
     },
+    /// There is no adapter in the folder.
+    #[error("{} holds no adapter", path.display())]
+    NoAdapter {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An adapter of a sort that is not known.
+    #[error("{}: `{field}` is {found}, which is not known of an adapter here", path.display())]
+    AdapterKind {
+        /// Its configuration.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// Its value.
+        found: String,
+    },
+    /// An adapter holds tensors that no layer took.
+    #[error("{}: {} tensors of the adapter were not used: {}", path.display(), names.len(), Listed(names))]
+    AdapterUnused {
+        /// The adapter's folder.
+        path: PathBuf,
+        /// Their names, sorted.
+        names: Vec<String>,
+    },
     /// Quantized by a method that is not MLX's.
     #[error("{}: the weights are quantized with {method:?}", path.display())]
     QuantizationMethod {
@@ -463,14 +487,16 @@ impl Error {
             | Self::DanglingLink { .. }
             | Self::NoWeights { .. }
             | Self::ShardMissing { .. }
-            | Self::LfsPointer { .. } => Kind::NotFound,
+            | Self::LfsPointer { .. }
+            | Self::NoAdapter { .. } => Kind::NotFound,
             Self::Format { .. }
             | Self::QuantizationMethod { .. }
             | Self::QuantizationMode { .. }
             | Self::QuantizationParameters { .. }
             | Self::WrongDtype { .. }
             | Self::UnknownDtype { .. }
-            | Self::Module { .. } => Kind::Unsupported,
+            | Self::Module { .. }
+            | Self::AdapterKind { .. } => Kind::Unsupported,
             Self::TakenTwice { .. } => Kind::Internal,
             Self::Io { .. }
             | Self::NotAFolder { .. }
@@ -497,6 +523,7 @@ impl Error {
             | Self::MissingTensor { .. }
             | Self::Shape { .. }
             | Self::Unused { .. }
+            | Self::AdapterUnused { .. }
             | Self::QuantizedShape { .. }
             | Self::ScalesMissing { .. }
             | Self::ScalesUnexpected { .. } => Kind::Invalid,
@@ -565,6 +592,16 @@ impl Error {
             }
             Self::MissingTensor { .. } | Self::Shape { .. } | Self::Unused { .. } => {
                 "`config.json` and the weights do not belong together, or the model is a variant that is not known yet"
+            }
+            Self::NoAdapter { .. } => {
+                "give a folder with `adapter_config.json` and `adapters.safetensors` or `adapter_model.safetensors`"
+            }
+            Self::AdapterKind { .. } => {
+                "merge the adapter into its model with the program that trained it, and use that model"
+            }
+            Self::AdapterUnused { .. } => {
+                "the adapter may belong to another model, or change what adapters cannot change here: \
+                 embeddings, experts and `kv_b_proj`; merge it into its model, and use that model"
             }
             Self::TakenTwice { .. } => "this is a bug: please report it with the name of the model",
             Self::WrongDtype { .. } => {

@@ -7,6 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::files::Files;
+use crate::safetensors::Header;
 use crate::shards::{self, Shard};
 use crate::{
     Config, Error, Generation, Index, QuantizationRules, RawTensor, Result, SentenceTransformers,
@@ -137,24 +138,35 @@ impl Folder {
 fn load(files: &Files, rules: QuantizationRules) -> Result<Weights> {
     let mut weights = Weights::new(files.root().into(), rules);
     for Shard { name, header } in shards::read(files)? {
-        let path = files.path(&name);
-        let map = files.map(&name)?;
-        let mut tensors = Vec::with_capacity(header.tensors.len());
-        for (name, entry) in header.tensors {
-            let (begin, end) = (header.data + entry.begin, header.data + entry.end);
-            // The header was checked against the file's size; the file may have been replaced since.
-            if end > map.bytes.len() as u64 {
-                return Err(Error::Truncated {
-                    path,
-                    tensor: name,
-                    missing: end - map.bytes.len() as u64,
-                });
-            }
-            let bytes = map.bytes.slice(begin as usize..end as usize);
-            tensors.push(RawTensor { name, dtype: entry.dtype, shape: entry.shape, bytes });
-        }
-        weights.add(&path, tensors)?;
-        weights.hold(map);
+        map_shard(&mut weights, files, &name, header)?;
     }
     Ok(weights)
+}
+
+/// Maps the file `name`, which has this `header`, and adds its tensors to `weights`.
+pub(crate) fn map_shard(
+    weights: &mut Weights,
+    files: &Files,
+    name: &str,
+    header: Header,
+) -> Result<()> {
+    let path = files.path(name);
+    let map = files.map(name)?;
+    let mut tensors = Vec::with_capacity(header.tensors.len());
+    for (name, entry) in header.tensors {
+        let (begin, end) = (header.data + entry.begin, header.data + entry.end);
+        // The header was checked against the file's size; the file may have been replaced since.
+        if end > map.bytes.len() as u64 {
+            return Err(Error::Truncated {
+                path,
+                tensor: name,
+                missing: end - map.bytes.len() as u64,
+            });
+        }
+        let bytes = map.bytes.slice(begin as usize..end as usize);
+        tensors.push(RawTensor { name, dtype: entry.dtype, shape: entry.shape, bytes });
+    }
+    weights.add(&path, tensors)?;
+    weights.hold(map);
+    Ok(())
 }

@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod adapter;
 mod config;
 mod dtype;
 mod error;
@@ -31,6 +32,7 @@ mod shards;
 mod weights;
 mod writer;
 
+pub use adapter::{Adapter, LowRank};
 pub use config::Config;
 pub use dtype::Dtype;
 pub use error::{Error, Kind, Result};

@@ -23,5 +23,5 @@ pub use encoder::Encoder;
 pub use error::{Error, Kind, Result};
 pub use head::EmbeddingHead;
 pub use pooling::{normalize, pool};
-pub use registry::{Model, Network, architectures, build, load};
+pub use registry::{Model, Network, architectures, build, load, load_adapted};
 pub use scope::Scope;

@@ -1,6 +1,6 @@
 //! The table from `model_type` to constructor.
 
-use checkpoint::{Folder, Weights};
+use checkpoint::{Adapter, Folder, Weights};
 use kernels::Device;
 
 use crate::{Decoder, Encoder, Error, Result, Scope, arch};
@@ -80,12 +80,35 @@ pub fn load(folder: &Folder, device: &Device) -> Result<Model> {
     Ok(model)
 }
 
+/// As [`load`], with what `adapter` adds to the matrices. Weights stay as they are: what is added is
+/// computed beside them.
+///
+/// # Errors
+///
+/// As [`load`], and if a tensor of the adapter fits no matrix: each is used exactly once.
+pub fn load_adapted(folder: &Folder, adapter: Adapter, device: &Device) -> Result<Model> {
+    let weights = folder.weights()?;
+    let model = build_with(folder, &weights, Some(&adapter), device)?;
+    weights.finish()?;
+    adapter.finish()?;
+    Ok(model)
+}
+
 /// As [`load`], from `weights` of the folder that the caller keeps, to see what the network took of them.
 ///
 /// # Errors
 ///
 /// As [`load`], but tensors may be left.
 pub fn build(folder: &Folder, weights: &Weights, device: &Device) -> Result<Model> {
+    build_with(folder, weights, None, device)
+}
+
+fn build_with(
+    folder: &Folder,
+    weights: &Weights,
+    adapter: Option<&Adapter>,
+    device: &Device,
+) -> Result<Model> {
     let config = folder.config();
     let model_type = config.model_type()?;
     let Some((_, build)) = TABLE.iter().find(|(name, _)| *name == model_type) else {
@@ -93,5 +116,5 @@ pub fn build(folder: &Folder, weights: &Weights, device: &Device) -> Result<Mode
         let (model_type, known) = (model_type.to_owned(), architectures().collect());
         return Err(Error::UnknownArchitecture { file, model_type, known });
     };
-    build(&Scope::new(weights.root(), config, device))
+    build(&Scope::new(weights.root(), config, device).adapted(adapter))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use checkpoint::{Care, Config, Dtype, Matrix, Mode, QuantizedMatrix, RawTensor};
+use checkpoint::{Adapter, Care, Config, Dtype, Matrix, Mode, QuantizedMatrix, RawTensor};
 use kernels::{DType, Device, Precision, QuantizationMode, QuantizedTensor, Tensor};
 
 use crate::nn::Weight;
@@ -16,11 +16,31 @@ pub struct Scope<'a> {
     path: checkpoint::Path<'a>,
     config: &'a Config,
     device: &'a Device,
+    adapter: Option<&'a Adapter>,
 }
 
 impl<'a> Scope<'a> {
     pub(crate) fn new(path: checkpoint::Path<'a>, config: &'a Config, device: &'a Device) -> Self {
-        Self { path, config, device }
+        Self { path, config, device, adapter: None }
+    }
+
+    /// The same place, with an adapter that adds to the matrices.
+    pub(crate) fn adapted(self, adapter: Option<&'a Adapter>) -> Self {
+        Self { adapter, ..self }
+    }
+
+    /// What an adapter adds to the matrix here: `[rank, columns]`, `[rows, rank]`, and a factor.
+    pub(crate) fn low_rank(
+        &self,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Option<(Tensor, Tensor, f32)>> {
+        let Some(adapter) = self.adapter else { return Ok(None) };
+        let Some(low_rank) = adapter.low_rank(self.name(), rows, columns)? else { return Ok(None) };
+        let wrap = |raw: &RawTensor| {
+            Ok::<_, Error>(self.device.wrap(&raw.shape, float(raw)?, raw.bytes.clone()))
+        };
+        Ok(Some((wrap(&low_rank.a)?, wrap(&low_rank.b)?, low_rank.scale)))
     }
 
     /// The child `name` of this place.
@@ -119,6 +139,12 @@ impl<'a> Scope<'a> {
         self.whole(&self.path.blocks(name, count, rows, columns)?)
     }
 
+    /// Takes note that blocks here are what MLX reads at these `places`.
+    pub(crate) fn note_blocks(&self, places: &[&str]) {
+        let quantization = Mode::Mxfp4.default_parameters();
+        places.iter().for_each(|place| self.path.note_coded(place, quantization));
+    }
+
     /// Takes `weight: [rows, columns]` here as the numbers that it holds, little-endian, row by row:
     /// those of the file, or what codes stand for. For what must be laid out anew.
     pub(crate) fn numbers(&self, rows: usize, columns: usize) -> Result<(DType, Bytes)> {
@@ -212,7 +238,8 @@ impl<'a> Scope<'a> {
 
     /// The same place, with a part of the configuration beside it.
     pub(crate) fn beside<'b>(&'b self, config: &'b Config) -> Scope<'b> {
-        Scope { path: self.path.clone(), config, device: self.device }
+        let Self { path, device, adapter, .. } = self.clone();
+        Scope { path, config, device, adapter }
     }
 
     pub(crate) fn config(&self) -> &'a Config {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
-use checkpoint::Folder;
+use checkpoint::{Adapter, Folder};
 use engine::{Engine, EngineOptions, Event, Finish, Id, Request};
 use kernels::{CpuOptions, DType, Device, KvFormat, Precision};
 use models::{Batch, Cache, Decoder, EmbeddingHead, Encoder, Model, Network};
@@ -81,6 +81,7 @@ pub struct ForwardReply {
 pub(super) enum Command {
     Load {
         folder: Box<Folder>,
+        adapter: Option<Box<Adapter>>,
         options: LoadOptions,
         reply: oneshot::Sender<Result<(ModelId, ModelFacts), Error>>,
     },
@@ -226,8 +227,8 @@ impl Owner {
     fn obey(&mut self, command: Command) {
         // A reply that nobody waits for any more is no failure of ours.
         match command {
-            Command::Load { folder, options, reply } => {
-                let loaded = self.guarded(|| load(&folder, &self.device, options));
+            Command::Load { folder, adapter, options, reply } => {
+                let loaded = self.guarded(|| load(&folder, adapter, &self.device, options));
                 let loaded = loaded.map(|(slot, facts)| {
                     let id = ModelId(number());
                     self.slots.insert(id, slot);
@@ -339,10 +340,14 @@ fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
 
 fn load(
     folder: &Folder,
+    adapter: Option<Box<Adapter>>,
     device: &Device,
     options: LoadOptions,
 ) -> Result<(Slot, ModelFacts), Error> {
-    let model = models::load(folder, device)?;
+    let model = match adapter {
+        Some(adapter) => models::load_adapted(folder, *adapter, device)?,
+        None => models::load(folder, device)?,
+    };
     let Model { architecture, vocabulary, context, hidden, network } = model;
     let mut facts = ModelFacts {
         architecture,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use checkpoint::{Folder, Generation, SentenceTransformers};
+use checkpoint::{Adapter, Folder, Generation, SentenceTransformers};
 use kernels::{Device, KvLayer, KvQuantization};
 use text::{Template, Tokenizer};
 use tokio::sync::oneshot;
@@ -86,12 +86,27 @@ impl LoadedModel {
     ///
     /// If the folder does not hold a whole model of a known architecture.
     pub fn load(runtime: &Arc<Runtime>, path: &Path, options: LoadOptions) -> Result<Self, Error> {
+        Self::load_adapted(runtime, path, None, options)
+    }
+
+    /// The same, with the adapter in the folder `adapter`, if one is given.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), and if the adapter cannot be read or does not fit.
+    pub fn load_adapted(
+        runtime: &Arc<Runtime>,
+        path: &Path,
+        adapter: Option<&Path>,
+        options: LoadOptions,
+    ) -> Result<Self, Error> {
         let folder = Folder::open(path)?;
+        let adapter = adapter.map(Adapter::open).transpose()?.map(Box::new);
         let generation = folder.generation().clone();
         let sentence = folder.sentence_transformers()?;
         let words = Words::of(&folder);
         let (reply, answer) = oneshot::channel();
-        runtime.send(Command::Load { folder: Box::new(folder), options, reply })?;
+        runtime.send(Command::Load { folder: Box::new(folder), adapter, options, reply })?;
         // Parsing a tokenizer takes longer than mapping weights: both happen at once.
         let (tokenizer, template) = words?.parse(path)?;
         let (id, facts) = answer.blocking_recv().map_err(|_| Error::Gone)??;

@@ -1,0 +1,255 @@
+//! Low-rank adapters (LoRA): what a fine-tuning adds to the matrices of a model.
+//!
+//! `y = x w^T + scale * (x a^T) b^T` with `a: [rank, columns]` and `b: [rows, rank]`. Two layouts are read:
+//!
+//! | | mlx-lm | PEFT |
+//! |---|---|---|
+//! | files | `adapters.safetensors`, `adapter_config.json` | `adapter_model.safetensors`, `adapter_config.json` |
+//! | `a` | `PLACE.lora_a` `[columns, rank]` | `base_model.model.PLACE.lora_A.weight` `[rank, columns]` |
+//! | `b` | `PLACE.lora_b` `[rank, rows]` | `base_model.model.PLACE.lora_B.weight` `[rows, rank]` |
+//! | `scale` | `lora_parameters.scale` | `lora_alpha / rank`, or `lora_alpha / sqrt(rank)` with `use_rslora` |
+//!
+//! Source: Hu et al., "LoRA" (2021); Kalajdzievski, "A Rank Stabilization Scaling Factor" (2023).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::files::Files;
+use crate::folder::map_shard;
+use crate::{Error, QuantizationRules, RawTensor, Result, Weights, json};
+
+const CONFIG: &str = "adapter_config.json";
+const MLX: &str = "adapters.safetensors";
+const PEFT: &str = "adapter_model.safetensors";
+
+/// An adapter whose tensors are each taken once.
+pub struct Adapter {
+    folder: PathBuf,
+    weights: Weights,
+    rule: Rule,
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}", self.folder.display(), self.rule)
+    }
+}
+
+/// What is added to one matrix.
+#[derive(Clone, Debug)]
+pub struct LowRank {
+    /// `[rank, columns]`
+    pub a: RawTensor,
+    /// `[rows, rank]`
+    pub b: RawTensor,
+    /// A factor of what is added.
+    pub scale: f32,
+}
+
+/// Where tensors are, and how their product is scaled.
+#[derive(Debug)]
+enum Rule {
+    Mlx { scale: f64 },
+    Peft { alpha: f64, alphas: BTreeMap<String, f64>, stable: bool },
+}
+
+#[derive(Deserialize)]
+struct MlxConfig {
+    fine_tune_type: Option<String>,
+    lora_parameters: MlxParameters,
+}
+
+#[derive(Deserialize)]
+struct MlxParameters {
+    scale: f64,
+}
+
+#[derive(Deserialize)]
+struct PeftConfig {
+    lora_alpha: f64,
+    #[serde(default)]
+    use_rslora: bool,
+    #[serde(default)]
+    alpha_pattern: Option<BTreeMap<String, f64>>,
+}
+
+/// Fields of PEFT that change what an adapter computes or adds to, with the values that change nothing. A field that is
+/// absent, null or empty changes nothing either.
+const PLAIN: &[(&str, &[&str])] = &[
+    ("bias", &["none"]),
+    ("fan_in_fan_out", &["false"]),
+    // The others keep the rest of what they took out of the model.
+    ("init_lora_weights", &["true", "false", "gaussian", "eva", "orthogonal"]),
+    ("layer_replication", &[]),
+    ("lora_bias", &["false"]),
+    ("modules_to_save", &[]),
+    ("target_parameters", &[]),
+    ("trainable_token_indices", &[]),
+    ("use_dora", &["false"]),
+    ("use_qalora", &["false"]),
+];
+
+impl Adapter {
+    /// Opens the adapter in the folder `path`, of either layout.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, or the adapter is of another sort than plain low-rank matrices.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            return Err(Error::NoAdapter { path: path.into() });
+        }
+        Self::read(&Files::Disk(path.into()))
+    }
+
+    /// An adapter in memory: contents by name. For tests and fuzzing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_files(files: BTreeMap<String, bytes::Bytes>) -> Result<Self> {
+        Self::read(&Files::Memory(files))
+    }
+
+    fn read(files: &Files) -> Result<Self> {
+        let folder = files.root().to_path_buf();
+        let path = files.path(CONFIG);
+        let tensors = [MLX, PEFT].into_iter().find(|name| files.exists(name));
+        let (Some(config), Some(tensors)) = (files.read(CONFIG, json::LIMIT)?, tensors) else {
+            return Err(Error::NoAdapter { path: folder });
+        };
+        let config = json::parse(&path, &config)?;
+        let rule = if tensors == MLX { mlx(&path, &config)? } else { peft(&path, &config)? };
+        let mut weights = Weights::new(folder.clone(), QuantizationRules::default());
+        map_shard(&mut weights, files, tensors, files.header(tensors)?)?;
+        Ok(Self { folder, weights, rule })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is added to the matrix of `rows` and `columns` at `place`; `None` for nothing.
+    ///
+    /// # Errors
+    /// If only one half is there, a shape does not fit, or it was taken before.
+    pub fn low_rank(&self, place: &str, rows: usize, columns: usize) -> Result<Option<LowRank>> {
+        let root = self.weights.root();
+        let (place, [a, b], swapped, scale) = match &self.rule {
+            Rule::Mlx { scale } => (root.at(place), ["lora_a", "lora_b"], true, (*scale, None)),
+            Rule::Peft { alpha, alphas, stable } => {
+                let own = alphas.iter().find(|(name, _)| is_last_part(name, place));
+                let alpha = own.map_or(*alpha, |(_, alpha)| *alpha);
+                let here = root.at("base_model.model").at(place);
+                (here, ["lora_A.weight", "lora_B.weight"], false, (alpha, Some(*stable)))
+            }
+        };
+        if !place.has(a) && !place.has(b) {
+            return Ok(None);
+        }
+        let rank = place.shape(a).and_then(|shape| {
+            let [first, second] = shape[..] else { return None };
+            Some(if swapped { second } else { first })
+        });
+        let rank = rank.unwrap_or(0);
+        let shapes =
+            if swapped { [[columns, rank], [rank, rows]] } else { [[rank, columns], [rows, rank]] };
+        let a = place.take(a, &shapes[0])?;
+        let b = place.take(b, &shapes[1])?;
+        let scale = match scale {
+            (scale, None) => scale,
+            (alpha, Some(true)) => alpha / (rank as f64).sqrt(),
+            (alpha, Some(false)) => alpha / rank as f64,
+        };
+        let scale = scale as f32;
+        if !scale.is_finite() || rank == 0 {
+            return Err(Error::Value {
+                path: self.folder.join(CONFIG),
+                field: format!("the factor of {}", place.name()),
+                found: format!("{scale} at rank {rank}"),
+                expected: "a finite number, at a rank above zero",
+            });
+        }
+        Ok(Some(if swapped {
+            LowRank { a: transposed(a), b: transposed(b), scale }
+        } else {
+            LowRank { a, b, scale }
+        }))
+    }
+
+    /// Declares that every tensor has been taken: a silent leftover is another model than was trained.
+    ///
+    /// # Errors
+    /// [`Error::AdapterUnused`] with the names of what is left.
+    pub fn finish(self) -> Result<()> {
+        let path = self.folder;
+        match self.weights.finish() {
+            Err(Error::Unused { names, .. }) => Err(Error::AdapterUnused { path, names }),
+            other => other,
+        }
+    }
+}
+
+/// Whether `pattern` is all of `place` or its last parts.
+fn is_last_part(pattern: &str, place: &str) -> bool {
+    place == pattern || place.strip_suffix(pattern).is_some_and(|rest| rest.ends_with('.'))
+}
+
+fn mlx(path: &Path, value: &Value) -> Result<Rule> {
+    let kind = value.get("fine_tune_type").and_then(Value::as_str).unwrap_or("lora");
+    if kind != "lora" {
+        return Err(unsupported(path, "fine_tune_type", kind));
+    }
+    let config: MlxConfig = json::side_file(path, value)?;
+    drop(config.fine_tune_type);
+    Ok(Rule::Mlx { scale: config.lora_parameters.scale })
+}
+
+fn peft(path: &Path, value: &Value) -> Result<Rule> {
+    let kind = value.get("peft_type").and_then(Value::as_str).unwrap_or("LORA");
+    if kind != "LORA" {
+        return Err(unsupported(path, "peft_type", kind));
+    }
+    for (field, plain) in PLAIN {
+        let found = match value.get(field) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(list)) if list.is_empty() => continue,
+            Some(Value::Object(fields)) if fields.is_empty() => continue,
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
+        if !plain.contains(&found.as_str()) {
+            return Err(unsupported(path, field, &found));
+        }
+    }
+    let config: PeftConfig = json::side_file(path, value)?;
+    let alphas = config.alpha_pattern.unwrap_or_default();
+    let plain = |name: &&String| {
+        name.chars().any(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-'))
+    };
+    if let Some(pattern) = alphas.keys().find(plain) {
+        return Err(unsupported(path, "alpha_pattern", pattern));
+    }
+    Ok(Rule::Peft { alpha: config.lora_alpha, alphas, stable: config.use_rslora })
+}
+
+fn unsupported(path: &Path, field: &str, found: &str) -> Error {
+    Error::AdapterKind { path: path.into(), field: field.to_owned(), found: found.to_owned() }
+}
+
+/// `[m, n]` as `[n, m]`.
+fn transposed(tensor: RawTensor) -> RawTensor {
+    let [rows, columns] = tensor.shape[..] else { return tensor };
+    let size = tensor.dtype.bits() / 8;
+    let mut bytes = Vec::with_capacity(tensor.bytes.len());
+    for column in 0..columns {
+        for row in 0..rows {
+            let at = (row * columns + column) * size;
+            bytes.extend_from_slice(tensor.bytes.get(at..at + size).unwrap_or_default());
+        }
+    }
+    RawTensor { shape: vec![columns, rows], bytes: bytes.into(), ..tensor }
+}
