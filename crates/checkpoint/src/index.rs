@@ -112,8 +112,30 @@ impl Index {
             });
         }
         index.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        index.count_blocks();
         index.count_quantized(files, rules)?;
         Ok(index)
+    }
+
+    /// Counts blocks of codes, `NAME_blocks` beside `NAME_scales`, as what they stand for.
+    fn count_blocks(&mut self) {
+        let bytes =
+            |tensor: &IndexTensor, axes| tensor.dtype == Dtype::U8 && tensor.shape.len() == axes;
+        let named = self.tensors.iter().filter(|tensor| bytes(tensor, 4));
+        let names: Vec<String> = named
+            .filter_map(|tensor| Some(tensor.name.strip_suffix("_blocks")?.to_owned()))
+            .filter(|name| self.get(&format!("{name}_scales")).is_some_and(|it| bytes(it, 3)))
+            .collect();
+        for tensor in &mut self.tensors {
+            let name = tensor.name.strip_suffix("_blocks");
+            let name = name.or_else(|| tensor.name.strip_suffix("_scales"));
+            if name.is_some_and(|name| names.iter().any(|known| known == name)) {
+                tensor.quantization = Some(Mode::Mxfp4.default_parameters());
+                // Two codes in a byte, and scales are nothing of their own.
+                let codes = tensor.bytes.saturating_mul(2);
+                tensor.parameters = if tensor.shape.len() == 4 { codes } else { 0 };
+            }
+        }
     }
 
     /// Counts packed weights as what they stand for, and their scales and biases as nothing.

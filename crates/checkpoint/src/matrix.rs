@@ -96,7 +96,8 @@ impl Path<'_> {
         let bytes = [count, rows, groups[1], quantization.group_size / 2];
         let weight = self.take_as(&codes, &bytes, "U8", is_u8)?;
         let scales = self.take_as(&scales, &extents.stored(groups), "U8", is_u8)?;
-        self.at(name).note(extents.used(Some(quantization)));
+        let used = extents.used(Some(quantization));
+        self.at(name).note(MatrixUse { care: Care::Coded, ..used });
         Ok(Matrix::Quantized(QuantizedMatrix {
             rows: extents.all_rows(),
             columns,

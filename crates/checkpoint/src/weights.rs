@@ -44,6 +44,7 @@ struct Stock {
     matrices: BTreeMap<String, MatrixUse>,
     stacks: BTreeMap<String, Vec<String>>,
     chosen: BTreeMap<String, (usize, usize)>,
+    coded: BTreeMap<String, Quantization>,
 }
 
 /// What a network takes at a place as a matrix.
@@ -71,6 +72,8 @@ pub enum Care {
     High,
     /// It stays a float.
     Float,
+    /// It is codes already, in a spelling of its own, and stays as it is.
+    Coded,
 }
 
 /// All tensors of a checkpoint; each is taken once, and none is left.
@@ -172,6 +175,11 @@ impl Weights {
     /// matrices in order.
     pub fn stacks(&self) -> BTreeMap<String, Vec<String>> {
         self.stock.borrow().stacks.clone()
+    }
+
+    /// Matrices that are codes already in a spelling of their own: the places that MLX reads them at.
+    pub fn coded(&self) -> BTreeMap<String, Quantization> {
+        self.stock.borrow().coded.clone()
     }
 
     /// Places below which a pass of one token reads only some of what lies there: how many of how many.
@@ -298,6 +306,12 @@ impl Path<'_> {
     /// Takes note that a pass of one token reads `chosen` of the `count` equal parts below this place.
     pub fn note_chosen(&self, chosen: usize, count: usize) {
         self.weights.stock.borrow_mut().chosen.insert(self.name.clone(), (chosen, count));
+    }
+
+    /// Takes note that MLX reads matrices at `place` here that are stored in another spelling.
+    pub fn note_coded(&self, place: &str, quantization: Quantization) {
+        let place = self.at(place).name;
+        self.weights.stock.borrow_mut().coded.insert(place, quantization);
     }
 
     /// Takes note of how few bits the matrix here bears, which was taken before.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use checkpoint::{Dtype, Folder, MatrixUse, Mode, Quantization, TensorHeader};
+use checkpoint::{Care, Dtype, Folder, MatrixUse, Mode, Quantization, TensorHeader};
 use kernels::{CpuOptions, Device};
 use serde_json::{Map, Value, json};
 
@@ -88,9 +88,12 @@ impl Conversion {
         // The architecture knows which tensors are matrices, and which of the checkpoint's it has no use for.
         drop(models::build(&folder, &weights, &device)?);
         let (matrices, stacks, taken) = (weights.matrices(), weights.stacks(), weights.taken());
+        let coded = weights.coded();
         weights.finish()?;
-        if let Some((place, quantization)) =
-            matrices.iter().find_map(|(place, matrix)| Some((place, matrix.quantization?)))
+        if let Some((place, quantization)) = matrices
+            .iter()
+            .filter(|(_, matrix)| matrix.care != Care::Coded)
+            .find_map(|(place, matrix)| Some((place, matrix.quantization?)))
         {
             let (path, place) = (source.to_owned(), place.clone());
             return Err(Error::AlreadyQuantized { path, place, quantization });
@@ -106,7 +109,7 @@ impl Conversion {
         if !changes {
             return Err(Error::NothingToDo { path: source.to_owned() });
         }
-        let config = config(folder.config().value(), &recipe, &targets);
+        let config = config(folder.config().value(), &recipe, (&targets, &coded));
         Ok(Self {
             source: source.to_owned(),
             shards: shards(&parts, SHARD_BYTES),
@@ -209,7 +212,7 @@ fn parts(
     let stored = |found: Dtype| dtype.filter(|_| found.is_float()).unwrap_or(found);
     let of_matrices: BTreeSet<&String> = targets.values().flat_map(|target| &target.from).collect();
     for tensor in index.tensors.iter().filter(|tensor| taken.contains(&tensor.name)) {
-        parameters += tensor.shape.iter().map(|&extent| extent as u64).product::<u64>();
+        parameters += tensor.parameters;
         if !of_matrices.contains(&tensor.name) {
             let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
             parts.push(Part { name, dtype: stored(tensor.dtype), shape, origin: Origin::Tensor });
@@ -273,7 +276,11 @@ fn shards(parts: &[Part], most: u64) -> Vec<Range<usize>> {
 }
 
 /// `config.json` of the result.
-fn config(source: &Value, recipe: &Recipe, targets: &BTreeMap<String, Target>) -> Value {
+fn config(
+    source: &Value,
+    recipe: &Recipe,
+    (targets, coded): (&BTreeMap<String, Target>, &BTreeMap<String, Quantization>),
+) -> Value {
     let mut config = source.clone();
     let Some(object) = config.as_object_mut() else { return config };
     if let Some(name) = recipe.dtype.and_then(torch_name) {
@@ -298,7 +305,9 @@ fn config(source: &Value, recipe: &Recipe, targets: &BTreeMap<String, Target>) -
         object
     };
     let mut quantization = parameters(usual);
-    for (place, how) in chosen().filter(|(_, how)| *how != usual) {
+    // What stays the codes that it was is said by the names that MLX gives it.
+    let coded = coded.iter().map(|(place, how)| (place, *how));
+    for (place, how) in chosen().chain(coded).filter(|(_, how)| *how != usual) {
         quantization.insert(place.clone(), parameters(how).into());
     }
     // mlx-lm reads the first, Hugging Face's tools the second.

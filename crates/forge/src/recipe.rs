@@ -30,6 +30,9 @@ impl Recipe {
             matrix.columns != 0 && matrix.columns.is_multiple_of(how.group_size)
         };
         let exception = self.overrides.iter().rev().find(|exception| fits(&exception.place, place));
+        if matrix.care == Care::Coded {
+            return None;
+        }
         if let Some(exception) = exception {
             return exception.quantization.filter(whole);
         }
@@ -37,7 +40,7 @@ impl Recipe {
         match matrix.care {
             Care::Usual => Some(usual),
             Care::High => Quantization::new(Mode::Affine, 8, 64).filter(whole),
-            Care::Float => None,
+            Care::Float | Care::Coded => None,
         }
     }
 

@@ -53,7 +53,14 @@ fn every_fixture_is_read_to_its_last_tensor() {
         let mut parameters = 0;
         for tensor in &index.tensors {
             let (place, part) = tensor.name.rsplit_once('.').unwrap_or(("", &tensor.name));
-            if let Some((quantization, count, rows, columns)) =
+            if let Some(name) = tensor.name.strip_suffix("_blocks") {
+                let [count, rows, groups, half] = tensor.shape[..] else { panic!("{name}") };
+                let matrix = weights.root().blocks(name, count, rows, groups * 2 * half).unwrap();
+                assert_eq!((matrix.rows(), matrix.columns()), (count * rows, groups * 32));
+                parameters += matrix.rows() * matrix.columns();
+            } else if tensor.name.ends_with("_scales") {
+                assert_eq!(tensor.parameters, 0, "{name}: {}", tensor.name);
+            } else if let Some((quantization, count, rows, columns)) =
                 logical(&index, place).filter(|_| part != "bias")
             {
                 if part == "weight" {

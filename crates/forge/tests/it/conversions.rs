@@ -237,3 +237,31 @@ fn experts_are_stacked_and_routers_keep_their_bits() {
         assert_eq!(stack.bytes[expert * size..][..size], wide);
     }
 }
+
+/// Experts that are codes already stay as they are; the rest is made smaller, and the configuration names them for MLX.
+#[test]
+fn blocks_of_codes_are_kept() {
+    let scratch = tempfile::tempdir().unwrap();
+    let to = scratch.path().join("out");
+    let conversion = Conversion::plan(&model("gpt_oss"), recipe(affine(4, 64))).unwrap();
+    conversion.write(&to, &mut on).unwrap();
+    let [before, after] = [model("gpt_oss"), to].map(|path| Folder::open(&path).unwrap());
+    let rules = after.config().quantization().unwrap();
+    let experts = "model.layers.0.mlp.experts";
+    let mxfp4 = Declared::Quantized(Mode::Mxfp4.default_parameters());
+    for name in ["gate_proj", "up_proj", "down_proj"] {
+        assert_eq!(rules.declared(&format!("{experts}.{name}")), mxfp4);
+    }
+    assert_eq!(
+        rules.declared("model.layers.0.mlp.router"),
+        Declared::Quantized(affine(8, 64).unwrap())
+    );
+    let (old, new) = (before.weights().unwrap(), after.weights().unwrap());
+    for name in ["gate_up_proj_blocks", "gate_up_proj_scales", "down_proj_blocks"] {
+        let name = format!("{experts}.{name}");
+        assert_eq!(old.get(&name).unwrap().bytes, new.get(&name).unwrap().bytes);
+    }
+    let parameters = before.index().unwrap().parameters();
+    assert_eq!(after.index().unwrap().parameters(), parameters);
+    assert!(conversion.bits_per_weight() < 6.0, "{}", conversion.bits_per_weight());
+}

@@ -160,6 +160,7 @@ impl Moe {
             let both = (width, hidden.saturating_mul(2));
             let gate_up = ExpertLinear::load_blocks(&list, "gate_up_proj", &config, both)?;
             let down = ExpertLinear::load_blocks(&list, "down_proj", &config, (hidden, width))?;
+            list.note_blocks(&["gate_proj", "up_proj", "down_proj"]);
             (Inward::Interleaved(gate_up), down)
         } else {
             let load = |name, shape| ExpertLinear::load((&stack, &list), name, &config, shape);
