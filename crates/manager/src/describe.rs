@@ -115,12 +115,17 @@ impl WeightFacts {
         let mut formats: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let mut places: BTreeMap<&str, String> = BTreeMap::new();
         for tensor in &index.tensors {
-            if let Some(quantization) = tensor.quantization {
+            if let Some(quantization) =
+                tensor.quantization.filter(|_| tensor.name.ends_with(".weight"))
+            {
                 places.insert(place(&tensor.name), quantization.to_string());
             }
         }
         for tensor in &index.tensors {
-            let own = || tensor.dtype.to_string();
+            let own = || match tensor.quantization {
+                Some(quantization) => quantization.to_string(),
+                None => tensor.dtype.to_string(),
+            };
             let packed = ["weight", "scales", "biases", "global_scale"];
             let part = tensor.name.rsplit('.').next().unwrap_or(&tensor.name);
             let whole = places.get(place(&tensor.name)).filter(|_| packed.contains(&part));

@@ -218,6 +218,36 @@ fn a_pass_shows_logits_and_activations() {
     assert!(model.forward(&[512], false).is_err());
 }
 
+/// Some networks compute a long sequence otherwise than a short one. An answer that crosses that
+/// length, and prompts on both sides of it with one beginning, are what whole passes say.
+#[test]
+fn an_answer_that_crosses_the_turn_is_as_if_computed_at_once() {
+    const TURN: usize = 16;
+    let options = LoadOptions { step_tokens: 8, ..LoadOptions::default() };
+    let model = LoadedModel::load(&runtime(), &fixture("phi3_long"), options).unwrap();
+    for prompt in [4, 12, 15, 16, 17, 24] {
+        let mut tokens: Vec<u32> = (3..3 + prompt as u32).collect();
+        let mut answer =
+            model.generate(&Prompt::Tokens(tokens.clone()), &limited(2 * TURN - 8)).unwrap();
+        let mut said = false;
+        while let Some(piece) = answer.next_piece().unwrap() {
+            said |= matches!(piece, Piece::Text(_));
+            assert!(
+                !said || !matches!(piece, Piece::Progress(_)),
+                "{prompt}: nothing is read anew"
+            );
+        }
+        for &token in answer.tokens() {
+            let reply = model.forward(&tokens, false).unwrap();
+            let last = reply.rows.chunks_exact(reply.width).next_back().unwrap();
+            let best = last.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+            assert_eq!(token, best.0 as u32, "{prompt}: after {} tokens", tokens.len());
+            tokens.push(token);
+        }
+        assert_eq!(tokens.len(), prompt + 2 * TURN - 8);
+    }
+}
+
 #[test]
 fn a_bench_measures_something() {
     let options = BenchOptions { prompt: 8, generate: 4, batch: 2, repeat: 2 };
