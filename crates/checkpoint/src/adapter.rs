@@ -253,3 +253,36 @@ fn transposed(tensor: RawTensor) -> RawTensor {
     }
     RawTensor { shape: vec![columns, rows], bytes: bytes.into(), ..tensor }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_all_of_a_place_or_its_end() {
+        for (pattern, place, is) in [
+            ("q_proj", "model.layers.0.self_attn.q_proj", true),
+            ("self_attn.q_proj", "model.layers.0.self_attn.q_proj", true),
+            ("q_proj", "q_proj", true),
+            ("_proj", "model.q_proj", false),
+            ("q_proj", "model.q_proj.x", false),
+        ] {
+            assert_eq!(is_last_part(pattern, place), is, "{pattern} {place}");
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        let bytes: Vec<u8> = (0..12).collect();
+        let tensor = RawTensor {
+            name: "t".to_owned(),
+            dtype: crate::Dtype::BF16,
+            shape: vec![2, 3],
+            bytes: bytes.into(),
+        };
+        let turned = transposed(tensor.clone());
+        assert_eq!(turned.shape, [3, 2]);
+        assert_eq!(turned.bytes[..], [0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]);
+        assert_eq!(transposed(turned).bytes, tensor.bytes);
+    }
+}

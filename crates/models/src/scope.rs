@@ -59,6 +59,11 @@ impl<'a> Scope<'a> {
         self.path.has(name)
     }
 
+    /// The shape of the tensor `name` here, if there is one.
+    pub(crate) fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.path.shape(name)
+    }
+
     /// Leaves the tensor `name` here alone, if there is one.
     pub fn ignore(&self, name: &str) {
         self.path.ignore(name);

@@ -188,6 +188,7 @@ impl Config {
         };
         let hidden = self.moe_intermediate_size.unwrap_or(self.intermediate_size);
         let config = MoeConfig {
+            architecture: "deepseek_v2",
             width: self.hidden_size,
             hidden,
             routing: self.routing(scope, experts)?,

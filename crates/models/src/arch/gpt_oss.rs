@@ -92,6 +92,7 @@ impl Block {
             options: AttentionOptions { sinks: true, ..AttentionOptions::default() },
         };
         let experts = MoeConfig {
+            architecture: "gpt_oss",
             width: c.hidden_size,
             hidden: c.intermediate_size,
             routing: Routing {

@@ -173,6 +173,7 @@ impl Config {
             scale: 1.0,
         };
         let config = MoeConfig {
+            architecture: "qwen3_moe",
             width: self.hidden_size,
             hidden: self.moe_intermediate_size,
             routing,

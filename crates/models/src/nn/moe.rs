@@ -105,6 +105,8 @@ impl ExpertLinear {
 /// The shape of a block of experts.
 #[derive(Clone, Copy, Debug)]
 pub struct MoeConfig {
+    /// Whose block it is.
+    pub architecture: &'static str,
     /// The width of the residual stream.
     pub width: usize,
     /// The width within an expert.
@@ -155,6 +157,10 @@ impl Moe {
         let (stack, list) = (scope.at(config.stack), scope.at("experts"));
         for place in [&stack, &list] {
             place.note_chosen(routing.chosen, routing.experts);
+        }
+        if list.shape("gate_up_proj").is_some() {
+            let place = format!("{}.gate_up_proj", list.name());
+            return Err(scope.unsupported(config.architecture, place, "a stack of floats"));
         }
         let (inward, down_proj) = if list.has("gate_up_proj_blocks") {
             let both = (width, hidden.saturating_mul(2));
