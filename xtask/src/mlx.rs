@@ -70,8 +70,20 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
         let name = part.strip_prefix(&unpacked)?;
         copy(&part, &folder.join(name))?;
     }
-    let info = format!("{}-{VERSION}.dist-info/licenses", wheel.package.replace('-', "_"));
-    copy(&unpacked.join(info), &folder.join("licenses"))?;
+    let info = format!("{}-{VERSION}.dist-info", wheel.package.replace('-', "_"));
+    copy(&unpacked.join(&info).join("licenses"), &folder.join("licenses"))?;
+    // What was put beside MLX when its wheel was made, with versions; of their licences it has none.
+    let parts = unpacked.join(info).join("sboms");
+    if parts.exists() {
+        copy(&parts, &folder.join("licenses/sboms"))?;
+    }
+    // The only part of MLX's library by others whose notice the wheel has: at the head of its file.
+    let header = unpacked.join("mlx/include/mlx/3rdparty/pocketfft.h");
+    let text =
+        fs::read_to_string(&header).with_context(|| format!("cannot read {}", header.display()))?;
+    let notice = text.split_once("*/").context("pocketfft has no notice")?.0;
+    let notice = notice.trim_start_matches("/*").trim();
+    fs::write(folder.join("licenses/pocketfft"), format!("{notice}\n"))?;
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
     ensure!(
         is_installed(&compiler, &["--version"]),

@@ -38,7 +38,7 @@
 #include "mlx/transforms.h"
 #include "mlx/version.h"
 
-#define FOLIO_MLX_ABI 4
+#define FOLIO_MLX_ABI 5
 
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
@@ -346,13 +346,58 @@ int clamped_swiglu(Array gate, Array up, float alpha, float limit, Out out) noex
 }
 
 // The sums of runs of `each` rows of `x: [count, n]`, weighted.
-int weighted_sum(Array x, const float* weights, size_t count, size_t each, Out out) noexcept {
+int weighted_sum(Array x, Array weights, int32_t each, Out out) noexcept {
   return giving(out, [&] {
-    int runs = static_cast<int>(count / each), rows = static_cast<int>(each);
-    auto type = x->array.dtype();
-    auto factors = mx::astype(mx::array(weights, mx::Shape{runs, rows, 1}, mx::float32), type);
-    auto cut = mx::reshape(x->array, {runs, rows, x->array.shape(1)});
+    int runs = x->array.shape(0) / each;
+    auto factors = mx::reshape(mx::astype(weights->array, x->array.dtype()), {runs, each, 1});
+    auto cut = mx::reshape(x->array, {runs, each, x->array.shape(1)});
     return mx::sum(mx::multiply(cut, factors), 1);
+  });
+}
+
+// The experts that each row of `scores: [tokens, experts]` chooses, and their weights, as
+// `ops/route` says. `scoring`: 0 a softmax and the largest, 1 these divided by their sum, 2 the
+// softmax of the largest. Without groups `groups` is 0.
+int route(
+    Array scores,
+    int32_t chosen,
+    int32_t scoring,
+    int32_t groups,
+    int32_t kept,
+    float factor,
+    Out out) noexcept {
+  return guarded([&] {
+    auto x = mx::astype(scores->array, mx::float32);
+    int tokens = x.shape(0), experts = x.shape(1);
+    auto first = [](const mx::array& a, int n) {
+      return mx::slice(a, mx::Shape{0, 0}, mx::Shape{a.shape(0), n});
+    };
+    if (scoring != 2) {
+      x = mx::softmax(x, -1, true);
+    }
+    if (groups > 0) {
+      auto cut = mx::reshape(x, {tokens, groups, experts / groups});
+      auto best = first(mx::argsort(mx::negative(mx::max(cut, 2)), 1), kept);
+      auto number = mx::reshape(mx::arange(0, groups, mx::int32), {1, 1, groups});
+      auto stays = mx::any(
+          mx::equal(mx::expand_dims(mx::astype(best, mx::int32), 2), number), 1);
+      auto nothing = scoring == 2 ? -std::numeric_limits<float>::infinity() : 0.0f;
+      x = mx::reshape(
+          mx::where(mx::expand_dims(stays, 2), cut, mx::array(nothing)), {tokens, experts});
+    }
+    auto order = first(mx::argsort(mx::negative(x), 1), chosen);
+    auto weights = mx::take_along_axis(x, order, 1);
+    if (scoring == 1) {
+      weights = mx::divide(weights, mx::sum(weights, 1, true));
+    } else if (scoring == 2) {
+      weights = mx::softmax(weights, -1, true);
+    }
+    weights = mx::multiply(weights, mx::array(factor));
+    auto flat = mx::Shape{tokens * chosen};
+    std::unique_ptr<FolioArray> made(
+        new FolioArray{mx::reshape(mx::astype(order, mx::uint32), flat)});
+    out[1] = new FolioArray{mx::reshape(weights, flat)};
+    out[0] = made.release();
   });
 }
 
@@ -439,10 +484,13 @@ int gather_mm(
     Array rhs,
     Out out) noexcept {
   return giving(out, [&] {
-    auto stack = mx::swapaxes(mx::astype(w->array, x->array.dtype()), 1, 2);
-    auto product = mx::gather_mm(
-        mx::expand_dims(x->array, 1), stack, lhs->array, rhs->array);
-    return mx::squeeze(product, 1);
+    // MLX's CPU knows this in one type only.
+    bool gpu = mx::default_device() == mx::Device(mx::Device::gpu);
+    auto own = x->array.dtype(), type = gpu ? own : mx::float32;
+    auto stack = mx::swapaxes(mx::astype(w->array, type), 1, 2);
+    auto rows = mx::expand_dims(mx::astype(x->array, type), 1);
+    auto product = mx::gather_mm(rows, stack, lhs->array, rhs->array);
+    return mx::astype(mx::squeeze(product, 1), own);
   });
 }
 
@@ -648,6 +696,47 @@ int attention(
   });
 }
 
+// `attention` of queries `[1, heads, d]` that see all keys, over codes, scales and biases of keys
+// `[keys, kv_heads, ..]` and of values: two products with codes where they lie, for each head.
+int coded_attention(
+    Array q,
+    Array keys,
+    Array key_scales,
+    Array key_biases,
+    Array values,
+    Array value_scales,
+    Array value_biases,
+    float factor,
+    int32_t group_size,
+    int32_t bits,
+    Out out) noexcept {
+  return giving(out, [&] {
+    const auto& x = q->array;
+    int heads = x.shape(1), d = x.shape(2), kv_heads = keys->array.shape(1);
+    auto by_head = [](Array a) { return mx::transpose(a->array, {1, 0, 2}); };
+    auto queries = mx::reshape(
+        mx::multiply(x, mx::array(factor, x.dtype())), {kv_heads, heads / kv_heads, d});
+    auto scores = mx::quantized_matmul(
+        queries,
+        by_head(keys),
+        by_head(key_scales),
+        by_head(key_biases),
+        true,
+        group_size,
+        bits);
+    auto y = mx::quantized_matmul(
+        mx::softmax(scores, -1, true),
+        by_head(values),
+        by_head(value_scales),
+        by_head(value_biases),
+        false,
+        group_size,
+        bits);
+    auto width = static_cast<int>(y.size()) / heads;
+    return mx::astype(mx::reshape(y, {1, heads * width}), x.dtype());
+  });
+}
+
 // Causal attention of three forms of the queries, `[rows, heads, d]`, the last of which stand at the
 // last key. With positions cut into chunks, a key in the query's own chunk is met by `same`, one in
 // the chunk before it by `next`, any before that by `far`.
@@ -837,6 +926,7 @@ struct FolioMlx {
   decltype(&swiglu) swiglu;
   decltype(&clamped_swiglu) clamped_swiglu;
   decltype(&weighted_sum) weighted_sum;
+  decltype(&route) route;
   decltype(&gelu) gelu;
   decltype(&rms_norm) rms_norm;
   decltype(&layer_norm) layer_norm;
@@ -856,6 +946,7 @@ struct FolioMlx {
   decltype(&concatenate) concatenate;
   decltype(&attention) attention;
   decltype(&chunked_attention) chunked_attention;
+  decltype(&coded_attention) coded_attention;
   decltype(&categorical) categorical;
 };
 
@@ -891,6 +982,7 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       swiglu,
       clamped_swiglu,
       weighted_sum,
+      route,
       gelu,
       rms_norm,
       layer_norm,
@@ -910,6 +1002,7 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       concatenate,
       attention,
       chunked_attention,
+      coded_attention,
       categorical,
   };
   return &table;

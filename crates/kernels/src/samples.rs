@@ -17,9 +17,14 @@ pub(crate) fn numbers(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// The same numbers as a tensor of activations.
+/// The same numbers as a tensor of activations, in 16 bits where those follow the weights.
 pub(crate) fn activations(device: &Device, seed: u64, shape: &[usize]) -> Tensor {
-    device.tensor(shape, numbers(seed, shape.iter().product()))
+    let numbers = numbers(seed, shape.iter().product());
+    if !device.as_mlx().is_some_and(|mlx| mlx.is_native()) {
+        return device.tensor(shape, numbers);
+    }
+    let bits: Vec<[u8; 2]> = numbers.iter().map(|&x| bf16::from_f32(x).to_le_bytes()).collect();
+    device.widen(shape, DType::BF16, bits.as_flattened())
 }
 
 /// The same numbers as a mapped weight, at an odd address as a file may put it.

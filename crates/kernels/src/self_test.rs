@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::ops::{self, Clamp, DualChunk, Gather, Gelu, Mask, PagedAttention, Rope};
 use crate::samples::{Quantization, activations, quantizations, quantized, weight};
-use crate::{CpuOptions, DType, Device, Isa, KvCache, KvLayer, Precision, Result, Span, Tensor};
+use crate::{
+    CpuOptions, DType, Device, Isa, KvCache, KvFormat, KvLayer, KvQuantization, Precision, Result,
+    Span, Tensor,
+};
 
 /// What came of one variant of an operation.
 #[derive(Clone, Debug)]
@@ -80,10 +83,12 @@ impl Trial<'_> {
 
     /// What a product with a quantized weight may be off by: activations may be rounded to 8 bits
     /// where precision is not exact. What was measured is two thirds of it at most, and a fifth
-    /// where nothing is rounded; on a GPU nothing was measured yet.
+    /// where nothing is rounded. MLX's CPU sums in 16 bits where activations have them, with errors
+    /// of 0.07; on a GPU nothing was measured yet.
     fn product_tolerance(&self) -> f32 {
         match (self.device, self.is_rounded().1) {
             (Device::Cpu(_), true) => 1e-2,
+            (Device::Mlx(mlx), true) if !mlx.is_gpu() => 1e-1,
             (Device::Mlx(_), true) => 2e-2,
             (Device::Mlx(mlx), false) if mlx.is_gpu() => 1e-4,
             (_, false) => 1e-5,
@@ -184,6 +189,7 @@ impl Trial<'_> {
         let prepare = move |device: &Device| -> Ready {
             let x = operand(device);
             let weights: Vec<f32> = (0..36).map(|i| (i % 7) as f32 / 7.0 - 0.3).collect();
+            let weights = device.tensor(&[36], weights);
             Box::new(move || ops::weighted_sum(&x, &weights, 4))
         };
         self.check(("weighted_sum", String::new()), self.tolerance(2e-6), (bytes, 0), prepare);
@@ -331,12 +337,16 @@ impl Trial<'_> {
             let name = ("scaled_dot_product_attention", format!("{mask:?}"));
             self.check(name, tolerance, (0, operations), prepare);
         }
+        let codes = |bits| {
+            let quantization = Some(KvQuantization { bits, group_size: 32 });
+            KvFormat { dtype: DType::F32, quantization }
+        };
         let in_a_row = vec![4, 5, 6, 7, 8];
         let scattered = vec![3, 9, 1, 11, 0];
         // A cache of 75 tokens, and the last `rows` of them as queries.
-        let filled = |device: &Device, dtype, pages: &[u32], rows| {
+        let filled = |device: &Device, format: KvFormat, pages: &[u32], rows| {
             let layer = KvLayer { kv_heads: 2, key_dim: DIM, value_dim: DIM };
-            let mut cache = KvCache::new(device, &[layer], 16, 16, dtype);
+            let mut cache = KvCache::new(device, &[layer], 16, 16, format);
             let [k, v] = [2, 3].map(|seed| activations(device, seed, &[75, 2, DIM]));
             let whole = Span { rows: 0..75, start: 0, pages: pages.to_vec() };
             cache.append(0, &k, &v, &[whole]);
@@ -350,10 +360,15 @@ impl Trial<'_> {
             ("a window", &scattered, Some(21), 33, false),
             ("sinks", &in_a_row, None, 33, true),
         ] {
-            for dtype in [DType::F32, DType::F16] {
+            for (kept, format) in [
+                ("F32", DType::F32.into()),
+                ("F16", DType::F16.into()),
+                ("8 bits", codes(8)),
+                ("4 bits", codes(4)),
+            ] {
                 let pages = pages.clone();
                 let prepare = move |device: &Device| -> Ready {
-                    let (cache, span) = filled(device, dtype, &pages, rows);
+                    let (cache, span) = filled(device, format, &pages, rows);
                     let q = activations(device, 1, &[rows, HEADS, DIM]);
                     let sinks = sink.then(|| activations(device, 4, &[HEADS]));
                     Box::new(move || {
@@ -362,12 +377,15 @@ impl Trial<'_> {
                         ops::paged_attention(&q, &cache, std::slice::from_ref(&span), how)
                     })
                 };
-                let name = ("paged_attention", format!("{variant}, {dtype:?}"));
+                let name = ("paged_attention", format!("{variant}, {kept}"));
+                // Of what is rounded to 16 bits first, now and then the next code is chosen.
+                let next = self.is_rounded().0 && kept == "4 bits";
+                let tolerance = if next { tolerance.max(8e-2) } else { tolerance };
                 self.check(name, tolerance, (0, 4 * rows * 75 * HEADS * DIM), prepare);
             }
         }
         let prepare = move |device: &Device| -> Ready {
-            let (cache, span) = filled(device, DType::F32, &in_a_row, 33);
+            let (cache, span) = filled(device, DType::F32.into(), &in_a_row, 33);
             let forms = [1, 5, 6].map(|seed| activations(device, seed, &[33, HEADS, DIM]));
             let how = DualChunk { layer: 0, scale: 0.125, chunk: 20 };
             Box::new(move || {
@@ -413,7 +431,7 @@ fn fastest(ready: &Ready) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::conformance::devices;
+    use crate::ops::conformance::{devices, mlx_of_16_bits};
     use crate::samples::numbers;
 
     #[test]
@@ -425,6 +443,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The way that a GPU takes, on MLX's CPU.
+    #[test]
+    fn activations_of_16_bits_are_right_on_mlx() {
+        let Some(device) = mlx_of_16_bits() else { return };
+        let checks = run(&device).unwrap();
+        let wrong: Vec<_> = checks.iter().filter(|check| !check.is_right()).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 
     #[test]

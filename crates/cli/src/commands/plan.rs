@@ -8,7 +8,7 @@ use manager::describe::{Description, NetworkFacts, WeightFacts, describe};
 use manager::machine::Machine;
 use manager::plan::{Demand, Plan as Figures, Room, Verdict, plan};
 use manager::runtime::{Error, LoadOptions, ModelKind};
-use manager::{DType, Environment, KvFormat, Precision, bandwidth};
+use manager::{Environment, KvFormat, bandwidth};
 use serde_json::{Value, json};
 
 use crate::args::{Compute, Kept, parse_bytes};
@@ -55,6 +55,8 @@ struct Answer {
     threads: Option<usize>,
     figures: Figures,
     step: u64,
+    /// Whether the device has weights in memory of its own.
+    copies: bool,
 }
 
 impl Plan {
@@ -80,8 +82,8 @@ impl Plan {
             ModelKind::Language => options.step_tokens.min(network.context),
             ModelKind::Embedding => manager::runtime::BATCH_TOKENS,
         };
-        let dtype =
-            if self.compute.precision() == Precision::Exact { DType::F32 } else { DType::F16 };
+        let device =
+            self.compute.backend().open(&Environment::from_process(), self.compute.cpu())?;
         let quantization = match self.kept.codes() {
             Some(_) if network.kind == ModelKind::Embedding => {
                 let reason = "an embedding model keeps nothing of past tokens".to_owned();
@@ -90,7 +92,7 @@ impl Plan {
             Some(codes) => Some(codes.quantization(&network.kept()).map_err(Error::Codes)?),
             None => None,
         };
-        let cache = KvFormat { dtype, quantization };
+        let cache = KvFormat { dtype: device.cache_dtype(), quantization };
         let demand = Demand::of(&weights, &network, step as u64, cache);
         let longest = demand.context;
         let context = match self.context {
@@ -133,6 +135,7 @@ impl Plan {
             threads,
             figures,
             step: step as u64,
+            copies: device.copies(),
         })
     }
 }
@@ -145,7 +148,8 @@ impl Answer {
     fn text(&self) -> String {
         let f = &self.figures;
         let mut facts = Facts::default();
-        facts.add("weights", format!("{:>8}  mapped from their files", bytes(self.demand.weights)));
+        let how = if self.copies { "copied for MLX" } else { "mapped from their files" };
+        facts.add("weights", format!("{:>8}  {how}", bytes(self.demand.weights)));
         if self.is_language() {
             let each = bytes(self.demand.cache_per_token);
             let of = format!("{each} for each of {} tokens", f.context);

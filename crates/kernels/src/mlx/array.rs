@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::Mlx;
 use super::library::{Functions, Given, Handle};
-use crate::ops::Draw;
+use crate::ops::{Draw, Groups, Routing, Scoring};
 use crate::{DType, KvQuantization, QuantizationMode, QuantizedTensor, Tensor};
 
 /// A node of MLX's graph.
@@ -201,10 +201,10 @@ impl Array {
     }
 
     /// The weighted sums of runs of `each` rows.
-    pub(crate) fn weighted_sum(&self, weights: &[f32], each: usize) -> Self {
-        Self::build([self], |f, [x], out| {
-            // SAFETY: a live handle and as many weights as are said, one for each row.
-            unsafe { (f.weighted_sum)(x, weights.as_ptr(), weights.len(), each, out) }
+    pub(crate) fn weighted_sum(&self, weights: &Self, each: usize) -> Self {
+        Self::build([self, weights], |f, [x, weights], out| {
+            // SAFETY: live handles.
+            unsafe { (f.weighted_sum)(x, weights, each as i32, out) }
         })
     }
 
@@ -458,6 +458,44 @@ impl Array {
             });
         }
         handles.map(|handle| Self { mlx: Arc::clone(&self.mlx), handle })
+    }
+}
+
+impl Array {
+    /// What [`ops::route`](crate::ops::route()) chooses from `[tokens, experts]` scores.
+    pub(crate) fn route(&self, routing: &Routing) -> [Self; 2] {
+        let &Routing { chosen, scoring, groups, scale, .. } = routing;
+        let scoring = match scoring {
+            Scoring::SoftmaxThenTop { normalized: false } => 0,
+            Scoring::SoftmaxThenTop { normalized: true } => 1,
+            Scoring::TopThenSoftmax => 2,
+        };
+        let Groups { count, kept } = groups.unwrap_or(Groups { count: 0, kept: 0 });
+        let [chosen, count, kept] = [chosen, count, kept].map(|n| n as i32);
+        let mut handles = [null_mut(); 2];
+        if !self.handle.is_null() {
+            let (out, scores) = (handles.as_mut_ptr(), self.handle);
+            // SAFETY: a live handle, and two places for others.
+            self.mlx
+                .call(|f| unsafe { (f.route)(scores, chosen, scoring, count, kept, scale, out) });
+        }
+        handles.map(|handle| Self { mlx: Arc::clone(&self.mlx), handle })
+    }
+
+    /// [`attention`](Self::attention) of queries `[1, heads, d]`, which see all keys, over codes,
+    /// scales and biases of keys and of values, `[keys, kv_heads, ..]`.
+    pub(crate) fn coded_attention(
+        &self,
+        [k, v]: [&[Self; 3]; 2],
+        scale: f32,
+        how: KvQuantization,
+    ) -> Self {
+        let (group, bits) = (how.group_size as i32, how.bits as i32);
+        let all = [self, &k[0], &k[1], &k[2], &v[0], &v[1], &v[2]];
+        Self::build(all, |f, [q, k, ks, kb, v, vs, vb], out| {
+            // SAFETY: live handles.
+            unsafe { (f.coded_attention)(q, k, ks, kb, v, vs, vb, scale, group, bits, out) }
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 pub const MLX_VERSION: &str = "0.32.4";
 
 /// The version of the border that this program speaks; `FOLIO_MLX_ABI` of the shim.
-pub const MLX_ABI: u32 = 4;
+pub const MLX_ABI: u32 = 5;
 
 /// An array of MLX, as the shim hands it out.
 pub(super) enum Opaque {}
@@ -51,8 +51,8 @@ pub(super) struct Functions {
     pub(super) scale: unsafe extern "C" fn(Given, f32, *mut Handle) -> c_int,
     pub(super) swiglu: unsafe extern "C" fn(Given, Given, *mut Handle) -> c_int,
     pub(super) clamped_swiglu: unsafe extern "C" fn(Given, Given, f32, f32, *mut Handle) -> c_int,
-    pub(super) weighted_sum:
-        unsafe extern "C" fn(Given, *const f32, usize, usize, *mut Handle) -> c_int,
+    pub(super) weighted_sum: unsafe extern "C" fn(Given, Given, i32, *mut Handle) -> c_int,
+    pub(super) route: unsafe extern "C" fn(Given, i32, i32, i32, i32, f32, *mut Handle) -> c_int,
     pub(super) gelu: unsafe extern "C" fn(Given, i32, *mut Handle) -> c_int,
     pub(super) rms_norm: unsafe extern "C" fn(Given, Given, f32, *mut Handle) -> c_int,
     pub(super) layer_norm: unsafe extern "C" fn(Given, Given, Given, f32, *mut Handle) -> c_int,
@@ -107,6 +107,19 @@ pub(super) struct Functions {
         unsafe extern "C" fn(Given, Given, Given, Given, f32, i64, i64, *mut Handle) -> c_int,
     pub(super) chunked_attention:
         unsafe extern "C" fn(Given, Given, Given, Given, Given, f32, i32, *mut Handle) -> c_int,
+    pub(super) coded_attention: unsafe extern "C" fn(
+        Given,
+        Given,
+        Given,
+        Given,
+        Given,
+        Given,
+        Given,
+        f32,
+        i32,
+        i32,
+        *mut Handle,
+    ) -> c_int,
     pub(super) categorical: unsafe extern "C" fn(
         Given,
         *const f32,

@@ -33,6 +33,9 @@ pub struct MlxOptions {
     /// With [`Precision::Exact`], activations are `f32` everywhere; else they follow the weights
     /// on a GPU. On a CPU they are `f32` in any case: MLX sums there in the activations' type.
     pub precision: Precision,
+    /// Whether activations follow the weights on a CPU, too, though sums are bad there then: how
+    /// what a GPU does is tried without one.
+    pub follow_weights: bool,
     /// The most bytes of freed buffers that MLX keeps to use again. Its own limit is none.
     pub cache_limit: u64,
 }
@@ -41,7 +44,7 @@ impl MlxOptions {
     /// The shim at `library`, with activations that follow the weights and 512 MiB of spare
     /// buffers.
     pub fn new(library: PathBuf) -> Self {
-        Self { library, precision: Precision::Fast, cache_limit: 512 << 20 }
+        Self { library, precision: Precision::Fast, follow_weights: false, cache_limit: 512 << 20 }
     }
 }
 
@@ -64,6 +67,7 @@ pub struct Mlx {
     name: String,
     device_memory: u64,
     precision: Precision,
+    follow_weights: bool,
     /// The first failure that nobody has asked for yet.
     failure: Mutex<Option<String>>,
     waits: AtomicU64,
@@ -86,6 +90,7 @@ impl Mlx {
             name,
             device_memory,
             precision: options.precision,
+            follow_weights: options.follow_weights,
             failure: Mutex::new(None),
             waits: AtomicU64::new(0),
         }))
@@ -118,7 +123,7 @@ impl Mlx {
 
     /// Whether activations follow the type of the weights; else they are `f32`.
     pub fn is_native(&self) -> bool {
-        self.gpu && self.precision != Precision::Exact
+        (self.gpu || self.follow_weights) && self.precision != Precision::Exact
     }
 
     /// The type of activations that come from weights stored as `stored`.

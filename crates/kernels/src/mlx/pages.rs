@@ -90,7 +90,11 @@ impl Stored {
     ) -> Array {
         match (&self.0[..], quantization) {
             ([codes, scales, biases], Some(how)) => {
-                Array::dequantize([&part(codes), &part(scales), &part(biases)], how)
+                let [scales, biases] = [scales, biases].map(|array| {
+                    let some = part(array);
+                    if array.mlx().is_native() { some } else { some.as_type(DType::F32) }
+                });
+                Array::dequantize([&part(codes), &scales, &biases], how)
             }
             (parts, _) => part(&parts[0]),
         }
@@ -207,6 +211,23 @@ impl Pages {
         pages: &[u32],
         positions: Range<usize>,
     ) -> (Array, Array) {
+        let part = self.picked(layer, pages, positions);
+        let of = &self.layers[layer];
+        let run = |stored: &Option<Stored>| {
+            let Some(stored) = stored else { panic!("layer {layer} was never written") };
+            stored.decoded(self.format.quantization, &part)
+        };
+        (run(&of.keys), run(&of.values))
+    }
+
+    /// What picks the rows at `positions` from an array of `layer`.
+    #[track_caller]
+    fn picked<'a>(
+        &self,
+        layer: usize,
+        pages: &'a [u32],
+        positions: Range<usize>,
+    ) -> impl Fn(&Array) -> Array + use<'a> {
         let of = &self.layers[layer];
         let first = positions.start / self.page_size;
         let pages = &pages[first..positions.end.div_ceil(self.page_size)];
@@ -215,19 +236,33 @@ impl Pages {
         }
         let in_a_row = pages.windows(2).all(|pair| pair[1] == pair[0] + 1);
         let skipped = positions.start - first * self.page_size;
-        let part = |array: &Array| {
+        let (page_size, rows) = (self.page_size, positions.len());
+        move |array| {
             if in_a_row {
-                let from = pages[0] as usize * self.page_size + skipped;
-                return array.slice_rows(from, from + positions.len());
+                let from = pages[0] as usize * page_size + skipped;
+                return array.slice_rows(from, from + rows);
             }
-            let gathered = array.take_blocks(self.page_size, pages);
-            gathered.slice_rows(skipped, skipped + positions.len())
+            let gathered = array.take_blocks(page_size, pages);
+            gathered.slice_rows(skipped, skipped + rows)
+        }
+    }
+
+    /// The same as codes, scales and biases, and how they are to be read, if that is what is stored.
+    #[track_caller]
+    pub(crate) fn codes(
+        &self,
+        layer: usize,
+        pages: &[u32],
+        positions: Range<usize>,
+    ) -> Option<([[Array; 3]; 2], KvQuantization)> {
+        let how = self.format.quantization?;
+        let part = self.picked(layer, pages, positions);
+        let of = &self.layers[layer];
+        let codes = |stored: &Option<Stored>| match stored.as_ref().map(|stored| &stored.0[..]) {
+            Some([codes, scales, biases]) => [part(codes), part(scales), part(biases)],
+            _ => panic!("layer {layer} was never written"),
         };
-        let run = |stored: &Option<Stored>| {
-            let Some(stored) = stored else { panic!("layer {layer} was never written") };
-            stored.decoded(self.format.quantization, part)
-        };
-        (run(&of.keys), run(&of.values))
+        Some(([codes(&of.keys), codes(&of.values)], how))
     }
 
     pub(crate) fn read(&self, layer: usize, pages: &[u32], end: usize) -> (Vec<f32>, Vec<f32>) {

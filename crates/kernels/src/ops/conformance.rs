@@ -18,6 +18,14 @@ pub(crate) fn mlx() -> Option<Device> {
     })
 }
 
+/// MLX with activations that follow the weights, as on a GPU, where its library is installed.
+pub(crate) fn mlx_of_16_bits() -> Option<Device> {
+    testkit::mlx::opened(|library| {
+        let options = MlxOptions::new(library.to_owned());
+        Device::mlx(&MlxOptions { follow_weights: true, ..options })
+    })
+}
+
 /// A device for each instruction set of the machine, alone and with two more threads.
 pub(crate) fn cpu_devices(precision: Precision) -> Vec<Device> {
     let sets = Isa::ALL.into_iter().filter(|isa| isa.is_available());

@@ -80,7 +80,8 @@ impl Chunks {
         }
         let rows = factors.len();
         let flat = k.reshape(&[rows, k.elements() / rows.max(1)]);
-        ops::weighted_sum(&flat, &factors, 1).reshape(k.shape())
+        ops::weighted_sum(&flat, &k.device().tensor(&[factors.len()], factors), 1)
+            .reshape(k.shape())
     }
 
     /// Attends with `q: [rows, heads, n]`, not rotated yet.

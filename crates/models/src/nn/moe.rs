@@ -9,8 +9,8 @@
 //! it is read as it lies, and the product is taken apart.
 
 use checkpoint::Care;
-use kernels::ops::{Clamp, Gather};
-use kernels::{Tensor, ops};
+use kernels::ops::{Clamp, Pairs};
+use kernels::{Indices, Tensor, ops};
 
 use super::{GatedMlp, Linear, Routing, Weight};
 use crate::{Result, Scope};
@@ -24,13 +24,13 @@ enum Inward {
 }
 
 impl Inward {
-    fn forward(&self, x: &Tensor, gather: Gather<'_>, hidden: usize) -> [Tensor; 2] {
+    fn forward(&self, x: &Tensor, pairs: Pairs<'_>, hidden: usize) -> [Tensor; 2] {
         match self {
-            Self::Apart(maps) => [&maps[0], &maps[1]].map(|map| map.forward(x, gather)),
+            Self::Apart(maps) => [&maps[0], &maps[1]].map(|map| map.forward(x, pairs)),
             Self::Interleaved(map) => {
-                let pairs = gather.lhs_indices.len();
-                let both = map.forward(x, gather).reshape(&[pairs, hidden, 2]);
-                ops::split(&both, [1, 1]).map(|one| one.reshape(&[pairs, hidden]))
+                let count = pairs.lhs_indices.len();
+                let both = map.forward(x, pairs).reshape(&[count, hidden, 2]);
+                ops::split(&both, [1, 1]).map(|one| one.reshape(&[count, hidden]))
             }
         }
     }
@@ -87,16 +87,17 @@ impl ExpertLinear {
         Ok(Self { matrices, bias })
     }
 
-    fn forward(&self, x: &Tensor, gather: Gather<'_>) -> Tensor {
+    fn forward(&self, x: &Tensor, pairs: Pairs<'_>) -> Tensor {
         let y = match &self.matrices {
-            Matrices::Stack(weight, count) => weight.gather(x, *count, gather),
+            Matrices::Stack(weight, count) => weight.gather(x, *count, pairs),
             Matrices::List(weights) => {
                 let shape = (weights.len(), weights.first().map_or(0, Weight::rows));
-                ops::gather_each(x, shape, gather, |matrix, rows| weights[matrix].matmul(rows))
+                let multiply = |matrix: usize, rows: &Tensor| weights[matrix].matmul(rows);
+                pairs.host(|gather| ops::gather_each(x, shape, gather, multiply))
             }
         };
         match &self.bias {
-            Some(bias) => ops::add(&y, &ops::take(bias, gather.rhs_indices)),
+            Some(bias) => ops::add(&y, &ops::take(bias, pairs.rhs_indices)),
             None => y,
         }
     }
@@ -190,19 +191,20 @@ impl Moe {
     /// Applies to each row of `[m, width]` the experts that it chooses.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let routing = &self.config.routing;
-        let choice = routing.choose(&self.router.forward(x).to_vec());
-        let pairs = choice.experts.len() as u32;
+        let routed = ops::route(&self.router.forward(x), routing);
+        let pairs = routed.experts.elements() as u32;
         let token: Vec<u32> = (0..pairs).map(|pair| pair / routing.chosen as u32).collect();
         let pair: Vec<u32> = (0..pairs).collect();
-        let rhs_indices = &choice.experts[..];
-        let of_token = Gather { lhs_indices: &token, rhs_indices };
+        let rhs_indices = Indices::from(&routed.experts);
+        let of_token = Pairs { lhs_indices: (&token).into(), rhs_indices };
         let [gate, up] = self.inward.forward(x, of_token, self.config.hidden);
         let inner = match self.config.clamp {
             Some(clamp) => ops::clamped_swiglu(&gate, &up, clamp),
             None => ops::swiglu(&gate, &up),
         };
-        let down = self.down_proj.forward(&inner, Gather { lhs_indices: &pair, rhs_indices });
-        let y = ops::weighted_sum(&down, &choice.weights, routing.chosen);
+        let down =
+            self.down_proj.forward(&inner, Pairs { lhs_indices: (&pair).into(), rhs_indices });
+        let y = ops::weighted_sum(&down, &routed.weights, routing.chosen);
         match &self.shared {
             Some(shared) => ops::add(&y, &shared.forward(x)),
             None => y,

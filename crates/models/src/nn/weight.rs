@@ -1,6 +1,6 @@
 //! A matrix as the checkpoint stores it.
 
-use kernels::ops::Gather;
+use kernels::ops::Pairs;
 use kernels::{Indices, QuantizedTensor, Tensor, ops};
 
 /// `[rows, columns]` weights, dense or quantized.
@@ -30,13 +30,13 @@ impl Weight {
     }
 
     /// Chosen rows of `x` with chosen ones of the `count` matrices that lie below each other here.
-    pub fn gather(&self, x: &Tensor, count: usize, gather: Gather<'_>) -> Tensor {
+    pub fn gather<'a>(&self, x: &Tensor, count: usize, pairs: impl Into<Pairs<'a>>) -> Tensor {
         match self {
             Self::Dense(weight) => {
                 let stack = [count, weight.rows() / count.max(1), weight.width()];
-                ops::gather_mm(x, &weight.reshape(&stack), gather)
+                ops::gather_mm(x, &weight.reshape(&stack), pairs)
             }
-            Self::Quantized(weight) => ops::gather_qmm(x, weight, count, gather),
+            Self::Quantized(weight) => ops::gather_qmm(x, weight, count, pairs),
         }
     }
 

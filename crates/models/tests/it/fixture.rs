@@ -38,6 +38,14 @@ pub(crate) fn mlx() -> Option<Device> {
     })
 }
 
+/// MLX with activations that follow the weights, as on a GPU.
+pub(crate) fn mlx_of_16_bits() -> Option<Device> {
+    testkit::mlx::opened(|library| {
+        let options = MlxOptions::new(library.to_owned());
+        Device::mlx(&MlxOptions { follow_weights: true, ..options })
+    })
+}
+
 /// A fixture, loaded.
 pub(crate) struct Fixture {
     pub(crate) model: Model,
@@ -70,10 +78,12 @@ impl Fixture {
         }
     }
 
-    /// A cache in `f32` of 64 pages.
+    /// A cache of 64 pages, in `f32` but where activations are not.
     pub(crate) fn cache(&self) -> Cache {
         let layers: Vec<LayerCache> = self.decoder().unwrap().layers();
-        Cache::new(&self.device, &layers, PAGE, 64, DType::F32)
+        let rounded = self.device.as_mlx().is_some_and(|mlx| mlx.is_native());
+        let dtype = if rounded { self.device.cache_dtype() } else { DType::F32 };
+        Cache::new(&self.device, &layers, PAGE, 64, dtype)
     }
 }
 

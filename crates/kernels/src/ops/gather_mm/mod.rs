@@ -59,8 +59,8 @@ impl Pairs<'_> {
         self.rhs_indices.validate("gather of matrices", matrices);
     }
 
-    /// Calls `with` with the numbers themselves.
-    pub(super) fn host<T>(&self, with: impl FnOnce(Gather<'_>) -> T) -> T {
+    /// Calls `with` with the numbers themselves; waits for a device that has them.
+    pub fn host<T>(&self, with: impl FnOnce(Gather<'_>) -> T) -> T {
         let (lhs, rhs) = (self.lhs_indices.host(), self.rhs_indices.host());
         with(Gather { lhs_indices: &lhs, rhs_indices: &rhs })
     }

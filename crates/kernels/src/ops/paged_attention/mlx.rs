@@ -1,5 +1,6 @@
 //! `fast.scaled_dot_product_attention`, once for each span, over the pages where they lie if they lie
-//! in a row. What a window has left behind is cut off; the rest of it is a mask.
+//! in a row. What a window has left behind is cut off; the rest of it is a mask. One call for several
+//! spans would have to gather their pasts side by side, which cost more than it saved.
 
 use super::PagedAttention;
 use crate::mlx::Array;
@@ -15,6 +16,17 @@ pub(super) fn paged_attention(
     let pages = cache.mlx_pages();
     let one = |span: &Span| {
         let first = how.visible(span.start).start;
+        // A token that sees all of what is kept as codes meets them where they lie. With more rows
+        // than one it is quicker to decode them first.
+        if span.rows.len() == 1
+            && how.sinks.is_none()
+            && let Some((codes, quantization)) =
+                pages.codes(how.layer, &span.pages, first..span.end())
+        {
+            let query = q.array().slice_rows(span.rows.start, span.rows.end);
+            let [keys, values] = &codes;
+            return query.coded_attention([keys, values], how.scale, quantization);
+        }
         let (keys, values) = pages.past(how.layer, &span.pages, first..span.end());
         let queries = q.array().slice_rows(span.rows.start, span.rows.end);
         let back = how.window.map(|window| window.saturating_sub(1));

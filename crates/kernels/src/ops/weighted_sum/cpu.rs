@@ -2,7 +2,8 @@
 
 use crate::Tensor;
 
-pub(super) fn weighted_sum(x: &Tensor, weights: &[f32], each: usize) -> Tensor {
+pub(super) fn weighted_sum(x: &Tensor, weights: &Tensor, each: usize) -> Tensor {
+    let weights = weights.data();
     let (data, n) = (x.data(), x.width());
     let rows = weights.len() / each;
     let mut out = x.cpu().buffer(rows * n);

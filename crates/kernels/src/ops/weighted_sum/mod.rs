@@ -4,7 +4,7 @@
 //! | operand   | shape            |
 //! | --------- | ---------------- |
 //! | `x`       | `[t * each, n]`  |
-//! | `weights` | `[t * each]`, on the host |
+//! | `weights` | `[t * each]`     |
 //! | `y`       | `[t, n]`         |
 //!
 //! (In MLX it is a product and a `sum`.)
@@ -24,9 +24,9 @@ use crate::tensor::Backend;
 ///
 /// If `each` is zero, the rows are no whole runs, or there is not one weight for each.
 #[track_caller]
-pub fn weighted_sum(x: &Tensor, weights: &[f32], each: usize) -> Tensor {
+pub fn weighted_sum(x: &Tensor, weights: &Tensor, each: usize) -> Tensor {
     let &[rows, n] = x.shape() else { panic!("weighted_sum: shape {:?}", x.shape()) };
-    assert_eq!(rows, weights.len(), "weighted_sum: weights");
+    assert_eq!([rows], weights.shape(), "weighted_sum: weights");
     assert!(each > 0 && rows.is_multiple_of(each), "weighted_sum: {rows} rows by {each}");
     if rows == 0 {
         return x.device().tensor(&[0, n], Vec::new());

@@ -11,7 +11,11 @@ fn agrees_with_the_reference() {
             let x = activations(&device, 1, &[rows * each, n]);
             let weights = numbers(2, rows * each);
             let truth = reference::weighted_sum(&x, &weights, each);
-            assert_close(&weighted_sum(&x, &weights, each), &truth, 1e-6);
+            assert_close(
+                &weighted_sum(&x, &device.tensor(&[rows * each], weights), each),
+                &truth,
+                1e-6,
+            );
         }
     }
 }
@@ -21,7 +25,8 @@ fn agrees_with_the_reference() {
 fn one_weight_picks_a_row() {
     for device in devices(Precision::Exact) {
         let x = activations(&device, 1, &[6, 9]);
-        let y = weighted_sum(&x, &[0.0, 1.0, 0.0, 0.0, 0.0, 1.0], 3).to_vec();
+        let y =
+            weighted_sum(&x, &device.tensor(&[6], vec![0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), 3).to_vec();
         let rows = x.to_vec();
         assert_eq!(y, [&rows[9..18], &rows[45..]].concat(), "{device:?}");
     }
@@ -31,5 +36,5 @@ fn one_weight_picks_a_row() {
 #[should_panic(expected = "5 rows by 2")]
 fn a_run_is_whole() {
     let device = &devices(Precision::Exact)[0];
-    weighted_sum(&activations(device, 1, &[5, 2]), &[1.0; 5], 2);
+    weighted_sum(&activations(device, 1, &[5, 2]), &device.tensor(&[5], vec![1.0; 5]), 2);
 }
