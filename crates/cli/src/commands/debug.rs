@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use manager::Special;
+use manager::{Precision, Special};
 use manager::runtime::{Comparison, Error};
 use serde_json::json;
 
@@ -41,7 +41,7 @@ struct Perplexity {
     #[arg(long, value_name = "N", default_value_t = 512)]
     context: usize,
     /// Compute and keep everything in 32-bit floats as well, and compare
-    #[arg(long, conflicts_with = "exact")]
+    #[arg(long)]
     compare: bool,
     /// Answer with one JSON object
     #[arg(long)]
@@ -132,6 +132,10 @@ impl Debug {
 impl Perplexity {
     fn run(self) -> Result<()> {
         let Self { model, files, context, compare, json, kept, compute } = self;
+        if compare && compute.precision() == Precision::Exact && kept.codes().is_none() {
+            let reason = "exact numbers would be compared with themselves".to_owned();
+            return Err(Problem::Flag { flag: "--compare", reason }.into());
+        }
         let texts: Vec<_> = files
             .iter()
             .map(|file| {

@@ -185,6 +185,13 @@ fn the_fast_kernels_cost_little_and_perplexity_says_how_much() {
     let ratio = fast.as_f64().unwrap() / exact.as_f64().unwrap();
     assert!((ratio - 1.0).abs() < 0.03 && ratio != 1.0, "{answer}");
     assert!(answer["exact"]["kl_divergence"].as_f64().unwrap() < 1e-2, "{answer}");
+    // What is exact is compared only where what is kept of it is not.
+    for exact in [&["--exact"][..], &["--precision", "exact"]] {
+        let themselves = world.run(&[&arguments[..], exact].concat());
+        assert!(themselves.code == Some(1) && themselves.err.contains("with themselves"));
+    }
+    let kept = world.run(&[&arguments[..], &["--exact", "--kv-bits", "8"]].concat()).json();
+    assert!(kept["exact"]["kl_divergence"].as_f64().unwrap() > 0.0, "{kept}");
     // Windows are foretold apart, so that a shorter context finds other numbers.
     let short = world.run(&["debug", "perplexity", &qwen2, "a.txt", "--context", "8", "--json"]);
     assert_ne!(short.json()["perplexity"], answer["perplexity"]);
