@@ -1,5 +1,7 @@
 //! The words of the command line that several commands share.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, ValueEnum};
 use manager::runtime::{Backend, KvCodes};
 use manager::{CpuOptions, KvQuantization, Precision};
@@ -93,6 +95,14 @@ pub(crate) struct Kept {
         value_parser = parse_group_size
     )]
     kv_group_size: Option<usize>,
+}
+
+/// What is added to a model.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Adapted {
+    /// Add what was trained: a folder with a LoRA adapter as mlx-lm or PEFT writes it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) adapter: Option<PathBuf>,
 }
 
 impl Kept {

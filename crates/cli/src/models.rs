@@ -9,7 +9,7 @@ use manager::machine::Machine;
 use manager::runtime::{LoadOptions, LoadedModel, Runtime};
 use manager::{Environment, Error};
 
-use crate::args::{Compute, Kept};
+use crate::args::{Adapted, Compute, Kept};
 use crate::fetching::{Fetched, INTERRUPTED, fetch};
 use crate::report::Result;
 
@@ -26,10 +26,21 @@ pub(crate) fn load(model: &str, compute: Compute) -> Result<LoadedModel> {
 
 /// The same, with past tokens kept as `kept` says.
 pub(crate) fn load_keeping(model: &str, compute: Compute, kept: Kept) -> Result<LoadedModel> {
+    load_adapted(model, compute, kept, &Adapted::default())
+}
+
+/// The same, with what `adapted` names added to it.
+pub(crate) fn load_adapted(
+    model: &str,
+    compute: Compute,
+    kept: Kept,
+    adapted: &Adapted,
+) -> Result<LoadedModel> {
     let path = locate(model)?;
     let options = LoadOptions::for_memory(Machine::look().memory_available);
     let options = LoadOptions { kv: kept.codes(), ..options };
-    Ok(LoadedModel::load(&runtime(compute)?, &path, options)?)
+    let adapter = adapted.adapter.as_deref();
+    Ok(LoadedModel::load_adapted(&runtime(compute)?, &path, adapter, options)?)
 }
 
 /// The folder of `model`, which this process holds until it ends, so that nobody removes it. A model of the hub that

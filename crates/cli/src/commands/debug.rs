@@ -8,7 +8,7 @@ use manager::{Precision, Special};
 use manager::runtime::{Comparison, Error};
 use serde_json::json;
 
-use crate::args::{Compute, Kept};
+use crate::args::{Adapted, Compute, Kept};
 use crate::progress::counting;
 use crate::report::{Problem, Result};
 use crate::{models, output};
@@ -66,6 +66,8 @@ struct Logits {
     #[arg(long)]
     taps: bool,
     #[command(flatten)]
+    adapted: Adapted,
+    #[command(flatten)]
     compute: Compute,
 }
 
@@ -89,8 +91,8 @@ struct Tokens {
 impl Debug {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.what {
-            What::Logits(Logits { model, tokens, out, taps, compute }) => {
-                let model = models::load(&model, compute)?;
+            What::Logits(Logits { model, tokens, out, taps, adapted, compute }) => {
+                let model = models::load_adapted(&model, compute, Kept::default(), &adapted)?;
                 let reply = model.forward(&tokens, taps)?;
                 reply.save(&out)?;
                 let named = reply.taps.len();

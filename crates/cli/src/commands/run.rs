@@ -14,7 +14,7 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use serde_json::json;
 
-use crate::args::{Compute, Kept};
+use crate::args::{Adapted, Compute, Kept};
 use crate::progress::{Silence, reading};
 use crate::report::{Problem, Result};
 use crate::{material, models, output};
@@ -70,6 +70,8 @@ pub(crate) struct Run {
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
+    adapted: Adapted,
+    #[command(flatten)]
     kept: Kept,
     #[command(flatten)]
     compute: Compute,
@@ -78,7 +80,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let (words, mut material) = self.given()?;
-        let model = models::load_keeping(&self.model, self.compute, self.kept)?;
+        let model = models::load_adapted(&self.model, self.compute, self.kept, &self.adapted)?;
         if !self.raw {
             for text in &mut material {
                 *text = model.tokenizer().disarm(text).into_owned();

@@ -1,6 +1,7 @@
 //! What a person sees of `folio`, and what a program reads of it: transcripts of the binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod adapters;
 mod answers;
 mod catalog;
 mod machine;
