@@ -136,6 +136,16 @@ pub enum Error {
         /// The format's name.
         format: &'static str,
     },
+    /// A file that `torch.save` wrote, with something in it that a dictionary of tensors does not have.
+    #[error("{}: {found} at byte {offset}, which no dictionary of tensors has", path.display())]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// About where, in bytes from the beginning.
+        offset: usize,
+        /// What is there.
+        found: String,
+    },
     /// The folder has no weights at all.
     #[error("{} holds no safetensors file", path.display())]
     NoWeights {
@@ -496,6 +506,7 @@ impl Error {
             | Self::WrongDtype { .. }
             | Self::UnknownDtype { .. }
             | Self::Module { .. }
+            | Self::Torch { .. }
             | Self::AdapterKind { .. } => Kind::Unsupported,
             Self::TakenTwice { .. } => Kind::Internal,
             Self::Io { .. }
@@ -566,6 +577,9 @@ impl Error {
             Self::Format { .. } => {
                 "bring the model in safetensors form, for example its MLX conversion; \
                  `mlx_lm.convert --hf-path NAME` makes one"
+            }
+            Self::Torch { .. } => {
+                "it may be damaged, or a program that would run where others load it: bring the model in safetensors form"
             }
             Self::NoWeights { .. } => {
                 "the weights were not downloaded: run `folio pull`, or give the folder that holds them"

@@ -12,7 +12,7 @@ use memmap2::Mmap;
 use memmap2::UncheckedAdvice;
 
 use crate::safetensors::{Header, PREFIX};
-use crate::{Error, Result};
+use crate::{Error, Result, torch};
 
 /// The files of one model. Names are relative and use `/`.
 #[derive(Clone, Debug)]
@@ -114,8 +114,11 @@ impl Files {
         }
     }
 
-    /// The header of the safetensors file `name`, checked against the file's size. Reads no tensor.
+    /// The header of the file of weights `name`, checked against the file's size. Reads no tensor.
     pub(crate) fn header(&self, name: &str) -> Result<Header> {
+        if !name.ends_with(".safetensors") {
+            return torch::header(&self.path(name), &self.map(name)?.bytes);
+        }
         match self {
             Self::Disk(_) => {
                 let (path, mut file, bytes) = self.open(name)?;

@@ -10,8 +10,8 @@ use crate::files::Files;
 use crate::safetensors::Header;
 use crate::shards::{self, Shard};
 use crate::{
-    Config, Error, Generation, Index, QuantizationRules, RawTensor, Result, SentenceTransformers,
-    Weights, json,
+    Activation, Config, Error, Generation, Index, QuantizationRules, RawTensor, Result,
+    SentenceTransformers, Weights, json,
 };
 
 /// The most bytes that [`Folder::read`] reads: the largest tokenizers have a quarter of it.
@@ -125,6 +125,26 @@ impl Folder {
         load(&self.files.below(path)?, QuantizationRules::default())
     }
 
+    /// The weights in the one file `name` beside the model's, such as `sparse_linear.pt`; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`weights`](Self::weights).
+    pub fn side_weights(&self, name: &str) -> Result<Option<Weights>> {
+        if !self.files.exists(name) {
+            return Ok(None);
+        }
+        let shard = Shard { name: name.to_owned(), header: self.files.header(name)? };
+        hold(&self.files, vec![shard], QuantizationRules::default()).map(Some)
+    }
+
+    /// The function that sentence-transformers' files put after a classifier's logits; `None` where they name none.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the function is not known.
+    pub fn score_activation(&self) -> Result<Option<Activation>> {
+        crate::sentence_transformers::score_activation(&self.files, &self.config)
+    }
+
     /// How to make embeddings; `None` where no sentence-transformers file says it.
     ///
     /// # Errors
@@ -136,8 +156,13 @@ impl Folder {
 
 /// Maps the weights in `files`.
 fn load(files: &Files, rules: QuantizationRules) -> Result<Weights> {
+    hold(files, shards::read(files)?, rules)
+}
+
+/// Maps `shards` of `files`.
+fn hold(files: &Files, shards: Vec<Shard>, rules: QuantizationRules) -> Result<Weights> {
     let mut weights = Weights::new(files.root().into(), rules);
-    for Shard { name, header } in shards::read(files)? {
+    for Shard { name, header } in shards {
         map_shard(&mut weights, files, &name, header)?;
     }
     Ok(weights)

@@ -29,6 +29,7 @@ mod quantization;
 pub mod safetensors;
 mod sentence_transformers;
 mod shards;
+mod torch;
 mod weights;
 mod writer;
 

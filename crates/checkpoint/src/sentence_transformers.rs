@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::config::brief;
 use crate::files::Files;
-use crate::{Error, Result, json};
+use crate::{Config, Error, Result, json};
 
 /// How a checkpoint makes embeddings of texts.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,6 +102,21 @@ pub enum Activation {
     Silu,
     /// The logistic function.
     Sigmoid,
+}
+
+impl Activation {
+    /// The function of PyTorch with this name, such as `torch.nn.modules.linear.Identity`.
+    fn named(name: &str) -> Option<Self> {
+        match name.rsplit('.').next().unwrap_or_default() {
+            "Identity" => Some(Self::Identity),
+            "Tanh" => Some(Self::Tanh),
+            "ReLU" => Some(Self::Relu),
+            "GELU" => Some(Self::Gelu),
+            "SiLU" => Some(Self::Silu),
+            "Sigmoid" => Some(Self::Sigmoid),
+            _ => None,
+        }
+    }
 }
 
 /// An entry of `modules.json`.
@@ -233,6 +248,34 @@ impl SentenceTransformers {
     }
 }
 
+/// What follows a classifier's logits. Three generations of the package wrote it in three places.
+pub(crate) fn score_activation(files: &Files, config: &Config) -> Result<Option<Activation>> {
+    const FILE: &str = "config_sentence_transformers.json";
+    let value = config.value();
+    let old = [
+        value.pointer("/sentence_transformers/activation_fn"),
+        value.get("sbert_ce_default_activation_function"),
+    ];
+    let found = old.into_iter().flatten().find(|value| !value.is_null()).cloned();
+    let newest = || {
+        let file = load::<BTreeMap<String, Value>>(files, FILE)?;
+        Ok(file.and_then(|mut file| file.remove("activation_fn")).filter(|value| !value.is_null()))
+    };
+    let (path, found) = match found {
+        Some(found) => (config.file().to_owned(), Some(found)),
+        None => (files.path(FILE), newest()?),
+    };
+    let Some(found) = found else { return Ok(None) };
+    let known = found.as_str().and_then(Activation::named);
+    let unknown = || Error::Value {
+        path,
+        field: "activation_fn".to_owned(),
+        found: brief(&found),
+        expected: "Identity, Sigmoid, Tanh, ReLU, GELU or SiLU of PyTorch",
+    };
+    known.map(Some).ok_or_else(unknown)
+}
+
 /// Reads the file `name` as a `T`; `None` where it does not exist.
 fn load<T: DeserializeOwned>(files: &Files, name: &str) -> Result<Option<T>> {
     let Some(bytes) = files.read(name, json::LIMIT)? else { return Ok(None) };
@@ -330,14 +373,8 @@ fn dense(files: &Files, path: String) -> Result<Dense> {
     let name = join(&path, "config.json");
     let file: DenseFile = need(files, &name)?;
     let function = file.activation_function.as_deref().unwrap_or("Tanh");
-    let activation = match function.rsplit('.').next().unwrap_or_default() {
-        "Identity" => Activation::Identity,
-        "Tanh" => Activation::Tanh,
-        "ReLU" => Activation::Relu,
-        "GELU" => Activation::Gelu,
-        "SiLU" => Activation::Silu,
-        "Sigmoid" => Activation::Sigmoid,
-        _ => return Err(Error::Module { path: files.path(&name), module: function.to_owned() }),
+    let Some(activation) = Activation::named(function) else {
+        return Err(Error::Module { path: files.path(&name), module: function.to_owned() });
     };
     Ok(Dense {
         path,

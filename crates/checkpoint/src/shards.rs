@@ -11,6 +11,8 @@ use crate::{Error, Result, json};
 
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
+/// What `torch.save` wrote before there was safetensors.
+const TORCH: &str = "pytorch_model.bin";
 
 /// The most bytes that the index may have: a mixture of 100,000 experts' tensors needs a tenth of it.
 const INDEX_LIMIT: u64 = 128 << 20;
@@ -97,8 +99,8 @@ fn holders<'a>(files: &Files, shards: &'a [Shard]) -> Result<BTreeMap<&'a str, &
     Ok(holders)
 }
 
-/// The files of weights where there is no index: `model.safetensors`, or a whole set `model-00001-of-00003`, or the
-/// one safetensors file there is.
+/// The files of weights where there is no index: `model.safetensors`, or a whole set `model-00001-of-00003`, or
+/// what PyTorch wrote, or the one safetensors file there is.
 fn unindexed(files: &Files) -> Result<Vec<String>> {
     let names = files.names()?;
     if names.iter().any(|name| name == SINGLE) {
@@ -116,6 +118,10 @@ fn unindexed(files: &Files) -> Result<Vec<String>> {
                 }),
             })
             .collect();
+    }
+    // A name that says what is in it counts for more than a file that happens to be alone.
+    if names.iter().any(|name| name == TORCH) {
+        return Ok(vec![TORCH.to_owned()]);
     }
     let mut only =
         names.iter().filter(|name| name.ends_with(".safetensors") && !name.starts_with("adapter"));

@@ -104,7 +104,7 @@ fn an_index_cannot_lead_out_of_the_folder() {
 #[test]
 fn foreign_weights_are_named() {
     for (name, format) in [
-        ("pytorch_model.bin", "PyTorch"),
+        ("pytorch_model-00001-of-00002.bin", "PyTorch"),
         ("q4.gguf", "GGUF"),
         ("weights.npz", "npz"),
         ("model.onnx", "ONNX"),
