@@ -8,8 +8,9 @@ use crate::{Error, Result};
 /// The most bytes of a file that is copied: the largest tokenizers have a quarter of it.
 const LIMIT: u64 = 128 << 20;
 
-/// What tells how to use a model, by the ends of names. Programs are left behind: nobody needs to run them.
-const KEPT: [&str; 6] = [".json", ".jinja", ".txt", ".model", ".tiktoken", ".md"];
+/// What tells how to use a model, by the ends of names. Programs are left behind: nobody needs to run them. The maps that
+/// make weights and vectors of single tokens are small, and stay as they are.
+const KEPT: [&str; 7] = [".json", ".jinja", ".txt", ".model", ".tiktoken", ".md", "_linear.pt"];
 
 /// What a conversion writes itself.
 const OURS: [&str; 2] = ["config.json", "model.safetensors.index.json"];

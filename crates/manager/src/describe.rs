@@ -7,7 +7,7 @@ use std::path::Path;
 
 use checkpoint::{Config, Folder, Generation, Index, IndexTensor, Module, PoolingMode};
 use kernels::{CpuOptions, Device, KvFormat, KvLayer};
-use models::{EmbeddingHead, LayerCache, Model, Network, Remember};
+use models::{EmbeddingHead, LayerCache, Model, Network, Remember, TokenHeads};
 use serde_json::Value;
 use text::{Template, Tokenizer};
 
@@ -198,10 +198,12 @@ impl NetworkFacts {
         weights.finish().map_err(models::Error::from)?;
         let (kind, layers, embedding) = match &network {
             Network::Decoder(decoder) => (ModelKind::Language, decoder.layers(), None),
-            Network::Encoder(_) => {
-                let head = EmbeddingHead::load(folder, &device, hidden)?;
+            Network::Encoder(encoder) => {
+                let head = EmbeddingHead::load(folder, &device, &**encoder, hidden)?;
+                drop(TokenHeads::load(folder, &device, hidden)?);
                 (ModelKind::Embedding, Vec::new(), Some(head.width()))
             }
+            Network::Classifier(_) => (ModelKind::Classifier, Vec::new(), None),
         };
         let layers = layers.iter().map(LayerFacts::of).collect();
         let looked_up = looked_up(index, kind, vocabulary);
@@ -408,7 +410,7 @@ fn looked_up(index: &Index, kind: ModelKind, vocabulary: usize) -> u64 {
     let tied = weights().filter(rows).count() < 2;
     let tables: BTreeSet<&str> = weights()
         .filter(|tensor| is_table(tensor) && tensor.name.contains("embed"))
-        .filter(|tensor| kind == ModelKind::Embedding || !tied || !rows(tensor))
+        .filter(|tensor| kind != ModelKind::Language || !tied || !rows(tensor))
         .map(|tensor| place(&tensor.name))
         .collect();
     let parts = index.tensors.iter().filter(|tensor| tables.contains(place(&tensor.name)));

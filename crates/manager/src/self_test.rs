@@ -172,14 +172,14 @@ fn network(backend: &str, device: &Device, golden: &Golden) -> Result<Row, Error
             }
             logits
         }
-        Network::Encoder(encoder) => {
+        network @ (Network::Encoder(_) | Network::Classifier(_)) => {
             let mut batch = Batch::default();
             let (tokens, mut from) = (truth.tokens("tokens"), 0);
             for length in truth.tokens("lengths") {
                 batch.push(&tokens[from..from + length as usize], 0, Vec::new());
                 from += length as usize;
             }
-            encoder.forward(&batch).to_vec()
+            network.encoder().map_or_else(Vec::new, |encoder| encoder.forward(&batch).to_vec())
         }
     };
     let name = if truth.values.contains_key("logits") { "logits" } else { "last_hidden_state" };

@@ -1,7 +1,7 @@
 //! The rows one forward pass works on.
 
 use std::cell::RefCell;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use kernels::{Indices, Span, Tensor, mixed};
 
@@ -58,6 +58,8 @@ pub struct Batch {
     pub tokens: Tokens,
     /// The position of each in its own sequence, `[rows]`.
     pub positions: Vec<u32>,
+    /// The type of each, `[rows]`: 0, but 1 in the second text of a pair where the tokenizer says so.
+    pub token_types: Vec<u32>,
     /// Which rows belong to which sequence, in order.
     pub spans: Vec<Span>,
     /// How long each sequence is known to be: up to its last row here, or longer where more of it
@@ -80,6 +82,7 @@ impl Batch {
         let from = self.tokens.len();
         self.tokens.known.extend_from_slice(tokens);
         self.positions.extend((start..start + tokens.len()).map(|position| position as u32));
+        self.token_types.resize(self.tokens.len(), 0);
         self.spans.push(Span { rows: from..self.tokens.len(), start, pages });
     }
 
@@ -92,6 +95,23 @@ impl Batch {
     #[track_caller]
     pub fn draw(&mut self, drawn: &Tensor, instead: &[(u32, u32)]) {
         self.tokens.mixed = Some(mixed(&self.tokens.known, drawn, instead));
+    }
+
+    /// Adds a pair of texts with the type of each token, from position 0.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many types as tokens.
+    pub fn push_pair(&mut self, tokens: &[u32], types: &[u32]) {
+        assert_eq!(tokens.len(), types.len(), "a type for each token");
+        let from = self.tokens.len();
+        self.push(tokens, 0, Vec::new());
+        self.token_types[from..].copy_from_slice(types);
+    }
+
+    /// The rows of each sequence.
+    pub(crate) fn sequences(&self) -> Vec<Range<usize>> {
+        self.spans.iter().map(|span| span.rows.clone()).collect()
     }
 
     /// Makes the network record its activations by name, for whoever compares it with another.

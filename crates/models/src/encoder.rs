@@ -1,6 +1,6 @@
 //! What the engine asks of an architecture that reads whole passages.
 
-use kernels::Tensor;
+use kernels::{Span, Tensor};
 
 use crate::Batch;
 
@@ -9,4 +9,20 @@ pub trait Encoder: Send {
     /// Runs the layers over `batch`, whose spans all start at 0. Returns the hidden states,
     /// `[rows, hidden]`.
     fn forward(&self, batch: &Batch) -> Tensor;
+
+    /// Whether an embedding is normalized to zero mean and unit variance before its first elements are taken for the
+    /// whole, as the network was trained.
+    fn centred_before_cut(&self) -> bool {
+        false
+    }
+}
+
+/// An encoder that judges passages, or pairs of them: a cross-encoder.
+pub trait Classifier: Encoder {
+    /// How many classes it tells apart; one for a network that gives a single score.
+    fn labels(&self) -> usize;
+
+    /// A logit for each class, `[spans, labels]`, of the passages that `spans` mark in `hidden`, the hidden states that
+    /// [`forward`](Encoder::forward) gave. No span is empty.
+    fn classify(&self, hidden: &Tensor, spans: &[Span]) -> Tensor;
 }

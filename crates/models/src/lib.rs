@@ -15,13 +15,15 @@ pub mod nn;
 mod pooling;
 mod registry;
 mod scope;
+mod token_heads;
 
 pub use batch::{Batch, Tokens};
 pub use cache::{Cache, LayerCache, Remember};
 pub use decoder::Decoder;
-pub use encoder::Encoder;
+pub use encoder::{Classifier, Encoder};
 pub use error::{Error, Kind, Result};
-pub use head::EmbeddingHead;
+pub use head::{EmbeddingHead, activate};
 pub use pooling::{normalize, pool};
 pub use registry::{Model, Network, architectures, build, load, load_adapted};
 pub use scope::Scope;
+pub use token_heads::TokenHeads;

@@ -3,14 +3,27 @@
 use checkpoint::{Adapter, Folder, Weights};
 use kernels::Device;
 
-use crate::{Decoder, Encoder, Error, Result, Scope, arch};
+use crate::{Classifier, Decoder, Encoder, Error, Result, Scope, arch};
 
-/// A network of either kind.
+/// A network of any kind.
 pub enum Network {
     /// Continues sequences.
     Decoder(Box<dyn Decoder>),
     /// Reads whole passages.
     Encoder(Box<dyn Encoder>),
+    /// Judges whole passages.
+    Classifier(Box<dyn Classifier>),
+}
+
+impl Network {
+    /// The network as one that reads whole passages, if it is.
+    pub fn encoder(&self) -> Option<&dyn Encoder> {
+        match self {
+            Self::Encoder(encoder) => Some(&**encoder),
+            Self::Classifier(classifier) => Some(&**classifier),
+            Self::Decoder(_) => None,
+        }
+    }
 }
 
 /// A network on a device, and what its callers must know of it.
@@ -56,10 +69,13 @@ const TABLE: &[(&str, Build)] = table! {
     "gpt_oss" => gpt_oss,
     "llama" => llama,
     "mistral" => mistral,
+    "modernbert" => modernbert,
+    "nomic_bert" => nomic_bert,
     "phi3" => phi3,
     "qwen2" => qwen2,
     "qwen3" => qwen3,
     "qwen3_moe" => qwen3_moe,
+    "xlm-roberta" => xlm_roberta,
 };
 
 /// Every `model_type` that can be loaded.

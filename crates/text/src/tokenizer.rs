@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -42,6 +43,23 @@ pub struct Pair {
     pub ids: Vec<u32>,
     /// For each id, the text that it belongs to: 0 or 1. Some models have 0 for both.
     pub types: Vec<u32>,
+    /// Where the second text's own ids are.
+    second: Range<usize>,
+}
+
+impl Pair {
+    /// Leaves out the last `count` ids of the second text, and keeps what stands around it. Changes nothing and returns
+    /// `false` where the second text has fewer.
+    pub fn cut_second(&mut self, count: usize) -> bool {
+        if count > self.second.len() {
+            return false;
+        }
+        let from = self.second.end - count;
+        self.ids.drain(from..self.second.end);
+        self.types.drain(from..self.second.end);
+        self.second.end = from;
+        true
+    }
 }
 
 /// A model's tokenizer. Cheap to clone, shared between threads.
@@ -251,6 +269,9 @@ impl Tokenizer {
                 Piece::First(of) => (&first[..], *of),
                 Piece::Second(of) => (&second[..], *of),
             };
+            if matches!(piece, Piece::Second(_)) {
+                pair.second = pair.ids.len()..pair.ids.len() + ids.len();
+            }
             pair.ids.extend_from_slice(ids);
             pair.types.resize(pair.ids.len(), of);
         }
@@ -326,6 +347,11 @@ impl Tokenizer {
     /// The end token that `tokenizer_config.json` names. `generation_config.json` may know more of them.
     pub fn eos(&self) -> Option<u32> {
         self.inner.named.get("eos_token").copied()
+    }
+
+    /// The token for what the vocabulary cannot spell, as `tokenizer_config.json` names it.
+    pub fn unknown(&self) -> Option<u32> {
+        self.inner.named.get("unk_token").copied()
     }
 
     /// The padding token that `tokenizer_config.json` names.

@@ -28,6 +28,7 @@ fn answer(name: &str, flags: &[&str]) -> Vec<f32> {
             decoder.unembed(&decoder.forward(&batch, &mut cache))
         }
         Network::Encoder(encoder) => encoder.forward(&batch),
+        Network::Classifier(classifier) => classifier.forward(&batch),
     };
     out.to_vec()
 }

@@ -52,8 +52,9 @@ const GIVEN: &[&str] = &[
     "bertnormalizer",
     "bertpretokenizer",
     "bertprocessing",
-    // A file of sentence-transformers.
+    // Files of sentence-transformers.
     "sentence_bert_config",
+    "sentence_xlm-roberta_config",
 ];
 
 /// Files outside the registry that may name an architecture. Each with its reason.

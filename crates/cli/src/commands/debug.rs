@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use manager::runtime::{Comparison, EmbedOptions, Error, Kinds};
 use manager::{Precision, Special};
-use manager::runtime::{Comparison, Error};
 use serde_json::json;
 
 use crate::args::{Adapted, Compute, Kept};
@@ -26,6 +26,8 @@ enum What {
     Logits(Logits),
     /// Print the ids of a text's tokens
     Tokens(Tokens),
+    /// Print all that an embedding model makes of texts: vectors, weights and vectors of tokens
+    Embed(Embed),
     /// Measure how well a model foretells texts, and what the fast kernels cost
     Perplexity(Perplexity),
 }
@@ -50,6 +52,35 @@ struct Perplexity {
     kept: Kept,
     #[command(flatten)]
     compute: Compute,
+}
+
+#[derive(Args, Debug)]
+struct Embed {
+    /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
+    model: String,
+    /// The texts; each gives a JSON object on a line
+    #[arg(required = true)]
+    text: Vec<String>,
+    /// What to make: a vector of the text (dense), weights of its tokens (sparse), vectors of its tokens (multi);
+    /// several, with commas, in one pass
+    #[arg(long, value_name = "KINDS", value_enum, value_delimiter = ',', default_value = "dense")]
+    kind: Vec<Kind>,
+    /// Put one of the model's own prompts before each text, by name, such as `query`
+    #[arg(long, value_name = "NAME", visible_alias = "prompt-name")]
+    prompt: Option<String>,
+    /// Keep so many elements of the vector of a text
+    #[arg(long, value_name = "N")]
+    dimensions: Option<usize>,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+/// What can be made of a text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Kind {
+    Dense,
+    Sparse,
+    Multi,
 }
 
 #[derive(Args, Debug)]
@@ -125,9 +156,39 @@ impl Debug {
                     output::line(&ids.join(","))?;
                 }
             }
+            What::Embed(embed) => embed.run()?,
             What::Perplexity(perplexity) => perplexity.run()?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Embed {
+    fn run(self) -> Result<()> {
+        let Self { model, text, kind, prompt, dimensions, compute } = self;
+        let has = |wanted| kind.contains(&wanted);
+        let kinds =
+            Kinds { dense: has(Kind::Dense), sparse: has(Kind::Sparse), multi: has(Kind::Multi) };
+        let model = models::load(&model, compute)?;
+        let options = EmbedOptions { prompt, truncate: false, dimensions, kinds };
+        for (text, made) in text.iter().zip(model.embed(&text, &options)?) {
+            let mut line = json!({"text": text, "tokens": made.tokens});
+            if kinds.dense {
+                line["dense"] = json!(made.vector);
+            }
+            if kinds.sparse {
+                let named = made.sparse.iter().map(|(&id, weight)| {
+                    let token = model.tokenizer().token(id).unwrap_or_default();
+                    json!({"id": id, "token": token, "weight": weight})
+                });
+                line["sparse"] = named.collect();
+            }
+            if kinds.multi {
+                line["multi"] = json!(made.multi);
+            }
+            output::line(&line.to_string())?;
+        }
+        Ok(())
     }
 }
 

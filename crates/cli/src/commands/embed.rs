@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use manager::runtime::EmbedOptions;
+use manager::runtime::{EmbedOptions, Kinds};
 use serde_json::json;
 
 use crate::args::Compute;
@@ -27,8 +27,11 @@ pub(crate) struct Embed {
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     file: Option<PathBuf>,
     /// Put one of the model's own prompts before each text, by name, such as `query`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", visible_alias = "prompt-name")]
     prompt: Option<String>,
+    /// Keep so many elements of each vector, for models that were trained so that these say most
+    #[arg(long, value_name = "N")]
+    dimensions: Option<usize>,
     /// Cut texts that are too long for the model, instead of failing
     #[arg(long)]
     truncate: bool,
@@ -43,7 +46,12 @@ impl Embed {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let texts = self.texts()?;
         let model = models::load(&self.model, self.compute)?;
-        let options = EmbedOptions { prompt: self.prompt.clone(), truncate: self.truncate };
+        let options = EmbedOptions {
+            prompt: self.prompt.clone(),
+            truncate: self.truncate,
+            dimensions: self.dimensions,
+            kinds: Kinds::default(),
+        };
         // Where the vectors go to the terminal as well, a bar would be in their way.
         let bar =
             counting(texts.len() > AT_ONCE && !io::stdout().is_terminal(), texts.len(), "texts");

@@ -10,6 +10,7 @@ mod list;
 mod plan;
 mod pull;
 pub(crate) mod read;
+mod rerank;
 mod rm;
 mod run;
 mod show;
@@ -25,6 +26,7 @@ use crate::report::Result;
 pub(crate) enum Command {
     Run(run::Run),
     Embed(embed::Embed),
+    Rerank(rerank::Rerank),
     Read(read::Read),
     Bench(bench::Bench),
     #[command(visible_alias = "ls")]
@@ -45,6 +47,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(command) => command.run(),
         Command::Embed(command) => command.run(),
+        Command::Rerank(command) => command.run(),
         Command::Read(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::List(command) => command.run(),

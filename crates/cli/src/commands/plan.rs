@@ -80,13 +80,14 @@ impl Plan {
         let options = LoadOptions::default();
         let step = match network.kind {
             ModelKind::Language => options.step_tokens.min(network.context),
-            ModelKind::Embedding => manager::runtime::BATCH_TOKENS,
+            ModelKind::Embedding | ModelKind::Classifier => manager::runtime::BATCH_TOKENS,
         };
         let device =
             self.compute.backend().open(&Environment::from_process(), self.compute.cpu())?;
         let quantization = match self.kept.codes() {
-            Some(_) if network.kind == ModelKind::Embedding => {
-                let reason = "an embedding model keeps nothing of past tokens".to_owned();
+            Some(_) if network.kind != ModelKind::Language => {
+                let reason =
+                    "a model that reads whole texts keeps nothing of past tokens".to_owned();
                 return Err(Problem::Flag { flag: "--kv-bits", reason }.into());
             }
             Some(codes) => Some(codes.quantization(&network.kept()).map_err(Error::Codes)?),
@@ -96,8 +97,9 @@ impl Plan {
         let demand = Demand::of(&weights, &network, step as u64, cache);
         let longest = demand.context;
         let context = match self.context {
-            Some(_) if network.kind == ModelKind::Embedding => {
-                let reason = "an embedding model keeps nothing of past tokens".to_owned();
+            Some(_) if network.kind != ModelKind::Language => {
+                let reason =
+                    "a model that reads whole texts keeps nothing of past tokens".to_owned();
                 return Err(Problem::Flag { flag: "--context", reason }.into());
             }
             Some(context) if context > longest => {

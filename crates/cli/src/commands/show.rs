@@ -160,6 +160,7 @@ fn tell(description: &Description, facts: &mut Facts) {
         let kind = network.as_ref().map_or("", |network| match network.kind {
             ModelKind::Language => ", a language model",
             ModelKind::Embedding => ", an embedding model",
+            ModelKind::Classifier => ", a classifier of texts",
         });
         facts.add("architecture", format!("{name}{kind}"));
     }
@@ -306,6 +307,7 @@ fn describe_json(description: &Description, object: &mut Value) {
         object["kind"] = json!(match network.kind {
             ModelKind::Language => "language",
             ModelKind::Embedding => "embedding",
+            ModelKind::Classifier => "classifier",
         });
         if !network.layers.is_empty() {
             let per_token = |dtype| network.cache_bytes_per_token(dtype);

@@ -4,6 +4,7 @@
 mod adapters;
 mod answers;
 mod catalog;
+mod encoders;
 mod machine;
 mod pull;
 mod read;

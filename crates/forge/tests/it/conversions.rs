@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use checkpoint::{Declared, Dtype, Folder, Mode, NewTensor, Quantization};
 use forge::{Conversion, Error, Override, Progress, Recipe};
-use kernels::{CpuOptions, Device};
+use kernels::{CpuOptions, Device, Precision};
 
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
@@ -43,9 +43,24 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 fn every_architecture_can_be_converted_and_loaded() {
     let scratch = tempfile::tempdir().unwrap();
     let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() }).unwrap();
-    for name in
-        ["bert", "deepseek_v2", "gemma3", "llama", "mistral", "phi3", "qwen2", "qwen3", "qwen3_moe"]
-    {
+    for name in [
+        "bert",
+        "bert_pretraining",
+        "bert_rerank",
+        "deepseek_v2",
+        "gemma3",
+        "llama",
+        "mistral",
+        "modernbert",
+        "modernbert_rerank",
+        "nomic_bert",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "qwen3_moe",
+        "xlm-roberta",
+        "xlm-roberta_rerank",
+    ] {
         for quantization in [affine(4, 32), affine(8, 32), Some(Mode::Mxfp8.default_parameters())] {
             let to = scratch.path().join(format!("{name} {}", quantization.unwrap()));
             let conversion = Conversion::plan(&model(name), recipe(quantization)).unwrap();
@@ -59,12 +74,60 @@ fn every_architecture_can_be_converted_and_loaded() {
             assert_eq!(ours.count(), conversion.matrices().0, "{name}");
             let before = Folder::open(&model(name)).unwrap().index().unwrap();
             assert!(index.bytes() < before.bytes(), "{name}");
-            for file in
-                ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "1_Pooling/config.json"]
-            {
+            for file in [
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "1_Pooling/config.json",
+                "sparse_linear.pt",
+            ] {
                 let (from, copy) = (model(name).join(file), to.join(file));
                 assert_eq!(fs::read(from).ok(), fs::read(copy).ok(), "{name}: {file}");
             }
+        }
+    }
+}
+
+/// Encoders in fewer bits: hidden states near (random networks forgive least) those of the floats, and classes and types of tokens left alone.
+#[test]
+fn encoders_in_fewer_bits_stay_near() {
+    let scratch = tempfile::tempdir().unwrap();
+    let options =
+        CpuOptions { threads: Some(1), precision: Precision::Exact, ..CpuOptions::default() };
+    let device = Device::cpu(options).unwrap();
+    let hidden = |path: &Path| {
+        let model = models::load(&Folder::open(path).unwrap(), &device).unwrap();
+        let mut batch = models::Batch::default();
+        batch.push(&[2, 17, 40, 90, 200, 33, 3], 0, Vec::new());
+        model.network.encoder().unwrap().forward(&batch).to_vec()
+    };
+    let cosine = |a: &[f32], b: &[f32]| {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    for name in [
+        "bert",
+        "bert_rerank",
+        "modernbert",
+        "modernbert_rerank",
+        "nomic_bert",
+        "xlm-roberta",
+        "xlm-roberta_rerank",
+    ] {
+        let truth = hidden(&model(name));
+        for (bits, least) in [(8, 0.9995), (4, 0.85)] {
+            let to = scratch.path().join(format!("{name} {bits}"));
+            let conversion = Conversion::plan(&model(name), recipe(affine(bits, 32))).unwrap();
+            conversion.write(&to, &mut on).unwrap();
+            let near = cosine(&hidden(&to), &truth);
+            assert!(near > least && near < 1.0, "{name} with {bits} bits: {near}");
+            let index = Folder::open(&to).unwrap().index().unwrap();
+            let small = |name: &str| {
+                let parts = ["token_type_embeddings", "classifier", "pooler", "head"];
+                parts.iter().any(|part| name.contains(part))
+            };
+            let small = index.tensors.iter().filter(|tensor| small(&tensor.name));
+            let kept = small.clone().filter(|tensor| tensor.quantization.is_none());
+            assert_eq!(kept.count(), small.count(), "{name}");
         }
     }
 }

@@ -95,6 +95,9 @@ impl Files {
     }
 }
 
+/// The file of weights that PyTorch wrote before there was safetensors.
+const TORCH: &str = "pytorch_model.bin";
+
 /// Whether a folder holds a model or the remains of one, so that it is listed and not searched further.
 pub(super) fn looks_like_model(path: &Path) -> bool {
     let Ok(entries) = fs::read_dir(path) else { return false };
@@ -106,7 +109,7 @@ pub(super) fn looks_like_model(path: &Path) -> bool {
             || [".safetensors", ".gguf", ".onnx", ".safetensors.index.json"]
                 .iter()
                 .any(|end| name.ends_with(end))
-            || name == "pytorch_model.bin"
+            || name == TORCH
     })
 }
 
@@ -193,10 +196,12 @@ fn format(root: &Path, files: &Files, config: &Config) -> Format {
             Format::Safetensors
         };
     }
-    if files.any_ends(&[".gguf"]) {
+    if files.has(TORCH) {
+        Format::PyTorch
+    } else if files.any_ends(&[".gguf"]) {
         Format::Gguf
     } else if files.any_ends(&[".bin", ".pt", ".pth"]) {
-        Format::PyTorch
+        Format::PyTorchParts
     } else if files.any_ends(&[".onnx"]) {
         Format::Onnx
     } else if files.has("config.json") {
@@ -237,7 +242,7 @@ fn missing_shards(root: &Path, files: &Files) -> Vec<Gap> {
     }));
     let absent = wanted.into_iter().filter(|name| !files.has(name) && !files.broken.contains(name));
     gaps.extend(absent.map(|file| Gap::Missing { file }));
-    let weights = files.any_ends(&[".safetensors"]);
+    let weights = files.any_ends(&[".safetensors"]) || files.has(TORCH);
     if !weights && gaps.is_empty() {
         gaps.push(Gap::NoWeights);
     }
@@ -294,6 +299,8 @@ mod tests {
         );
         assert_eq!(format(&[("x.Q4_K_M.gguf", "")]), Format::Gguf);
         assert_eq!(format(&[("config.json", "{}"), ("pytorch_model.bin", "")]), Format::PyTorch);
+        let part = "pytorch_model-00001-of-00002.bin";
+        assert_eq!(format(&[("config.json", "{}"), (part, "")]), Format::PyTorchParts);
         assert_eq!(format(&[("config.json", "{}"), ("onnx/model.onnx", "")]), Format::Onnx);
         assert_eq!(
             format(&[("adapter_config.json", "{}"), ("adapter_model.safetensors", "")]),

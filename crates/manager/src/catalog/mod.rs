@@ -52,8 +52,10 @@ pub enum Format {
     Safetensors,
     /// llama.cpp's format.
     Gguf,
-    /// Pickled PyTorch weights.
+    /// The one file that PyTorch wrote: `pytorch_model.bin`.
     PyTorch,
+    /// Other files that PyTorch wrote.
+    PyTorchParts,
     /// ONNX graphs.
     Onnx,
     /// Weights that only change another model's: LoRA and its kin.
@@ -67,7 +69,7 @@ pub enum Format {
 impl Format {
     /// Whether folio reads it.
     pub fn supported(self) -> bool {
-        matches!(self, Self::Mlx | Self::Safetensors)
+        matches!(self, Self::Mlx | Self::Safetensors | Self::PyTorch)
     }
 }
 
@@ -77,7 +79,8 @@ impl fmt::Display for Format {
             Self::Mlx => "MLX",
             Self::Safetensors => "safetensors",
             Self::Gguf => "GGUF",
-            Self::PyTorch => "PyTorch .bin",
+            Self::PyTorch => "PyTorch",
+            Self::PyTorchParts => "PyTorch in parts",
             Self::Onnx => "ONNX",
             Self::Adapter => "adapter (LoRA)",
             Self::Pipeline => "diffusers pipeline",

@@ -198,6 +198,13 @@ pub(super) fn select(
         .filter(|file| needed(&file.name) && !(usual && file.name.starts_with("consolidated")))
         .cloned()
         .collect();
+    // A module's own, such as `2_Dense/model.safetensors`, are not the network's.
+    if wanted.iter().any(|file| file.name.ends_with(".safetensors") && !file.name.contains('/')) {
+        return Ok(wanted);
+    }
+    if let Some(weights) = files.iter().find(|file| file.name == "pytorch_model.bin") {
+        return Ok([wanted, vec![weights.clone()]].concat());
+    }
     if wanted.iter().any(|file| file.name.ends_with(".safetensors")) {
         return Ok(wanted);
     }
@@ -223,7 +230,8 @@ fn needed(name: &str) -> bool {
     let other_engines =
         ["original", "onnx", "openvino", "coreml", "flax", "metal"].contains(&folder);
     let hidden = name.split('/').any(|part| part.starts_with('.'));
-    let ends = [".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken"];
+    // `_linear.pt`: what makes weights and vectors of single tokens.
+    let ends = [".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken", "_linear.pt"];
     let of_other_weights =
         ["pytorch_model.bin.index.json", "tf_model.h5.index.json", "flax_model.msgpack.index.json"];
     !other_engines
@@ -314,6 +322,7 @@ mod tests {
             "1_Pooling/config.json",
             "qwen.tiktoken",
             "LICENSE",
+            "sparse_linear.pt",
         ];
         let no = [
             "pytorch_model.bin",
@@ -336,6 +345,18 @@ mod tests {
             select(&name(), both, Selection::Inference).unwrap(),
             [file("model.safetensors")]
         );
+        let old = vec![
+            file("pytorch_model.bin"),
+            file("config.json"),
+            file("2_Dense/model.safetensors"),
+            file("tf_model.h5"),
+        ];
+        let names = |files: Vec<Sibling>| files.into_iter().map(|f| f.name).collect::<Vec<_>>();
+        let fetched = names(select(&name(), old.clone(), Selection::Inference).unwrap());
+        assert_eq!(fetched, ["config.json", "2_Dense/model.safetensors", "pytorch_model.bin"]);
+        let new = [old, vec![file("model.safetensors")]].concat();
+        let fetched = names(select(&name(), new, Selection::Inference).unwrap());
+        assert!(!fetched.contains(&"pytorch_model.bin".to_owned()));
         let gguf = select(&name(), vec![file("config.json"), file("x.gguf")], Selection::Inference);
         assert!(matches!(gguf, Err(Error::NothingToFetch { .. })));
     }

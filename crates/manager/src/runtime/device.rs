@@ -8,10 +8,13 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
-use checkpoint::{Adapter, Folder};
+use checkpoint::{Activation, Adapter, Folder};
 use engine::{Engine, EngineOptions, Event, Finish, Id, Request};
-use kernels::{CpuOptions, DType, Device, KvFormat, Precision};
-use models::{Batch, Cache, Decoder, EmbeddingHead, Encoder, Model, Network};
+use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
+use models::{
+    Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, Model, Network, TokenHeads, activate,
+};
+use text::Pair;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Error;
@@ -28,6 +31,8 @@ pub enum ModelKind {
     Language,
     /// Make vectors of text.
     Embedding,
+    /// Judge text, or how well one text answers another.
+    Classifier,
 }
 
 /// What is known of a loaded model.
@@ -49,6 +54,12 @@ pub struct ModelFacts {
     pub hidden: usize,
     /// The length of its embeddings, for an embedding model.
     pub embedding: Option<usize>,
+    /// The lengths to which embeddings may be cut, where the checkpoint lists them.
+    pub lengths: Option<Vec<usize>>,
+    /// Whether it also gives each token a weight, and a vector.
+    pub token_heads: [bool; 2],
+    /// How many classes a classifier tells apart.
+    pub labels: Option<usize>,
 }
 
 /// News of a request.
@@ -61,8 +72,24 @@ pub(super) enum Update {
     Finished(Finish),
 }
 
-/// The embeddings of some passages, in order.
-pub type EncodeReply = Vec<Vec<f32>>;
+/// What is made of passages.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) dense: bool,
+    /// Weights of tokens, except these.
+    pub(super) sparse: Option<Vec<u32>>,
+    pub(super) multi: bool,
+    /// Elements of an embedding.
+    pub(super) dimensions: Option<usize>,
+}
+
+/// What was made of some passages, in order; each list is empty if it was not asked for.
+#[derive(Debug, Default)]
+pub(super) struct EncodeReply {
+    pub(super) dense: Vec<Vec<f32>>,
+    pub(super) sparse: Vec<BTreeMap<u32, f32>>,
+    pub(super) multi: Vec<Vec<Vec<f32>>>,
+}
 
 /// Logits `[tokens, vocabulary]` for each token, or hidden states `[tokens, hidden]` of an
 /// embedding model, and the activations on the way, by name, with their shapes.
@@ -96,7 +123,15 @@ pub(super) enum Command {
     Encode {
         model: ModelId,
         passages: Vec<Vec<u32>>,
+        wanted: Wanted,
         reply: oneshot::Sender<Result<EncodeReply, Error>>,
+    },
+    Classify {
+        model: ModelId,
+        pairs: Vec<Pair>,
+        /// What follows the logits.
+        function: Activation,
+        reply: oneshot::Sender<Result<Vec<Vec<f32>>, Error>>,
     },
     Forward {
         model: ModelId,
@@ -174,7 +209,14 @@ struct Owner {
 
 enum Slot {
     Language(Box<Language>),
-    Embedding { encoder: Box<dyn Encoder>, head: EmbeddingHead },
+    Embedding(Box<Embedder>),
+    Classifier(Box<dyn Classifier>),
+}
+
+struct Embedder {
+    encoder: Box<dyn Encoder>,
+    head: EmbeddingHead,
+    tokens: TokenHeads,
 }
 
 struct Language {
@@ -251,7 +293,7 @@ impl Owner {
                             id
                         })
                     }
-                    Some(Slot::Embedding { .. }) | None => Err(Error::Gone),
+                    Some(Slot::Embedding(_) | Slot::Classifier(_)) | None => Err(Error::Gone),
                 };
                 let _ = reply.send(added);
             }
@@ -261,15 +303,24 @@ impl Owner {
                     language.report(event.into_iter().collect());
                 }
             }
-            Command::Encode { model, passages, reply } => {
+            Command::Encode { model, passages, wanted, reply } => {
                 let encoded = match self.slots.get(&model) {
-                    Some(Slot::Embedding { encoder, head }) => self.guarded(|| {
-                        let (hidden, batch) = engine::encode(&**encoder, &passages);
-                        Ok(head.apply(&hidden, &batch.spans))
+                    Some(Slot::Embedding(embedder)) => self.guarded(|| {
+                        let (hidden, batch) = engine::encode(&*embedder.encoder, &passages);
+                        Ok(embedder.make(&hidden, &batch, &wanted))
                     }),
-                    Some(Slot::Language(_)) | None => Err(Error::Gone),
+                    Some(Slot::Language(_) | Slot::Classifier(_)) | None => Err(Error::Gone),
                 };
                 let _ = reply.send(encoded);
+            }
+            Command::Classify { model, pairs, function, reply } => {
+                let judged = match self.slots.get(&model) {
+                    Some(Slot::Classifier(classifier)) => {
+                        self.guarded(|| Ok(judge(&**classifier, &pairs, function)))
+                    }
+                    Some(Slot::Language(_) | Slot::Embedding(_)) | None => Err(Error::Gone),
+                };
+                let _ = reply.send(judged);
             }
             Command::Forward { model, tokens, taps, reply } => {
                 let computed = match self.slots.get(&model) {
@@ -286,7 +337,7 @@ impl Slot {
     fn is_busy(&self) -> bool {
         match self {
             Self::Language(language) => !language.engine.is_idle(),
-            Self::Embedding { .. } => false,
+            Self::Embedding(_) | Self::Classifier(_) => false,
         }
     }
 
@@ -358,6 +409,9 @@ fn load(
         vocabulary,
         hidden,
         embedding: None,
+        lengths: None,
+        token_heads: [false; 2],
+        labels: None,
     };
     let slot = match network {
         Network::Decoder(decoder) => {
@@ -370,9 +424,17 @@ fn load(
             Slot::Language(Box::new(Language { engine, format, updates: BTreeMap::new() }))
         }
         Network::Encoder(encoder) => {
-            let head = EmbeddingHead::load(folder, device, hidden)?;
+            let head = EmbeddingHead::load(folder, device, &*encoder, hidden)?;
+            let tokens = TokenHeads::load(folder, device, hidden)?;
             facts.embedding = Some(head.width());
-            Slot::Embedding { encoder, head }
+            facts.lengths = head.lengths().map(<[usize]>::to_vec);
+            facts.token_heads = [tokens.has_sparse(), tokens.has_multi()];
+            Slot::Embedding(Box::new(Embedder { encoder, head, tokens }))
+        }
+        Network::Classifier(classifier) => {
+            facts.kind = ModelKind::Classifier;
+            facts.labels = Some(classifier.labels());
+            Slot::Classifier(classifier)
         }
     };
     Ok((slot, facts))
@@ -400,6 +462,37 @@ fn engine_options(
     Ok(EngineOptions { cache_tokens: affordable.min(most).max(base.page_size), ..base })
 }
 
+impl Embedder {
+    /// What `wanted` asks for of the hidden states of a batch.
+    fn make(&self, hidden: &Tensor, batch: &Batch, wanted: &Wanted) -> EncodeReply {
+        let mut made = EncodeReply::default();
+        if wanted.dense {
+            made.dense = self.head.apply(hidden, &batch.spans);
+            if let Some(dimensions) = wanted.dimensions {
+                made.dense.iter_mut().for_each(|vector| self.head.cut(vector, dimensions));
+            }
+        }
+        if let Some(special) = &wanted.sparse {
+            made.sparse = self.tokens.sparse(hidden, batch, special);
+        }
+        if wanted.multi {
+            made.multi = self.tokens.multi(hidden, batch);
+        }
+        made
+    }
+}
+
+/// `function` of the logits of each pair.
+fn judge(classifier: &dyn Classifier, pairs: &[Pair], function: Activation) -> Vec<Vec<f32>> {
+    let mut batch = Batch::default();
+    for Pair { ids, types, .. } in pairs {
+        batch.push_pair(ids, types);
+    }
+    let logits = classifier.classify(&classifier.forward(&batch), &batch.spans);
+    let scores = activate(function, &logits);
+    scores.chunks_exact(logits.width().max(1)).map(<[f32]>::to_vec).collect()
+}
+
 /// One pass over `tokens` alone, with all that can be seen on the way.
 fn forward(slot: &Slot, device: &Device, tokens: &[u32], taps: bool) -> ForwardReply {
     const PAGE: usize = 32;
@@ -420,7 +513,8 @@ fn forward(slot: &Slot, device: &Device, tokens: &[u32], taps: bool) -> ForwardR
             let mut cache = Cache::new(device, &decoder.layers(), PAGE, pages, format);
             ("logits", decoder.unembed(&decoder.forward(&batch, &mut cache)))
         }
-        Slot::Embedding { encoder, .. } => ("last_hidden_state", encoder.forward(&batch)),
+        Slot::Embedding(embedder) => ("last_hidden_state", embedder.encoder.forward(&batch)),
+        Slot::Classifier(classifier) => ("last_hidden_state", classifier.forward(&batch)),
     };
     let taps = batch.recorded().into_iter();
     let taps = taps.map(|(name, tensor)| (name, tensor.shape().to_vec(), tensor.to_vec()));

@@ -1,10 +1,12 @@
 //! Texts made into vectors.
 
+use std::collections::BTreeMap;
+
 use engine::pack;
 use text::Special;
 use tokio::sync::oneshot;
 
-use super::device::{Command, EncodeReply, ModelKind};
+use super::device::{Command, EncodeReply, ModelKind, Wanted};
 use super::error::Error;
 use super::load::LoadedModel;
 
@@ -19,13 +21,38 @@ pub struct EmbedOptions {
     pub prompt: Option<String>,
     /// Cuts texts that are too long, instead of refusing them.
     pub truncate: bool,
+    /// Keeps so many elements of an embedding, for models that were trained so that these say most.
+    pub dimensions: Option<usize>,
+    /// What to make of each text.
+    pub kinds: Kinds,
 }
 
-/// The vector of one text.
-#[derive(Clone, Debug, PartialEq)]
+/// What can be made of a text, in one pass.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Kinds {
+    /// One vector.
+    pub dense: bool,
+    /// A weight for each of its tokens that matters, for lexical search.
+    pub sparse: bool,
+    /// A vector for each of its tokens, for late interaction.
+    pub multi: bool,
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self { dense: true, sparse: false, multi: false }
+    }
+}
+
+/// What was made of one text. What was not asked for is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embedding {
-    /// Its elements.
+    /// The elements of its vector.
     pub vector: Vec<f32>,
+    /// The weights of its tokens that have any, special ones excepted.
+    pub sparse: BTreeMap<u32, f32>,
+    /// A vector of each token after the first.
+    pub multi: Vec<Vec<f32>>,
     /// Tokens of the text, special ones included.
     pub tokens: usize,
     /// Whether the text was cut.
@@ -45,14 +72,15 @@ impl LoadedModel {
         files.map_or_else(Vec::new, |files| files.prompts.keys().map(String::as_str).collect())
     }
 
-    /// One vector for each text, in order. Blocks.
+    /// What `options` ask for of each text, in order. Blocks.
     ///
     /// # Errors
     ///
-    /// If this is no embedding model, or a text is too long.
+    /// If this is no embedding model or does not make what is asked for, or a text is too long.
     pub fn embed(&self, texts: &[String], options: &EmbedOptions) -> Result<Vec<Embedding>, Error> {
         self.expect(ModelKind::Embedding, "embed")?;
         let prefix = self.prefix(options)?;
+        let wanted = self.wanted(options)?;
         let limit = self.longest_text();
         let mut passages = Vec::with_capacity(texts.len());
         let mut out: Vec<Embedding> = Vec::with_capacity(texts.len());
@@ -72,7 +100,7 @@ impl LoadedModel {
                 tokens.truncate(limit.saturating_sub(end.len()));
                 tokens.extend(end);
             }
-            out.push(Embedding { vector: Vec::new(), tokens: tokens.len(), truncated });
+            out.push(Embedding { tokens: tokens.len(), truncated, ..Embedding::default() });
             passages.push(tokens);
         }
         // Texts of like length are neighbours in a batch only if the caller put them so: a packed
@@ -80,21 +108,69 @@ impl LoadedModel {
         let lengths: Vec<_> = passages.iter().map(Vec::len).collect();
         for batch in pack(&lengths, BATCH_TOKENS) {
             let passages: Vec<_> = passages[batch.clone()].to_vec();
-            let vectors = self.encode(passages)?;
-            for ((index, out), vector) in batch.clone().zip(&mut out[batch]).zip(vectors) {
-                if vector.iter().any(|x| !x.is_finite()) {
+            let EncodeReply { dense, sparse, multi } = self.encode(passages, wanted.clone())?;
+            let (mut dense, mut sparse, mut multi) =
+                (dense.into_iter(), sparse.into_iter(), multi.into_iter());
+            for (index, out) in batch.clone().zip(&mut out[batch]) {
+                out.vector = dense.next().unwrap_or_default();
+                out.sparse = sparse.next().unwrap_or_default();
+                out.multi = multi.next().unwrap_or_default();
+                let mut numbers =
+                    out.vector.iter().chain(out.sparse.values()).chain(out.multi.iter().flatten());
+                if !numbers.all(|x| x.is_finite()) {
                     return Err(Error::NotANumber { index });
                 }
-                out.vector = vector;
             }
         }
         Ok(out)
     }
 
-    fn encode(&self, passages: Vec<Vec<u32>>) -> Result<EncodeReply, Error> {
+    fn encode(&self, passages: Vec<Vec<u32>>, wanted: Wanted) -> Result<EncodeReply, Error> {
         let (reply, answer) = oneshot::channel();
-        self.runtime.send(Command::Encode { model: self.id, passages, reply })?;
+        self.runtime.send(Command::Encode { model: self.id, passages, wanted, reply })?;
         answer.blocking_recv().map_err(|_| Error::Gone)?
+    }
+
+    /// What the device is to make, if the model can.
+    fn wanted(&self, options: &EmbedOptions) -> Result<Wanted, Error> {
+        let EmbedOptions { kinds, dimensions, .. } = *options;
+        let [sparse, multi] = self.facts.token_heads;
+        for (asked, has, kind, file) in [
+            (kinds.sparse, sparse, "weights of tokens", "sparse_linear.pt"),
+            (kinds.multi, multi, "vectors of tokens", "colbert_linear.pt"),
+        ] {
+            if asked && !has {
+                return Err(Error::NoSuchVectors { model: self.name.clone(), kind, file });
+            }
+        }
+        if let Some(dimensions) = dimensions {
+            let fail = |expected| {
+                Err(Error::Parameter {
+                    name: "dimensions",
+                    value: dimensions.to_string(),
+                    expected,
+                })
+            };
+            if !kinds.dense {
+                return fail("absent: only embeddings of whole texts can be cut");
+            }
+            if !(1..=self.facts.embedding.unwrap_or(0)).contains(&dimensions) {
+                return fail("between 1 and the length of the model's embeddings");
+            }
+            if self.facts.lengths.as_ref().is_some_and(|list| !list.contains(&dimensions)) {
+                return fail("one of `matryoshka_dimensions` in the model's config.json");
+            }
+        }
+        let special = || {
+            let tokenizer = &self.tokenizer;
+            let named = [tokenizer.bos(), tokenizer.eos(), tokenizer.pad(), tokenizer.unknown()];
+            let around = tokenizer.around();
+            let mut special: Vec<_> = named.into_iter().flatten().collect();
+            special.extend(around.0.iter().chain(around.1));
+            special
+        };
+        let sparse = kinds.sparse.then(special);
+        Ok(Wanted { dense: kinds.dense, sparse, multi: kinds.multi, dimensions })
     }
 
     fn prefix(&self, options: &EmbedOptions) -> Result<String, Error> {

@@ -53,6 +53,24 @@ pub enum Error {
         /// What was asked for.
         asked: &'static str,
     },
+    /// An embedding model without the maps for what was asked of it.
+    #[error("`{model}` makes no {kind}: it has no `{file}`")]
+    NoSuchVectors {
+        /// The model.
+        model: String,
+        /// What was asked for.
+        kind: &'static str,
+        /// The file that would make it.
+        file: &'static str,
+    },
+    /// A classifier of several classes was asked for one score.
+    #[error("`{model}` tells {labels} classes apart, and gives no one score")]
+    NoScore {
+        /// The model.
+        model: String,
+        /// How many classes.
+        labels: usize,
+    },
     /// The engine will not take the request on.
     #[error("the request cannot be answered")]
     Refused(#[from] engine::Refusal),
@@ -122,6 +140,8 @@ impl Error {
             },
             Self::NoTokenizer { .. } => Kind::NotFound,
             Self::WrongKind { .. }
+            | Self::NoSuchVectors { .. }
+            | Self::NoScore { .. }
             | Self::NoTemplate { .. }
             | Self::Refused(_)
             | Self::Parameter { .. }
@@ -160,6 +180,13 @@ impl Error {
             Self::NoTemplate { .. } => {
                 "use an instruct or chat variant, or continue plain text with `--raw`"
             }
+            Self::NoSuchVectors { .. } => {
+                "fetch the model again with all of its files, or name a model that makes them, such as bge-m3"
+            }
+            Self::NoScore { .. } => "name a reranker: a classifier with a single class",
+            Self::WrongKind { asked: "rerank", .. } => {
+                "name a reranker; `folio list` shows each model's architecture"
+            }
             Self::WrongKind { asked: "embed", .. } => {
                 "name an embedding model; `folio list` shows each model's architecture"
             }
@@ -175,6 +202,12 @@ impl Error {
             Self::Refused(engine::Refusal::NoTokens) => "ask for at least one token",
             Self::Refused(_) => "the prompt's tokens are not this model's: use its own tokenizer",
             Self::Parameter { name: "prompt", .. } => "`folio show` lists the prompts of a model",
+            Self::Parameter { name: "dimensions", .. } => {
+                "`folio show` tells how long embeddings are"
+            }
+            Self::Parameter { name: "activation_fn", .. } => {
+                "ask for logits with `--logits`, or use another model"
+            }
             Self::Parameter { .. } => "see `folio run --help` for each parameter's range",
             Self::TextTooLong { .. } => "split the text, or allow it to be cut with `--truncate`",
             Self::NotANumber { .. } | Self::Failed(_) => {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use checkpoint::{Adapter, Folder, Generation, SentenceTransformers};
+use checkpoint::{Activation, Adapter, Folder, Generation, SentenceTransformers};
 use kernels::{Device, KvLayer, KvQuantization};
 use text::{Template, Tokenizer};
 use tokio::sync::oneshot;
@@ -75,6 +75,8 @@ pub struct LoadedModel {
     pub(super) template: Option<Template>,
     pub(super) generation: Generation,
     pub(super) sentence: Option<SentenceTransformers>,
+    /// What its files say becomes of a classifier's logits.
+    pub(super) score: Option<Activation>,
     /// All tokens that end an answer.
     pub(super) stop: Vec<u32>,
 }
@@ -104,6 +106,7 @@ impl LoadedModel {
         let adapter = adapter.map(Adapter::open).transpose()?.map(Box::new);
         let generation = folder.generation().clone();
         let sentence = folder.sentence_transformers()?;
+        let score = folder.score_activation()?;
         let words = Words::of(&folder);
         let (reply, answer) = oneshot::channel();
         runtime.send(Command::Load { folder: Box::new(folder), adapter, options, reply })?;
@@ -130,6 +133,7 @@ impl LoadedModel {
             template,
             generation,
             sentence,
+            score,
             stop,
         };
         if options.kv.is_some() {
@@ -171,6 +175,7 @@ impl LoadedModel {
         let is = match self.facts.kind {
             ModelKind::Language => "a language model",
             ModelKind::Embedding => "an embedding model",
+            ModelKind::Classifier => "a classifier of texts",
         };
         Err(Error::WrongKind { model: self.name.clone(), is, asked })
     }

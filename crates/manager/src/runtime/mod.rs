@@ -12,12 +12,14 @@ mod generate;
 mod inspect;
 mod load;
 mod perplexity;
+mod rerank;
 
 pub use backend::{Backend, MlxState};
 pub use bench::{BenchOptions, BenchReport, Rate};
-pub use device::{EncodeReply, ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
-pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding};
+pub use device::{ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
+pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds};
 pub use error::Error;
 pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
 pub use load::{KvCodes, LoadOptions, LoadedModel, tokenizer};
 pub use perplexity::{Comparison, Score};
+pub use rerank::{Relevance, RerankOptions};

@@ -41,7 +41,7 @@ impl RmsNorm {
 #[derive(Debug)]
 pub struct LayerNorm {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
     eps: f32,
 }
 
@@ -56,11 +56,23 @@ impl LayerNorm {
         let (weight, bias) =
             if scope.has("gamma") { ("gamma", "beta") } else { ("weight", "bias") };
         let (weight, bias) = (scope.vector(weight, width)?, scope.vector(bias, width)?);
-        Ok(Self { weight, bias, eps })
+        Ok(Self { weight, bias: Some(bias), eps })
+    }
+
+    /// Loads `weight: [width]`, and `bias` only if there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_as(scope: &Scope<'_>, width: usize, eps: f32, bias: bool) -> Result<Self> {
+        if bias {
+            return Self::load(scope, width, eps);
+        }
+        Ok(Self { weight: scope.vector("weight", width)?, bias: None, eps })
     }
 
     /// Normalizes each row of `[.., width]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        ops::layer_norm(x, &self.weight, Some(&self.bias), self.eps)
+        ops::layer_norm(x, &self.weight, self.bias.as_ref(), self.eps)
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use checkpoint::{Dtype, Folder};
 use kernels::{CpuOptions, DType, Device, Isa, MlxOptions, Precision, Tensor};
-use models::{Batch, Cache, Decoder, Encoder, LayerCache, Model, Network};
+use models::{Batch, Cache, Classifier, Decoder, Encoder, LayerCache, Model, Network};
 
 pub(crate) const PAGE: usize = 4;
 
@@ -67,14 +67,18 @@ impl Fixture {
     pub(crate) fn decoder(&self) -> Option<&dyn Decoder> {
         match &self.model.network {
             Network::Decoder(decoder) => Some(&**decoder),
-            Network::Encoder(_) => None,
+            Network::Encoder(_) | Network::Classifier(_) => None,
         }
     }
 
     pub(crate) fn encoder(&self) -> Option<&dyn Encoder> {
+        self.model.network.encoder()
+    }
+
+    pub(crate) fn classifier(&self) -> Option<&dyn Classifier> {
         match &self.model.network {
-            Network::Encoder(encoder) => Some(&**encoder),
-            Network::Decoder(_) => None,
+            Network::Classifier(classifier) => Some(&**classifier),
+            Network::Encoder(_) | Network::Decoder(_) => None,
         }
     }
 
@@ -125,6 +129,10 @@ impl Golden {
             tensors.insert(tensor.name.clone(), (shape, values));
         }
         Self { tensors }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

@@ -1,9 +1,8 @@
 //! Each architecture and each format against its reference.
 
-use checkpoint::{Folder, Module, Pooling, PoolingMode};
 use kernels::{Isa, Precision};
-use models::{Batch, normalize, pool};
 
+use crate::encoders;
 use crate::fixture::{self, Fixture, Golden, cosine, difference, logits};
 
 /// The likeliest token of the last row, again and again.
@@ -116,7 +115,7 @@ fn mlx_agrees_with_the_reference() {
             compare(&fixture, &name, "mlx");
             compare_greedy(&fixture, &name);
         } else {
-            compare_encoder(&fixture, &name, Precision::Exact);
+            encoders::compare(&fixture, &name, Precision::Exact);
         }
         assert_eq!(device.take_failure(), None, "{name}");
     }
@@ -139,58 +138,4 @@ fn fast_mode_stays_close_to_the_reference() {
             assert_eq!(ours, golden.tokens("greedy"), "{name}, {precision:?}: the continuation");
         }
     }
-}
-
-#[test]
-fn encoders_agree_with_the_reference() {
-    for name in fixture::all() {
-        for precision in [Precision::Exact, Precision::Bf16, Precision::Fast] {
-            compare_encoder(&Fixture::load(&name, Isa::best(), precision), &name, precision);
-        }
-    }
-}
-
-/// The activations, the last hidden states and the embeddings of two passages in one batch.
-fn compare_encoder(fixture: &Fixture, name: &str, precision: Precision) {
-    let Some(encoder) = fixture.encoder() else { return };
-    let golden = Golden::read(name);
-    let mut tokens = &golden.tokens("tokens")[..];
-    let mut batch = Batch::default();
-    for length in golden.tokens("lengths") {
-        let (passage, rest) = tokens.split_at(length as usize);
-        batch.push(passage, 0, Vec::new());
-        tokens = rest;
-    }
-    batch.record();
-    let hidden = encoder.forward(&batch);
-    let mut ours = Vec::new();
-    for module in modules(name) {
-        match module {
-            Module::Pooling(pooling) => ours = pool(&hidden, &batch.spans, &pooling.modes),
-            Module::Normalize => ours.iter_mut().for_each(|vector| normalize(vector)),
-            Module::Transformer { .. } | Module::Dense(_) => {}
-        }
-    }
-    for (ours, truth) in ours.iter().zip(golden.values("embedding").chunks(hidden.width())) {
-        let cosine = cosine(ours, truth);
-        assert!(cosine > 0.9999, "{name}, {precision:?}: cosine {cosine}");
-    }
-    if precision != Precision::Exact {
-        return;
-    }
-    for (tap, ours) in batch.recorded() {
-        let difference = difference(&ours.to_vec(), golden.values(&tap));
-        assert!(difference < 1e-4, "{name}: `{tap}` is off by {difference:e}");
-    }
-    let difference = difference(&hidden.to_vec(), golden.values("last_hidden_state"));
-    assert!(difference < 1e-4, "{name}: the hidden states are off by {difference:e}");
-    assert!(fixture::difference(&ours.concat(), golden.values("embedding")) < 1e-4);
-}
-
-/// The steps of a fixture; the mean of all tokens where its files name none.
-fn modules(name: &str) -> Vec<Module> {
-    let folder = Folder::open(&fixture::root().join(name)).unwrap();
-    let modes = vec![PoolingMode::Mean];
-    let mean = Module::Pooling(Pooling { dimension: 0, modes, include_prompt: true });
-    folder.sentence_transformers().unwrap().map_or_else(|| vec![mean], |files| files.modules)
 }

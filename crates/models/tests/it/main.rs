@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod adapters;
+mod encoders;
 mod equivalence;
 mod fixture;
 mod goldens;

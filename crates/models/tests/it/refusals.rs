@@ -21,7 +21,8 @@ fn load_renamed(
     let mut files = std::collections::BTreeMap::new();
     for entry in std::fs::read_dir(fixture::root().join(name)).unwrap() {
         let entry = entry.unwrap();
-        let bytes = std::fs::read(entry.path()).unwrap();
+        // What sentence-transformers keeps in folders is no matter of the network.
+        let Ok(bytes) = std::fs::read(entry.path()) else { continue };
         files.insert(entry.file_name().into_string().unwrap(), bytes.into());
     }
     files.remove("golden.safetensors");
@@ -203,4 +204,74 @@ fn experts_in_a_layout_of_their_own_are_named() {
         (r#"layers.0.mlp.experts.down_proj_bias":"#, r#"layers.0.mlp.experts.gate_up_proj"  :"#);
     let error = load_renamed("gpt_oss", |_| {}, names).unwrap_err().to_string();
     assert!(error.contains("mlp.experts.gate_up_proj") && error.contains("floats"), "{error}");
+}
+
+#[test]
+fn encoders_refuse_what_they_do_not_compute() {
+    let set = |field: &'static str, value: Value| move |c: &mut Value| c[field] = value;
+    for (name, field, value) in [
+        ("bert", "position_embedding_type", json!("relative_key")),
+        ("bert", "is_decoder", json!(true)),
+        ("bert", "type_vocab_size", json!(0)),
+        ("xlm-roberta", "pad_token_id", json!(65)),
+        ("xlm-roberta", "hidden_act", json!("silu")),
+        ("xlm-roberta", "num_attention_heads", json!(5)),
+        ("modernbert", "hidden_activation", json!("silu")),
+        ("modernbert", "global_attn_every_n_layers", json!(0)),
+        ("modernbert", "layer_types", json!(["full_attention"])),
+        ("modernbert", "layer_types", json!(["a", "b", "c", "chunked_attention"])),
+        ("modernbert", "rope_scaling", json!({"type": "linear", "factor": 2.0})),
+        ("modernbert", "num_attention_heads", json!(0)),
+        ("modernbert_rerank", "classifier_pooling", json!("max")),
+        ("nomic_bert", "rotary_emb_interleaved", json!(true)),
+        ("nomic_bert", "rotary_emb_fraction", json!(0.5)),
+        ("nomic_bert", "prenorm", json!(true)),
+        ("nomic_bert", "causal", json!(true)),
+        ("nomic_bert", "moe_every_n_layers", json!(2)),
+        ("nomic_bert", "activation_function", json!("gelu")),
+        ("bert_rerank", "id2label", json!({})),
+    ] {
+        refused(name, set(field, value), &["config.json", field]);
+    }
+    refused("modernbert", set("norm_bias", json!(true)), &["norm.bias"]);
+    refused("modernbert", set("mlp_bias", json!(true)), &["bias"]);
+    refused("bert_classes", set("id2label", json!({"0": "a", "1": "b"})), &["classifier.weight"]);
+    // A classifier of single tokens, not of passages.
+    let tokens = json!(["BertForTokenClassification"]);
+    refused(
+        "bert_classes",
+        set("architectures", tokens),
+        &["classifier.bias", "classifier.weight"],
+    );
+    let huge = json!(1_u64 << 62);
+    for (name, width) in [
+        ("bert", "hidden_size"),
+        ("xlm-roberta", "hidden_size"),
+        ("modernbert", "intermediate_size"),
+    ] {
+        refused(name, set(width, huge.clone()), &["tensor `", "shape"]);
+    }
+    refused("modernbert_rerank", set("hidden_size", huge.clone()), &["head_dim"]);
+    refused("nomic_bert", set("n_inner", huge.clone()), &["tensor `", "shape"]);
+    refused("nomic_bert", set("n_embd", huge), &["head_dim"]);
+}
+
+/// Beyond the positions that it was trained for, a network may ask for frequencies that depend on a text's length.
+#[test]
+fn a_network_with_frequencies_by_length_takes_shorter_texts() {
+    let context = |factor: Value| {
+        let folder = Folder::open(&fixture::root().join("nomic_bert")).unwrap();
+        let mut config = folder.config().value().clone();
+        config["rotary_scaling_factor"] = factor;
+        let files = ["model.safetensors"].map(|name| {
+            let bytes = std::fs::read(fixture::root().join("nomic_bert").join(name)).unwrap();
+            (name.to_owned(), bytes::Bytes::from(bytes))
+        });
+        let mut files = std::collections::BTreeMap::from(files);
+        files.insert("config.json".to_owned(), config.to_string().into_bytes().into());
+        let folder = Folder::from_files(files).unwrap();
+        let device = fixture::device(Isa::Portable, Precision::Exact);
+        models::load(&folder, &device).unwrap().context
+    };
+    assert_eq!((context(Value::Null), context(json!(2.0))), (256, 64));
 }

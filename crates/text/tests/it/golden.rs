@@ -6,8 +6,8 @@ use serde_json::Value;
 use text::Tokenizer;
 
 /// The tokenizers under `fixtures/tokenizers`, which have a golden of the same name.
-pub(crate) const TOKENIZERS: [&str; 5] =
-    ["byte_level", "llama3", "sentencepiece", "metaspace", "wordpiece"];
+pub(crate) const TOKENIZERS: [&str; 6] =
+    ["byte_level", "llama3", "sentencepiece", "metaspace", "unigram", "wordpiece"];
 
 pub(crate) fn file(path: &str) -> Option<Vec<u8>> {
     std::fs::read(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures")).join(path))
