@@ -48,6 +48,16 @@ pub enum Error {
         /// The architecture that does not know it.
         architecture: &'static str,
     },
+    /// An image of a shape that no network was trained for.
+    #[error("an image of {width} x {height} pixels: one side is more than {most} times the other")]
+    AspectRatio {
+        /// Its width.
+        width: usize,
+        /// Its height.
+        height: usize,
+        /// The most that one side may be of the other.
+        most: usize,
+    },
     /// A tensor is stored as something no operation takes.
     #[error("tensor `{tensor}` is stored as {dtype}, which cannot be computed with")]
     Dtype {
@@ -66,7 +76,7 @@ impl Error {
             Self::UnknownArchitecture { .. } | Self::Unsupported { .. } | Self::Dtype { .. } => {
                 Kind::Unsupported
             }
-            Self::Config { .. } => Kind::Invalid,
+            Self::Config { .. } | Self::AspectRatio { .. } => Kind::Invalid,
         }
     }
 
@@ -82,6 +92,7 @@ impl Error {
                 "answers would be wrong, so the model is not loaded; use a variant without it"
                     .to_owned()
             }
+            Self::AspectRatio { .. } => "cut the image into parts".to_owned(),
             Self::Dtype { .. } => {
                 "convert the model to f32, f16, bf16 or an MLX quantization".to_owned()
             }

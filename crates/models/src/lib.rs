@@ -11,6 +11,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod head;
+pub mod media;
 pub mod nn;
 mod pooling;
 mod registry;

@@ -108,7 +108,11 @@ pub(crate) struct Golden {
 
 impl Golden {
     pub(crate) fn read(name: &str) -> Self {
-        let bytes = fs::read(root().join(name).join("golden.safetensors")).unwrap();
+        Self::at(&root().join(name).join("golden.safetensors"))
+    }
+
+    pub(crate) fn at(path: &Path) -> Self {
+        let bytes = fs::read(path).unwrap();
         let files = [
             ("config.json".to_owned(), b"{}".as_slice().into()),
             ("model.safetensors".to_owned(), bytes.into()),

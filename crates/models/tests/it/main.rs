@@ -6,4 +6,5 @@ mod encoders;
 mod equivalence;
 mod fixture;
 mod goldens;
+mod images;
 mod refusals;

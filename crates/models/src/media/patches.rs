@@ -1,0 +1,198 @@
+//! Images cut into patches, as vision towers of the Qwen2-VL line read them.
+//!
+//! An image is resized so that blocks of `merge` by `merge` patches fill it and it has no fewer and no more pixels than the
+//! checkpoint wants. Its numbers are scaled and centred, and each patch becomes a row: channel by channel, each as often as
+//! a patch has frames, line by line. Patches come block by block, so that those which the network will merge are neighbours.
+
+use serde_json::Value;
+
+use super::{Image, resize};
+use crate::{Error, Result};
+
+/// The most that one side may be longer than the other.
+const LONGEST: usize = 200;
+
+/// What `preprocessor_config.json` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PatchConfig {
+    /// The side of a patch, in pixels.
+    pub patch: usize,
+    /// The side of a block that becomes one token, in patches.
+    pub merge: usize,
+    /// The frames of a patch; an image stands still.
+    pub frames: usize,
+    /// The fewest pixels of a resized image.
+    pub min_pixels: usize,
+    /// The most.
+    pub max_pixels: usize,
+    /// What is taken from red, green and blue, between 0 and 1.
+    pub mean: [f32; 3],
+    /// What they are then divided by.
+    pub deviation: [f32; 3],
+}
+
+/// An image as the network reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patches {
+    /// Rows and columns of patches.
+    pub grid: [usize; 2],
+    /// `[rows * columns, 3 * frames * patch * patch]`.
+    pub values: Vec<f32>,
+}
+
+impl Default for PatchConfig {
+    /// What the reference takes where a file is silent.
+    fn default() -> Self {
+        Self {
+            patch: 14,
+            merge: 2,
+            frames: 2,
+            min_pixels: 56 * 56,
+            max_pixels: 28 * 28 * 1280,
+            mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+            deviation: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+        }
+    }
+}
+
+impl PatchConfig {
+    /// Reads `file`, the content of `preprocessor_config.json` at `path`. Limits may stand there as `min_pixels` and
+    /// `max_pixels`, which win, or as the edges of `size`.
+    ///
+    /// # Errors
+    ///
+    /// If a field asks for something else than is done here, or makes no sense.
+    pub fn read(path: &std::path::Path, file: &Value) -> Result<Self> {
+        let fail = |field, value: &Value, expected| {
+            Err(Error::Config { file: path.to_owned(), field, value: value.to_string(), expected })
+        };
+        for (field, on) in [
+            ("do_resize", json(true)),
+            ("do_rescale", json(true)),
+            ("do_normalize", json(true)),
+            ("resample", json(3)),
+        ] {
+            match file.get(field).filter(|value| !value.is_null()) {
+                Some(value) if *value != on => {
+                    return fail(field, value, "as the network was trained");
+                }
+                _ => {}
+            }
+        }
+        if let Some(factor) = file.get("rescale_factor")
+            && factor.as_f64().is_none_or(|factor| (factor * 255.0 - 1.0).abs() > 1e-9)
+        {
+            return fail("rescale_factor", factor, "1 / 255");
+        }
+        let mut out = Self::default();
+        let size = |edge: &str| file.get("size").and_then(|size| size.get(edge));
+        for (field, value, target) in [
+            ("patch_size", file.get("patch_size"), &mut out.patch),
+            ("merge_size", file.get("merge_size"), &mut out.merge),
+            ("temporal_patch_size", file.get("temporal_patch_size"), &mut out.frames),
+            (
+                "min_pixels",
+                file.get("min_pixels").or_else(|| size("shortest_edge")),
+                &mut out.min_pixels,
+            ),
+            (
+                "max_pixels",
+                file.get("max_pixels").or_else(|| size("longest_edge")),
+                &mut out.max_pixels,
+            ),
+        ] {
+            let Some(value) = value.filter(|value| !value.is_null()) else { continue };
+            match value.as_u64().filter(|n| (1..=1 << 26).contains(n)) {
+                Some(n) => *target = n as usize,
+                None => return fail(field, value, "a number between 1 and 2^26"),
+            }
+        }
+        for (field, target) in [("image_mean", &mut out.mean), ("image_std", &mut out.deviation)] {
+            let Some(value) = file.get(field).filter(|value| !value.is_null()) else { continue };
+            let numbers: Option<Vec<f32>> = value
+                .as_array()
+                .and_then(|list| list.iter().map(|x| Some(x.as_f64()? as f32)).collect());
+            match numbers.and_then(|numbers| <[f32; 3]>::try_from(numbers).ok()) {
+                Some(numbers) if field == "image_mean" || numbers.iter().all(|&x| x > 0.0) => {
+                    *target = numbers;
+                }
+                _ => return fail(field, value, "three numbers"),
+            }
+        }
+        if out.patch > 256 || out.merge > 16 || out.frames > 16 || out.min_pixels > out.max_pixels {
+            return fail(
+                "patch_size",
+                file,
+                "sizes of patches, and a least number of pixels below the most",
+            );
+        }
+        Ok(out)
+    }
+
+    /// Width and height of an image of `width` by `height` after resizing: whole blocks, about the same shape.
+    ///
+    /// # Errors
+    ///
+    /// If one side is more than 200 times the other.
+    pub fn fit(&self, width: usize, height: usize) -> Result<(usize, usize)> {
+        let (long, short) = (width.max(height), width.min(height));
+        if short == 0 || long as f64 / short as f64 > LONGEST as f64 {
+            return Err(Error::AspectRatio { width, height, most: LONGEST });
+        }
+        let block = (self.patch * self.merge) as f64;
+        let sides = [width as f64, height as f64];
+        let pixels = sides[0] * sides[1];
+        let near = sides.map(|side| (side / block).round_ties_even() * block);
+        let (most, least) = (self.max_pixels as f64, self.min_pixels as f64);
+        let [width, height] = if near[0] * near[1] > most {
+            let beta = (pixels / most).sqrt();
+            sides.map(|side| ((side / beta / block).floor() * block).max(block))
+        } else if near[0] * near[1] < least {
+            let beta = (least / pixels).sqrt();
+            sides.map(|side| (side * beta / block).ceil() * block)
+        } else {
+            near
+        };
+        Ok((width as usize, height as usize))
+    }
+
+    /// The patches of `image`.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit).
+    pub fn patches(&self, image: &Image) -> Result<Patches> {
+        let (width, height) = self.fit(image.width(), image.height())?;
+        let image = resize(image, width, height);
+        let (patch, merge) = (self.patch, self.merge);
+        let (rows, columns) = (height / patch, width / patch);
+        let value = |channel: usize, byte: u8| {
+            let x = (f64::from(byte) * (1.0 / 255.0)) as f32;
+            (x - self.mean[channel]) / self.deviation[channel]
+        };
+        let table: [Vec<f32>; 3] =
+            [0, 1, 2].map(|c| (0..=255).map(|byte| value(c, byte)).collect());
+        let mut values = Vec::with_capacity(rows * columns * 3 * self.frames * patch * patch);
+        for block in 0..rows / merge * (columns / merge) {
+            let (down, right) = (block / (columns / merge), block % (columns / merge));
+            for inner in 0..merge * merge {
+                let top = (down * merge + inner / merge) * patch;
+                let left = (right * merge + inner % merge) * patch;
+                for (channel, table) in table.iter().enumerate() {
+                    for _ in 0..self.frames {
+                        for y in top..top + patch {
+                            let line = &image.pixels()[(y * width + left) * 3..][..patch * 3];
+                            let bytes = line.iter().skip(channel).step_by(3);
+                            values.extend(bytes.map(|&byte| table[usize::from(byte)]));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Patches { grid: [rows, columns], values })
+    }
+}
+
+fn json(value: impl Into<Value>) -> Value {
+    value.into()
+}
