@@ -18,6 +18,7 @@ pub mod markdown;
 mod page;
 mod pages;
 pub mod pdf;
+pub mod picture;
 pub mod pipeline;
 mod sniff;
 mod source;

@@ -49,6 +49,7 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("hayro", &["documents"]),
     ("hayro-syntax", &["documents"]),
     ("hayro-interpret", &["documents"]),
+    ("image", &["documents"]),
     // Libraries have errors of their own.
     ("anyhow", &["xtask"]),
 ];

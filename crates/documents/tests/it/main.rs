@@ -3,6 +3,7 @@
 mod hostile;
 mod lease;
 mod pages;
+mod pictures;
 mod pipeline;
 mod worker;
 

@@ -1,4 +1,4 @@
-//! Images cut into patches, as vision towers of the Qwen2-VL line read them.
+//! Images cut into patches, as vision towers read them that take images of any size.
 //!
 //! An image is resized so that blocks of `merge` by `merge` patches fill it and it has no fewer and no more pixels than the
 //! checkpoint wants. Its numbers are scaled and centred, and each patch becomes a row: channel by channel, each as often as
@@ -50,7 +50,7 @@ impl Default for PatchConfig {
             min_pixels: 56 * 56,
             max_pixels: 28 * 28 * 1280,
             mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-            deviation: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+            deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
         }
     }
 }
