@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::listing::{Identity, RemoteFile};
 use crate::catalog::{Repository, is_commit};
@@ -80,7 +81,7 @@ pub(super) fn publish(
         if fs::read_link(&link).is_ok_and(|old| old == target) {
             continue;
         }
-        let fresh = folder.join(format!(".{}.{}", file.identity.text(), std::process::id()));
+        let fresh = fresh(folder, file.identity.text());
         drop(fs::remove_file(&fresh));
         symlink(&target, &fresh).map_err(Error::file("link", &link))?;
         fs::rename(&fresh, &link).map_err(Error::file("link", &link))?;
@@ -95,7 +96,7 @@ pub(super) fn publish(
     }
     let folder = reference.parent().unwrap_or(&reference);
     fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
-    let fresh = folder.join(format!(".{commit}.{}", std::process::id()));
+    let fresh = fresh(folder, commit);
     let write = || {
         let mut file = fs::File::create(&fresh)?;
         file.write_all(commit.as_bytes())?;
@@ -103,6 +104,14 @@ pub(super) fn publish(
     };
     write().map_err(Error::file("write", &fresh))?;
     fs::rename(&fresh, &reference).map_err(Error::file("write", &reference))
+}
+
+/// A name in `folder` that nobody else writes to: other processes have other numbers, and other pulls
+/// of this one another count.
+fn fresh(folder: &Path, name: &str) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    folder.join(format!(".{name}.{}.{count}", std::process::id()))
 }
 
 /// Makes a folder's names survive a loss of power.
