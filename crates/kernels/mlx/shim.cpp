@@ -274,7 +274,7 @@ int start(const Array* arrays, size_t count) noexcept {
 }
 
 // Waits for what was begun.
-int wait(const Array* arrays, size_t count) noexcept {
+int wait_for(const Array* arrays, size_t count) noexcept {
   return guarded([&] {
     for (size_t i = 0; i < count; i++) {
       mx::array array = arrays[i]->array;
@@ -916,7 +916,7 @@ struct FolioMlx {
   decltype(&dtype) dtype;
   decltype(&eval) eval;
   decltype(&start) start;
-  decltype(&wait) wait;
+  decltype(&wait_for) wait;
   decltype(&read_back) read;
   decltype(&reshape) reshape;
   decltype(&as_type) as_type;
@@ -972,7 +972,7 @@ __attribute__((visibility("default"))) const FolioMlx* folio_mlx() {
       dtype,
       eval,
       start,
-      wait,
+      wait_for,
       read_back,
       reshape,
       as_type,

@@ -5,8 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::ops::{self, Clamp, DualChunk, Gather, Gelu, Mask, PagedAttention, Rope};
-use crate::samples::{Quantization, activations, quantizations, quantized, weight};
+use crate::ops::{
+    self, Clamp, Draw, DualChunk, Gather, Gelu, Groups, Mask, PagedAttention, Rope, Routing,
+    Scoring,
+};
+use crate::samples::{Quantization, activations, numbers, quantizations, quantized, weight};
 use crate::{
     CpuOptions, DType, Device, Isa, KvCache, KvFormat, KvLayer, KvQuantization, Precision, Result,
     Span, Tensor,
@@ -59,6 +62,7 @@ pub fn run(device: &Device) -> Result<Vec<Check>> {
     trial.norms();
     trial.tables();
     trial.products();
+    trial.choices();
     trial.attention();
     Ok(trial.checks)
 }
@@ -321,6 +325,50 @@ impl Trial<'_> {
         }
     }
 
+    /// Tokens, and experts with their weights, as numbers.
+    fn choices(&mut self) {
+        let bytes = 8 * 3000 * 4;
+        // Rows that follow weights are rounded before they come here: a token is the same or not.
+        for (variant, draw) in [
+            ("likeliest", Draw::LIKELIEST),
+            ("warm", Draw { temperature: 0.7, uniform: 0.45, ..Draw::LIKELIEST }),
+            ("cut", Draw { temperature: 0.7, top_k: 40, top_p: 0.8, min_p: 0.1, uniform: 0.45 }),
+        ] {
+            let prepare = move |device: &Device| -> Ready {
+                let logits = device.tensor(&[8, 3000], numbers(1, 8 * 3000));
+                let device = device.clone();
+                Box::new(move || {
+                    let chosen = ops::categorical(&logits, &[draw; 8]).read().into_iter();
+                    device.tensor(
+                        &[8],
+                        chosen.map(|token| token.map_or(-1.0, |t| t as f32)).collect(),
+                    )
+                })
+            };
+            self.check(("categorical", variant.to_owned()), 0.0, (bytes, 0), prepare);
+        }
+        let top = Scoring::SoftmaxThenTop { normalized: true };
+        let groups = Some(Groups { count: 4, kept: 2 });
+        for (variant, scoring, groups) in [
+            ("softmax first", top, None),
+            ("softmax last", Scoring::TopThenSoftmax, None),
+            ("groups", top, groups),
+        ] {
+            let routing = Routing { experts: 64, chosen: 6, scoring, groups, scale: 1.0 };
+            let prepare = move |device: &Device| -> Ready {
+                let scores = device.tensor(&[33, 64], numbers(1, 33 * 64));
+                let device = device.clone();
+                Box::new(move || {
+                    let routed = ops::route(&scores, &routing);
+                    let mut all = routed.weights.to_vec();
+                    all.extend(routed.experts.to_u32().iter().map(|&expert| expert as f32 / 64.0));
+                    device.tensor(&[all.len()], all)
+                })
+            };
+            self.check(("route", variant.to_owned()), 2e-6, (33 * 64 * 4, 0), prepare);
+        }
+    }
+
     fn attention(&mut self) {
         const HEADS: usize = 6;
         const DIM: usize = 64;
@@ -432,7 +480,6 @@ fn fastest(ready: &Ready) -> f64 {
 mod tests {
     use super::*;
     use crate::ops::conformance::{devices, mlx_of_16_bits};
-    use crate::samples::numbers;
 
     #[test]
     fn every_device_of_this_machine_is_right() {
