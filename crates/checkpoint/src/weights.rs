@@ -228,6 +228,12 @@ impl Path<'_> {
         Self { weights: self.weights, name }
     }
 
+    /// The root of the checkpoint.
+    #[must_use]
+    pub fn root(&self) -> Self {
+        self.weights.root()
+    }
+
     /// The name of this place; empty for the root.
     pub fn name(&self) -> &str {
         &self.name

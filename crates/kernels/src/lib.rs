@@ -21,7 +21,7 @@ mod samples;
 pub mod self_test;
 mod tensor;
 
-pub use cpu::{CpuOptions, Isa, Precision};
+pub use cpu::{CpuOptions, Isa, Precision, WeightLayout};
 pub use device::Device;
 pub use dtype::DType;
 pub use error::{Error, Kind, Result};

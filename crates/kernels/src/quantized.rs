@@ -1,6 +1,7 @@
 //! A matrix in one of MLX's quantized formats.
 
-use crate::{DType, Tensor};
+use crate::ops::Panels;
+use crate::{DType, Device, Tensor};
 
 /// The meaning of codes and scales.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,6 +47,23 @@ pub struct QuantizedTensor {
 }
 
 impl QuantizedTensor {
+    /// Lays the weight out as its device multiplies it fastest, if that is not how it lies, and tells
+    /// whether it did. Products then no longer read the memory that it came in; only
+    /// [`quantized_take`](crate::ops::quantized_take) does.
+    ///
+    /// Nothing is done unless the device was opened with [`WeightLayout::Panels`](crate::WeightLayout)
+    /// and rounds activations to bytes, the codes have 2, 4 or 8 bits, and there is memory.
+    pub fn lay_out(&mut self) -> bool {
+        let panels = match self.weight.device() {
+            Device::Cpu(cpu) => Panels::of(&cpu, self),
+            Device::Mlx(_) => None,
+        };
+        panels.is_some_and(|panels| {
+            self.weight.set_panels(panels);
+            true
+        })
+    }
+
     /// Panics unless the parts fit together: a mistake of ours, since loading has checked them.
     #[track_caller]
     pub fn validate(&self) {

@@ -54,8 +54,12 @@ impl Check {
 ///
 /// If there is no device to compare with.
 pub fn run(device: &Device) -> Result<Vec<Check>> {
-    let options =
-        CpuOptions { threads: Some(1), isa: Some(Isa::Portable), precision: Precision::Exact };
+    let options = CpuOptions {
+        threads: Some(1),
+        isa: Some(Isa::Portable),
+        precision: Precision::Exact,
+        ..CpuOptions::default()
+    };
     let mut trial = Trial { device, home: Device::cpu(options)?, checks: Vec::new() };
     trial.elementwise();
     trial.rows();

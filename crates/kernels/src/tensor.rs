@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::cpu::{Buffer, Cpu};
 use crate::device::to_f32;
 use crate::mlx::{Array, Mlx};
+use crate::ops::Panels;
 use crate::{DType, Device};
 
 /// A shape, an element type and storage on a device. Immutable, and cheap to clone.
@@ -15,6 +16,8 @@ pub struct Tensor {
     shape: Box<[usize]>,
     dtype: DType,
     storage: Storage,
+    /// The same numbers as another layout has them.
+    panels: Option<Arc<Panels>>,
 }
 
 /// Where the elements are.
@@ -47,7 +50,7 @@ impl Storage {
 
 impl Tensor {
     pub(crate) fn from_parts(shape: &[usize], dtype: DType, storage: Storage) -> Self {
-        Self { shape: shape.into(), dtype, storage }
+        Self { shape: shape.into(), dtype, storage, panels: None }
     }
 
     /// A tensor over a buffer that a kernel has filled.
@@ -108,7 +111,16 @@ impl Tensor {
             Storage::Mlx(array) => Storage::Mlx(Arc::new(array.reshape(shape))),
             Storage::Owned(_) | Storage::Mapped(..) => self.storage.clone(),
         };
-        Self { shape: shape.into(), dtype: self.dtype, storage }
+        Self::from_parts(shape, self.dtype, storage)
+    }
+
+    /// The panels of packed codes that were laid out.
+    pub(crate) fn panels(&self) -> Option<&Panels> {
+        self.panels.as_deref()
+    }
+
+    pub(crate) fn set_panels(&mut self, panels: Panels) {
+        self.panels = Some(Arc::new(panels));
     }
 
     /// The elements, copied to the host; waits for the device.

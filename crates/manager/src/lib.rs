@@ -22,7 +22,7 @@ pub use peak::peak_rss;
 pub use checkpoint::{Config, Folder, Index};
 pub use kernels::{
     CpuOptions, DType, Device, Isa, KvFormat, KvQuantization, MLX_VERSION, Mlx, MlxOptions,
-    Precision,
+    Precision, WeightLayout,
 };
 pub use models::architectures;
 pub use text::{Message, RenderOptions, Role, Special, Template, Tokenizer};

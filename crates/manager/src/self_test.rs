@@ -95,7 +95,8 @@ fn backends(environment: &Environment) -> Result<Vec<(String, Device)>, Error> {
     let precisions = [Precision::Exact, Precision::Bf16, Precision::Fast];
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         for precision in precisions {
-            let device = Device::cpu(CpuOptions { isa: Some(isa), precision, threads: None })?;
+            let device =
+                Device::cpu(CpuOptions { isa: Some(isa), precision, ..CpuOptions::default() })?;
             let name = match precision {
                 Precision::Fast => format!("cpu {isa}"),
                 Precision::Exact | Precision::Bf16 => format!("cpu {isa}, {precision}"),

@@ -64,6 +64,11 @@ impl<'a> Scope<'a> {
         self.path.shape(name)
     }
 
+    /// Whether the checkpoint has a tensor `name` at its root.
+    pub(crate) fn checkpoint_has(&self, name: &str) -> bool {
+        self.path.root().has(name)
+    }
+
     /// Leaves the tensor `name` here alone, if there is one.
     pub fn ignore(&self, name: &str) {
         self.path.ignore(name);
@@ -86,8 +91,22 @@ impl<'a> Scope<'a> {
         Ok(self.wrap(&raw, float(&raw)?))
     }
 
-    /// Takes `weight: [rows, columns]` here, dense or in any of MLX's formats, without copying it.
+    /// Takes `weight: [rows, columns]` here, dense or in any of MLX's formats, to multiply with: laid
+    /// out anew, if the device has a layout of its own.
     pub(crate) fn weight(&self, rows: usize, columns: usize) -> Result<Weight> {
+        let matrix = self.path.matrix(rows, columns)?;
+        let mut weight = self.whole(&matrix)?;
+        if let Weight::Quantized(tensor) = &mut weight
+            && tensor.lay_out()
+        {
+            // What was laid out need not be in memory twice while the rest is loaded.
+            parts(&matrix).for_each(|raw| self.path.let_go(raw));
+        }
+        Ok(weight)
+    }
+
+    /// Takes `weight: [rows, columns]` here, as it lies, to take rows from.
+    pub(crate) fn rows(&self, rows: usize, columns: usize) -> Result<Weight> {
         self.whole(&self.path.matrix(rows, columns)?)
     }
 

@@ -42,7 +42,8 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("rustyline", &["cli"]),
     // Formats, where bytes come and go. `serde_json::Value` is a value and no guest.
     ("serde", &["checkpoint", "models", "manager", "server", "testkit"]),
-    ("memmap2", &["checkpoint"]),
+    // In `kernels` for memory in large pages: of no file.
+    ("memmap2", &["checkpoint", "kernels"]),
     ("tokenizers", &["text"]),
     ("minijinja", &["text"]),
     ("minijinja-contrib", &["text"]),

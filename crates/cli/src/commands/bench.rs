@@ -8,7 +8,7 @@ use manager::Device;
 use manager::runtime::{BenchOptions, Rate};
 use serde_json::{Value, json};
 
-use crate::args::{Compute, Kept};
+use crate::args::{Compute, Kept, Weights};
 use crate::output::mlx_name;
 use crate::report::Result;
 use crate::{models, output};
@@ -45,7 +45,11 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let begun = Instant::now();
-        let model = models::load_keeping(&self.model, self.compute, self.kept)?;
+        let mut compute = self.compute;
+        if self.batch.iter().any(|&batch| batch > 2) {
+            compute.weights.get_or_insert(Weights::Panels);
+        }
+        let model = models::load_keeping(&self.model, compute, self.kept)?;
         let load = begun.elapsed();
         // One token of a one-token prompt: what a cold start costs before anything is computed.
         let first = BenchOptions { prompt: 1, generate: 1, batch: 1, repeat: 1 };

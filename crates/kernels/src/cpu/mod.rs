@@ -6,6 +6,7 @@ mod buffer;
 mod isa;
 mod pages;
 mod pool;
+mod region;
 mod shared;
 pub(crate) mod simd;
 
@@ -16,6 +17,7 @@ pub(crate) use buffer::Buffer;
 pub use isa::Isa;
 pub(crate) use pages::Pages;
 pub(crate) use pool::Pool;
+pub(crate) use region::Region;
 pub(crate) use shared::SharedMut;
 
 use crate::{Error, Result};
@@ -45,6 +47,18 @@ impl fmt::Display for Precision {
     }
 }
 
+/// Where the CPU reads quantized weights.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WeightLayout {
+    /// In the memory that they came in, row by row: a file's map, which processes share.
+    #[default]
+    InPlace,
+    /// In memory of their own, where the format allows it and activations are rounded to bytes: as
+    /// many rows side by side as a vector has lanes. It takes the time to write that memory, once,
+    /// and saves turning them over for each product.
+    Panels,
+}
+
 /// What the CPU backend is opened with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuOptions {
@@ -54,6 +68,8 @@ pub struct CpuOptions {
     pub isa: Option<Isa>,
     /// How quantized products are computed.
     pub precision: Precision,
+    /// Where quantized weights are read.
+    pub weights: WeightLayout,
 }
 
 /// An open CPU backend: threads, an instruction set, a store of buffers to use again.
@@ -61,7 +77,9 @@ pub struct Cpu {
     isa: Isa,
     precision: Precision,
     pool: Pool,
+    weights: WeightLayout,
     recycler: buffer::Recycler,
+    regions: region::Regions,
 }
 
 impl Cpu {
@@ -75,8 +93,9 @@ impl Cpu {
             None => std::thread::available_parallelism().map_or(1, usize::from).min(Pool::MOST),
         };
         let pool = Pool::start(threads)?;
-        let (precision, recycler) = (options.precision, buffer::Recycler::default());
-        Ok(Arc::new(Self { isa, precision, pool, recycler }))
+        let CpuOptions { precision, weights, .. } = options;
+        let (recycler, regions) = (buffer::Recycler::default(), region::Regions::default());
+        Ok(Arc::new(Self { isa, precision, pool, weights, recycler, regions }))
     }
 
     /// The instruction set its kernels use.
@@ -87,6 +106,24 @@ impl Cpu {
     /// How quantized products are computed.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// Where quantized weights are read.
+    pub fn weights(&self) -> WeightLayout {
+        self.weights
+    }
+
+    /// Memory of `len` bytes that lives as long as weights, once `fill` has written it.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no memory.
+    pub(crate) fn region(
+        &self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> std::io::Result<Region> {
+        self.regions.region(len, fill)
     }
 
     /// Whether numbers that meet no quantized weight may be rounded to `bf16`, and are multiplied

@@ -33,7 +33,7 @@ pub(crate) fn cpu_devices(precision: Precision) -> Vec<Device> {
     options
         .map(|(isa, threads)| {
             let (isa, threads) = (Some(isa), Some(threads));
-            Device::cpu(CpuOptions { isa, threads, precision }).unwrap()
+            Device::cpu(CpuOptions { isa, threads, precision, ..CpuOptions::default() }).unwrap()
         })
         .collect()
 }

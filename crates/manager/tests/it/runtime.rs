@@ -15,7 +15,8 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn runtime() -> Arc<Runtime> {
-    let options = CpuOptions { threads: Some(1), isa: None, precision: Precision::Exact };
+    let options =
+        CpuOptions { threads: Some(1), precision: Precision::Exact, ..CpuOptions::default() };
     Arc::new(Runtime::start(options).unwrap())
 }
 

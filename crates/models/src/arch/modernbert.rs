@@ -224,7 +224,7 @@ impl Modern {
         let rope = |i| Arc::clone(if c.is_global(i) { &global } else { &local });
         let layers = model.at("layers");
         Ok(Self {
-            tok_embeddings: Embedding::load(
+            tok_embeddings: Embedding::table(
                 &embeddings.at("tok_embeddings"),
                 c.vocab_size,
                 c.hidden_size,

@@ -175,7 +175,7 @@ impl Nomic {
         root.at("cls").ignore_all();
         model.at("pooler").ignore_all();
         let tables = model.at("embeddings");
-        let table = |name, rows| Embedding::load(&tables.at(name), rows, c.hidden_size);
+        let table = |name, rows| Embedding::table(&tables.at(name), rows, c.hidden_size);
         let width = c.hidden_size / c.num_attention_heads.max(1);
         let theta = c.rotary_emb_base.unwrap_or(1000.0);
         let context = c.max_position_embeddings;

@@ -13,13 +13,26 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// Loads `weight: [rows, width]`.
+    /// Loads `weight: [rows, width]` of a network whose output head may be this table, read backwards:
+    /// it is if the checkpoint has no `lm_head`.
     ///
     /// # Errors
     ///
     /// If the tensor is missing or has another shape.
     pub fn load(scope: &Scope<'_>, rows: usize, width: usize) -> Result<Self> {
+        if scope.checkpoint_has("lm_head") {
+            return Self::table(scope, rows, width);
+        }
         Ok(Self { weight: scope.weight(rows, width)? })
+    }
+
+    /// Loads `weight: [rows, width]`, to take rows from.
+    ///
+    /// # Errors
+    ///
+    /// If the tensor is missing or has another shape.
+    pub fn table(scope: &Scope<'_>, rows: usize, width: usize) -> Result<Self> {
+        Ok(Self { weight: scope.rows(rows, width)? })
     }
 
     /// Tokens to rows: `[t]` to `[t, width]`.

@@ -87,7 +87,7 @@ struct Embeddings {
 
 impl Embeddings {
     fn load(scope: &Scope<'_>, c: &PostNormConfig, first_position: usize) -> Result<Self> {
-        let table = |name, rows| Embedding::load(&scope.at(name), rows, c.hidden_size);
+        let table = |name, rows| Embedding::table(&scope.at(name), rows, c.hidden_size);
         scope.ignore("position_ids");
         scope.ignore("token_type_ids");
         let token_type_embeddings = table("token_type_embeddings", c.type_vocab_size)?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use checkpoint::{Dtype, Folder};
-use kernels::{CpuOptions, DType, Device, Isa, MlxOptions, Precision, Tensor};
+use kernels::{CpuOptions, DType, Device, Isa, MlxOptions, Precision, Tensor, WeightLayout};
 use models::{Batch, Cache, Classifier, Decoder, Encoder, LayerCache, Model, Network};
 
 pub(crate) const PAGE: usize = 4;
@@ -27,7 +27,13 @@ pub(crate) fn all() -> Vec<String> {
 }
 
 pub(crate) fn device(isa: Isa, precision: Precision) -> Device {
-    Device::cpu(CpuOptions { threads: Some(2), isa: Some(isa), precision }).unwrap()
+    Device::cpu(CpuOptions {
+        threads: Some(2),
+        isa: Some(isa),
+        precision,
+        weights: WeightLayout::Panels,
+    })
+    .unwrap()
 }
 
 /// MLX in 32-bit floats, where it is installed.

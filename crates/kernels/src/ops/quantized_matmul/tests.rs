@@ -9,7 +9,10 @@ use crate::cpu::simd::quantized::Level;
 use crate::ops::conformance::{
     Quantization, activations, assert_close, mlx, numbers, quantizations, quantized,
 };
-use crate::{CpuOptions, DType, Device, Precision, QuantizationMode, QuantizedTensor, Tensor};
+use crate::{
+    CpuOptions, DType, Device, Isa, Precision, QuantizationMode, QuantizedTensor, Tensor,
+    WeightLayout, ops,
+};
 
 /// One product.
 fn multiply(level: Level, x: &Tensor, w: &QuantizedTensor) -> Tensor {
@@ -38,7 +41,7 @@ const SIZES: [(usize, usize, usize); 15] = [
 ];
 
 fn device(precision: Precision, threads: usize) -> Device {
-    Device::cpu(CpuOptions { threads: Some(threads), precision, isa: None }).unwrap()
+    Device::cpu(CpuOptions { threads: Some(threads), precision, ..CpuOptions::default() }).unwrap()
 }
 
 /// Calls `check` with every level and a device of one thread and of three.
@@ -132,6 +135,43 @@ fn products_do_not_depend_on_their_company() {
                 assert_eq!(together, apart.collect::<Vec<_>>(), "{level:?} {quantization:?}");
             }
         }
+    }
+}
+
+/// A weight that was laid out is multiplied, for any number of rows, to the bit as many rows are with
+/// one that was not; rows are still taken from it.
+#[test]
+fn panels_multiply_as_rows_do() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let options = CpuOptions { threads: Some(2), isa: Some(isa), ..CpuOptions::default() };
+        let home = Device::cpu(options).unwrap();
+        let laid = Device::cpu(CpuOptions { weights: WeightLayout::Panels, ..options }).unwrap();
+        for quantization in quantizations() {
+            let straddles = !8_usize.is_multiple_of(quantization.bits);
+            let suits = !straddles && quantization.mode != QuantizationMode::Mxfp8;
+            for (groups, n) in [(1, 1), (3, 37), (9, 64)] {
+                let k = groups * quantization.group_size;
+                let w = quantized(&home, 2, n, k, quantization);
+                let mut panels = quantized(&laid, 2, n, k, quantization);
+                assert_eq!(panels.lay_out(), suits, "{quantization:?}");
+                let all = activations(&home, 1, &[29, k]);
+                let truth = quantized_matmul(&all, &w).to_vec();
+                for m in [1, 2, 3, 4, 5, 11, 29] {
+                    let x = laid.tensor(&[m, k], all.to_vec()[..m * k].to_vec());
+                    let y = quantized_matmul(&x, &panels).to_vec();
+                    assert!(
+                        m <= 4 && !suits || y == truth[..m * n],
+                        "{isa:?} {quantization:?} {m}"
+                    );
+                }
+                let row = |w| ops::quantized_take(w, &[n as u32 - 1]).to_vec();
+                assert_eq!(row(&panels), row(&w));
+            }
+        }
+        let exact = CpuOptions { precision: Precision::Exact, ..options };
+        let exact = CpuOptions { weights: WeightLayout::Panels, ..exact };
+        let mut w = quantized(&Device::cpu(exact).unwrap(), 2, 8, 128, quantizations()[0]);
+        assert!(!w.lay_out());
     }
 }
 

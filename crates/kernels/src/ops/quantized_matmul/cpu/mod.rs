@@ -10,6 +10,9 @@
 //!
 //! 8-bit floats (`mxfp8`) have no integer form, and go the way of `bf16` where others go a fast one.
 //!
+//! Where the device is to have [`panels`], a weight of 2, 4 or 8 bits lies turned over for good, and
+//! any number of rows goes the way of [`tiles`].
+//!
 //! A row's products do not depend on how many rows go the same way beside it.
 
 mod activations;
@@ -19,6 +22,7 @@ mod exact;
 mod formats;
 mod pairs;
 mod panel;
+mod panels;
 mod scales;
 mod tiles;
 mod weights;
@@ -33,6 +37,7 @@ use exact::Exact;
 use formats::{Format, with_format, with_planes};
 use pairs::{Pairs, Widen};
 use panel::{Ahead, Panel};
+pub(crate) use panels::Panels;
 use scales::PanelScales;
 use tiles::Tiles;
 use weights::Weights;
@@ -76,7 +81,9 @@ fn plan_bytes(level: Level, w: &Weights<'_>, m: usize) -> Plan {
         F => (F::PLANES, F::OFFSET),
         otherwise => return plan_pairs(level, w, m)
     );
-    let (number, layout) = (Number::Byte, layout(level, m));
+    let laid = w.panels().is_some_and(|panels| panels.panel(level.lanes(), 0).is_some());
+    let layout = if laid { Layout::Tiles(level.tile()) } else { layout(level, m) };
+    let number = Number::Byte;
     Plan { number, rows: m, columns: w.columns(), group: w.group(), planes, offset, layout }
 }
 
@@ -190,11 +197,20 @@ impl Product<'_, '_> {
         let (format, factor) = (PhantomData::<F>, panel::scale_factor::<F>(w));
         SCRATCH.with_borrow_mut(|Scratch { panel, scales, .. }| {
             for row in rows.step_by(level.lanes()) {
-                scales.read(level, w, row, factor);
-                panel.turn(level, w, row);
-                let ahead = Ahead::of(level, w, row);
-                let (panel, rows) = (&*panel, w.rows());
-                dispatch(level, Tiles { format, panel, scales, x, ahead, row, rows, out });
+                let laid = w.panels().and_then(|panels| panels.panel(level.lanes(), row));
+                let (codes, ahead) = match &laid {
+                    Some(laid) => {
+                        scales.widen(level, laid, w.scale(), w.groups(), factor);
+                        (laid.codes, Ahead::of_laid(laid, w.groups()))
+                    }
+                    None => {
+                        scales.read(level, w, row, factor);
+                        panel.turn(level, w, row);
+                        (panel.bytes(), Ahead::of(level, w, row))
+                    }
+                };
+                let rows = w.rows();
+                dispatch(level, Tiles { format, codes, scales, x, ahead, row, rows, out });
             }
         });
     }

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use super::activations::Rounded;
 use super::formats::Format;
-use super::panel::{Ahead, Panel, each_tile, finish};
+use super::panel::{Ahead, Panel, each_tile, finish, vectors};
 use super::scales::PanelScales;
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd};
@@ -52,7 +52,7 @@ impl<F: Format> CodeKernel for Widen<'_, F> {
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
         let Self { from, count, to, .. } = self;
-        let from = from.vectors::<S>(count);
+        let from = vectors::<S>(from.bytes(), count);
         let mut to = to.room::<S>(2 * F::PLANES * count);
         for i in 0..count {
             // SAFETY: there are `count` vectors, and room for two for each plane of each.
@@ -109,7 +109,7 @@ impl Pairs<'_, '_> {
         assert!(x.len() >= 2 * T * plan.columns, "a whole tile");
         assert!(self.x.sums(first).len() >= T * plan.groups(), "sums of a tile");
         let (mut x, mut x_sums) = (x.as_ptr(), self.x.sums(first).as_ptr());
-        let mut codes = self.panel.vectors::<S>(plan.columns / 2);
+        let mut codes = vectors::<S>(self.panel.bytes(), plan.columns / 2);
         let (mut scales, mut biases) =
             (self.scales.scales().as_ptr(), self.scales.biases().as_ptr());
         let (none, offset) = (simd.splat(0.0), simd.splat(-self.offset));

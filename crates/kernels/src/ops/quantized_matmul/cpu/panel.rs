@@ -8,6 +8,7 @@
 
 use super::activations::Rounded;
 use super::formats::{Format, load};
+use super::panels::Laid;
 use super::scales::PanelScales;
 use super::weights::{Codes, Weights};
 use crate::cpu::SharedMut;
@@ -97,18 +98,17 @@ pub(super) fn lanes<S: CodeSimd>(_: S) -> usize {
 }
 
 /// Calls `$kernel.tile::<S, HEIGHT>` for each tile of its activations; memory is asked during the
-/// first. A tile has at most
-/// [`CodeSimd::TILE`] rows and at least half as many, and in either case no fewer than come from
-/// one tile of more rows than are taken along rows.
+/// first.
 macro_rules! each_tile {
     ($kernel:ident, $simd:ident) => {{
         let (plan, mut ahead) = ($kernel.x.plan, $kernel.ahead);
         for tile in 0..plan.tiles() {
             let rows = plan.tile(tile);
             match rows.len() {
-                2 if S::TILE <= 4 => $kernel.tile::<S, 2>($simd, rows.start, ahead),
-                3 if S::TILE <= 4 => $kernel.tile::<S, 3>($simd, rows.start, ahead),
-                4 if S::TILE <= 8 => $kernel.tile::<S, 4>($simd, rows.start, ahead),
+                1 => $kernel.tile::<S, 1>($simd, rows.start, ahead),
+                2 => $kernel.tile::<S, 2>($simd, rows.start, ahead),
+                3 => $kernel.tile::<S, 3>($simd, rows.start, ahead),
+                4 => $kernel.tile::<S, 4>($simd, rows.start, ahead),
                 5 if S::TILE >= 5 => $kernel.tile::<S, 5>($simd, rows.start, ahead),
                 6 if S::TILE >= 6 => $kernel.tile::<S, 6>($simd, rows.start, ahead),
                 7 if S::TILE >= 7 => $kernel.tile::<S, 7>($simd, rows.start, ahead),
@@ -125,6 +125,20 @@ macro_rules! each_tile {
 }
 pub(super) use each_tile;
 
+/// Where vectors begin, at least `count` of them.
+///
+/// # Panics
+///
+/// If there are fewer.
+#[inline(always)]
+pub(super) fn vectors<S: CodeSimd>(bytes: &[u8], count: usize) -> *const u8 {
+    assert!(bytes.len() >= count * S::WIDTH, "vectors of a panel");
+    bytes.as_ptr()
+}
+
+/// The bytes between what is read of panels that lie in a row and what is asked of memory.
+const DISTANCE: usize = 8192;
+
 /// What is asked of memory while a panel is multiplied: the next one. Asked for while a panel is
 /// turned over, it would come no faster, and nothing while panels are multiplied.
 #[derive(Clone, Copy)]
@@ -140,6 +154,13 @@ impl Ahead {
         let bytes = level.lanes() * w.code_bytes();
         let lines = bytes.div_ceil(w.groups().max(1)).div_ceil(WIDEST);
         Self { from: w.row(row).as_ptr().wrapping_add(bytes), lines }
+    }
+
+    /// What follows `panel`, of panels that lie in a row; it has so many groups.
+    pub(super) fn of_laid(panel: &Laid<'_>, groups: usize) -> Self {
+        let bytes = panel.scales.len() + panel.biases.len() + panel.codes.len();
+        let lines = bytes.div_ceil(groups.max(1)).div_ceil(WIDEST);
+        Self { from: panel.codes.as_ptr().wrapping_add(DISTANCE), lines }
     }
 
     /// Asks for as much as belongs to the next group.
@@ -181,15 +202,10 @@ impl Panel {
         }
     }
 
-    /// The vectors, at least `count` of them.
-    ///
-    /// # Panics
-    ///
-    /// If there are fewer.
-    #[inline(always)]
-    pub(super) fn vectors<S: CodeSimd>(&self, count: usize) -> *const u8 {
-        assert!(self.0.len() * WIDEST >= count * S::WIDTH, "vectors of the panel");
-        self.0.as_ptr().cast()
+    /// The vectors, and room behind them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: lines are bytes.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * WIDEST) }
     }
 
     /// Room for `count` vectors, and what is in them.

@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "scales lie at any address")]
 
 use super::panel::{for_each_lane, turn};
+use super::panels::Laid;
 use super::weights::Weights;
 use crate::DType;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
@@ -101,6 +102,18 @@ impl PanelScales {
         dispatch(level, Read { all: self, w, row, factor });
     }
 
+    /// Reads a panel that lies in a row: `kind`s for so many groups.
+    pub(super) fn widen(
+        &mut self,
+        level: Level,
+        panel: &Laid<'_>,
+        kind: Scale,
+        groups: usize,
+        factor: f32,
+    ) {
+        dispatch(level, WidenAll { all: self, panel, kind, groups, factor });
+    }
+
     /// A vector for each group.
     #[inline(always)]
     pub(super) fn scales(&self) -> &[f32] {
@@ -111,6 +124,55 @@ impl PanelScales {
     #[inline(always)]
     pub(super) fn biases(&self) -> &[f32] {
         &self.biases
+    }
+}
+
+struct WidenAll<'a, 'b> {
+    all: &'a mut PanelScales,
+    panel: &'a Laid<'b>,
+    kind: Scale,
+    groups: usize,
+    factor: f32,
+}
+
+impl CodeKernel for WidenAll<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: CodeSimd>(self, simd: S) {
+        // With a constant, the usual way, the loop has no choice to make.
+        if self.kind == Scale::BF16 {
+            self.of_kind(simd, Scale::BF16);
+        } else {
+            let kind = self.kind;
+            self.of_kind(simd, kind);
+        }
+    }
+}
+
+impl WidenAll<'_, '_> {
+    #[inline(always)]
+    fn of_kind<S: CodeSimd>(self, simd: S, kind: Scale) {
+        let Self { all, panel, groups, factor, .. } = self;
+        if all.scales.len() < groups * S::LANES {
+            all.scales.resize(groups * S::LANES, 0.0);
+            all.biases.resize(groups * S::LANES, 0.0);
+        }
+        let factor = simd.splat(factor);
+        let step = S::LANES * kind.size();
+        let scales = panel.scales.chunks_exact(step).zip(all.scales.chunks_exact_mut(S::LANES));
+        for (from, to) in scales.take(groups) {
+            // SAFETY: there is a number, and room for one, for each lane.
+            unsafe {
+                let scale = simd.mul(widen_all(simd, kind, from.as_ptr()), factor);
+                simd.store_floats(to.as_mut_ptr(), scale);
+            }
+        }
+        let biases = panel.biases.chunks_exact(step).zip(all.biases.chunks_exact_mut(S::LANES));
+        for (from, to) in biases.take(groups) {
+            // SAFETY: as above.
+            unsafe { simd.store_floats(to.as_mut_ptr(), widen_all(simd, kind, from.as_ptr())) };
+        }
     }
 }
 

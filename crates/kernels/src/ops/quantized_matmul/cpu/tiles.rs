@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 use super::activations::Rounded;
 use super::formats::Format;
-use super::panel::{Ahead, Panel, Totals, each_tile, finish};
+use super::panel::{Ahead, Totals, each_tile, finish, vectors};
 use super::scales::PanelScales;
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd};
@@ -20,7 +20,8 @@ use crate::cpu::simd::quantized::{CodeKernel, CodeSimd};
 /// Products of a panel with every row of activations.
 pub(super) struct Tiles<'a, 'b, F> {
     pub(super) format: PhantomData<F>,
-    pub(super) panel: &'a Panel,
+    /// Packed words, turned over.
+    pub(super) codes: &'a [u8],
     pub(super) scales: &'a PanelScales,
     pub(super) x: &'a Rounded,
     pub(super) ahead: Ahead,
@@ -50,7 +51,7 @@ impl<F: Format> Tiles<'_, '_, F> {
         let x = self.x.codes(first);
         assert!(x.len() >= T * plan.columns, "a whole tile");
         let mut x = x.as_ptr();
-        let mut packed = self.panel.vectors::<S>(plan.columns / (4 * F::PLANES));
+        let mut packed = vectors::<S>(self.codes, plan.columns / (4 * F::PLANES));
         let mut totals = Totals::<S, T>::new(simd, self.x, first, self.scales);
         for _ in 0..plan.groups() {
             ahead.ask(simd);

@@ -1,5 +1,6 @@
 //! A quantized matrix as kernels read it: in place, byte by byte, checked once.
 
+use super::panels::Panels;
 use super::scales::Scale;
 use crate::{QuantizationMode, QuantizedTensor};
 
@@ -34,6 +35,7 @@ pub(super) struct Weights<'a> {
     codes: &'a [u8],
     scales: &'a [u8],
     biases: &'a [u8],
+    panels: Option<&'a Panels>,
 }
 
 impl<'a> Weights<'a> {
@@ -76,6 +78,7 @@ impl<'a> Weights<'a> {
             codes,
             scales,
             biases,
+            panels: w.weight.panels(),
         }
     }
 
@@ -103,6 +106,11 @@ impl<'a> Weights<'a> {
 
     pub(super) fn scale(&self) -> Scale {
         self.scale
+    }
+
+    /// The weight laid out, if it was.
+    pub(super) fn panels(&self) -> Option<&'a Panels> {
+        self.panels
     }
 
     /// Whether codes are whole numbers, and groups have biases.
