@@ -59,7 +59,6 @@ enum Rule {
 
 #[derive(Deserialize)]
 struct MlxConfig {
-    fine_tune_type: Option<String>,
     lora_parameters: MlxParameters,
 }
 
@@ -80,6 +79,7 @@ struct PeftConfig {
 /// Fields of PEFT that change what an adapter computes or adds to, with the values that change nothing. A field that is
 /// absent, null or empty changes nothing either.
 const PLAIN: &[(&str, &[&str])] = &[
+    ("alora_invocation_tokens", &[]),
     ("bias", &["none"]),
     ("fan_in_fan_out", &["false"]),
     // The others keep the rest of what they took out of the model.
@@ -138,37 +138,37 @@ impl Adapter {
     /// If only one half is there, a shape does not fit, or it was taken before.
     pub fn low_rank(&self, place: &str, rows: usize, columns: usize) -> Result<Option<LowRank>> {
         let root = self.weights.root();
-        let (place, [a, b], swapped, scale) = match &self.rule {
-            Rule::Mlx { scale } => (root.at(place), ["lora_a", "lora_b"], true, (*scale, None)),
-            Rule::Peft { alpha, alphas, stable } => {
-                let own = alphas.iter().find(|(name, _)| is_last_part(name, place));
-                let alpha = own.map_or(*alpha, |(_, alpha)| *alpha);
+        let (here, [a, b], swapped) = match &self.rule {
+            Rule::Mlx { .. } => (root.at(place), ["lora_a", "lora_b"], true),
+            Rule::Peft { .. } => {
                 let here = root.at("base_model.model").at(place);
-                (here, ["lora_A.weight", "lora_B.weight"], false, (alpha, Some(*stable)))
+                (here, ["lora_A.weight", "lora_B.weight"], false)
             }
         };
-        if !place.has(a) && !place.has(b) {
+        if !here.has(a) && !here.has(b) {
             return Ok(None);
         }
-        let rank = place.shape(a).and_then(|shape| {
+        let rank = here.shape(a).and_then(|shape| {
             let [first, second] = shape[..] else { return None };
             Some(if swapped { second } else { first })
         });
         let rank = rank.unwrap_or(0);
         let shapes =
             if swapped { [[columns, rank], [rank, rows]] } else { [[rank, columns], [rows, rank]] };
-        let a = place.take(a, &shapes[0])?;
-        let b = place.take(b, &shapes[1])?;
-        let scale = match scale {
-            (scale, None) => scale,
-            (alpha, Some(true)) => alpha / (rank as f64).sqrt(),
-            (alpha, Some(false)) => alpha / rank as f64,
+        let a = here.take(a, &shapes[0])?;
+        let b = here.take(b, &shapes[1])?;
+        let scale = match &self.rule {
+            Rule::Mlx { scale } => *scale,
+            Rule::Peft { alpha, alphas, stable } => {
+                let alpha = self.own_alpha(alphas, place)?.unwrap_or(*alpha);
+                alpha / if *stable { (rank as f64).sqrt() } else { rank as f64 }
+            }
         };
         let scale = scale as f32;
         if !scale.is_finite() || rank == 0 {
             return Err(Error::Value {
                 path: self.folder.join(CONFIG),
-                field: format!("the factor of {}", place.name()),
+                field: format!("the factor of {}", here.name()),
                 found: format!("{scale} at rank {rank}"),
                 expected: "a finite number, at a rank above zero",
             });
@@ -178,6 +178,17 @@ impl Adapter {
         } else {
             LowRank { a, b, scale }
         }))
+    }
+
+    /// What `alpha_pattern` says of `place`. Of several names the first would count, but the order of a file is no promise.
+    fn own_alpha(&self, alphas: &BTreeMap<String, f64>, place: &str) -> Result<Option<f64>> {
+        let mut own = alphas.iter().filter(|(name, _)| is_last_part(name, place));
+        let Some((first, alpha)) = own.next() else { return Ok(None) };
+        if let Some((second, _)) = own.find(|(_, other)| *other != alpha) {
+            let found = format!("`{first}` and `{second}`, both for {place}");
+            return Err(unsupported(&self.folder.join(CONFIG), "alpha_pattern", &found));
+        }
+        Ok(Some(*alpha))
     }
 
     /// Declares that every tensor has been taken: a silent leftover is another model than was trained.
@@ -199,31 +210,15 @@ fn is_last_part(pattern: &str, place: &str) -> bool {
 }
 
 fn mlx(path: &Path, value: &Value) -> Result<Rule> {
-    let kind = value.get("fine_tune_type").and_then(Value::as_str).unwrap_or("lora");
-    if kind != "lora" {
-        return Err(unsupported(path, "fine_tune_type", kind));
-    }
+    expect_plain(path, value, "fine_tune_type", &["lora"])?;
     let config: MlxConfig = json::side_file(path, value)?;
-    drop(config.fine_tune_type);
     Ok(Rule::Mlx { scale: config.lora_parameters.scale })
 }
 
 fn peft(path: &Path, value: &Value) -> Result<Rule> {
-    let kind = value.get("peft_type").and_then(Value::as_str).unwrap_or("LORA");
-    if kind != "LORA" {
-        return Err(unsupported(path, "peft_type", kind));
-    }
+    expect_plain(path, value, "peft_type", &["LORA"])?;
     for (field, plain) in PLAIN {
-        let found = match value.get(field) {
-            None | Some(Value::Null) => continue,
-            Some(Value::Array(list)) if list.is_empty() => continue,
-            Some(Value::Object(fields)) if fields.is_empty() => continue,
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
-        if !plain.contains(&found.as_str()) {
-            return Err(unsupported(path, field, &found));
-        }
+        expect_plain(path, value, field, plain)?;
     }
     let config: PeftConfig = json::side_file(path, value)?;
     let alphas = config.alpha_pattern.unwrap_or_default();
@@ -234,6 +229,21 @@ fn peft(path: &Path, value: &Value) -> Result<Rule> {
         return Err(unsupported(path, "alpha_pattern", pattern));
     }
     Ok(Rule::Peft { alpha: config.lora_alpha, alphas, stable: config.use_rslora })
+}
+
+/// Fails if `field` is something else than absent, null, empty or one of `plain`.
+fn expect_plain(path: &Path, value: &Value, field: &str, plain: &[&str]) -> Result<()> {
+    let found = match value.get(field) {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Array(list)) if list.is_empty() => return Ok(()),
+        Some(Value::Object(fields)) if fields.is_empty() => return Ok(()),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    if plain.contains(&found.as_str()) {
+        return Ok(());
+    }
+    Err(unsupported(path, field, &found))
 }
 
 fn unsupported(path: &Path, field: &str, found: &str) -> Error {

@@ -84,10 +84,15 @@ fn other_sorts_of_adapters_are_refused_by_name() {
         ("fan_in_fan_out", json!(true)),
         ("init_lora_weights", json!("pissa")),
         ("alpha_pattern", json!({"(q|v)_proj": 3})),
+        ("alora_invocation_tokens", json!([1, 2])),
+        ("peft_type", json!(3)),
     ] {
         let text = changed("peft", "llama_bias", |c| c[field] = value.clone());
         assert!(text.contains(field), "{field}: {text}");
     }
+    let patterns = json!({"self_attn.q_proj": 3, "k_proj": 1, "q_proj": 4});
+    let text = changed("peft", "llama_bias", |c| c["alpha_pattern"] = patterns);
+    assert!(text.contains("`q_proj` and `self_attn.q_proj`"), "{text}");
     for kind in ["dora", "full"] {
         let base = "qwen3_affine_4_g64";
         let text = changed("mlx", base, |c| c["fine_tune_type"] = json!(kind));
