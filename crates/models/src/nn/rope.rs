@@ -10,6 +10,8 @@ use std::f64::consts::PI;
 use kernels::ops::{Gather, Rope};
 use kernels::{Tensor, ops};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use serde_json::{Map, Value};
 
 use crate::{Batch, Error, Result, Scope};
 
@@ -29,11 +31,38 @@ pub struct RopeConfig {
 }
 
 /// `rope_parameters`: for all layers, or for each kind of layer.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 enum Parameters {
-    ByKind { full_attention: Box<Scaling>, sliding_attention: Box<Scaling> },
+    ByKind { full_attention: Option<Box<Scaling>>, sliding_attention: Option<Box<Scaling>> },
     Whole(Box<Scaling>),
+}
+
+impl<'de> Deserialize<'de> for Parameters {
+    /// The keys decide: a field of the wrong type does not make it the other form.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?;
+        let kinds = ["full_attention", "sliding_attention"];
+        if !kinds.iter().any(|kind| fields.contains_key(*kind)) {
+            let whole = serde_json::from_value(Value::Object(fields));
+            return whole.map(Self::Whole).map_err(|error| in_parameters("", &error));
+        }
+        let mut take = |kind| {
+            let own = serde_json::from_value(fields.remove(kind).unwrap_or_default());
+            own.map_err(|error| in_parameters(kind, &error))
+        };
+        let [full_attention, sliding_attention] = kinds.map(&mut take);
+        let (full_attention, sliding_attention) = (full_attention?, sliding_attention?);
+        if let Some((other, _)) = fields.iter().find(|(_, value)| !value.is_null()) {
+            let text = format!("rope_parameters: `{other}` beside those of kinds of layers");
+            return Err(D::Error::custom(text));
+        }
+        Ok(Self::ByKind { full_attention, sliding_attention })
+    }
+}
+
+fn in_parameters<E: serde::de::Error>(kind: &str, error: &serde_json::Error) -> E {
+    let dot = if kind.is_empty() { "" } else { "." };
+    E::custom(format!("rope_parameters{dot}{kind}: {error}"))
 }
 
 /// `rope_scaling`, and the newer `rope_parameters` that replaces it.
@@ -149,11 +178,15 @@ impl RopeConfig {
         match &self.rope_parameters {
             Some(Parameters::ByKind { full_attention, sliding_attention }) => {
                 let own = if sliding { sliding_attention } else { full_attention };
-                let mut own = own.clone();
-                if sliding {
-                    own.rope_theta.get_or_insert(local);
-                }
-                Self { rope_parameters: Some(Parameters::Whole(own)), ..Self::default() }
+                let theta = if sliding { Some(local) } else { self.rope_theta };
+                let Some(own) = own else {
+                    // As if there were no such fields for its kind.
+                    let plain = Self { rope_parameters: None, ..self.clone() };
+                    return plain.of_kind(sliding, local);
+                };
+                let theta = own.rope_theta.or(theta);
+                let rope_parameters = Some(Parameters::Whole(own.clone()));
+                Self { rope_theta: theta, rope_parameters, ..Self::default() }
             }
             _ if sliding => Self { rope_theta: Some(local), ..Self::default() },
             _ => self.clone(),
@@ -169,6 +202,11 @@ impl RopeConfig {
             ("default", ..) | (_, None, _) | (.., None) => 1.0,
             (_, Some(factor), Some(weight)) => magnitude(factor, weight).powi(2),
         }
+    }
+
+    /// Whether the kind of scaling is said, be it that there is none.
+    pub(crate) fn names_kind(&self) -> bool {
+        self.scaling().is_none_or(|scaling| scaling.rope_type.or(scaling.old_type).is_some())
     }
 
     /// The part of a head that is rotated.
@@ -341,4 +379,27 @@ impl Yarn {
 /// How much attention is sharpened to make up for a context that is `factor` times as long.
 fn magnitude(factor: f64, weight: f64) -> f64 {
     if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::RopeConfig;
+
+    #[test]
+    fn each_kind_of_layer_has_its_own_base_or_the_usual_one() {
+        let parameters = |fields| json!({"rope_theta": 5.0, "rope_parameters": fields});
+        for (fields, full, sliding) in [
+            (json!(null), 5.0, 7.0),
+            (json!({"full_attention": {"rope_theta": 3.0}}), 3.0, 7.0),
+            (json!({"sliding_attention": {"rope_theta": 3.0}}), 5.0, 3.0),
+            (json!({"full_attention": {}, "sliding_attention": null}), 5.0, 7.0),
+            (json!({"full_attention": {"rope_theta": 3.0}, "sliding_attention": {}}), 3.0, 7.0),
+        ] {
+            let config: RopeConfig = serde_json::from_value(parameters(fields)).unwrap();
+            let base = |slides| config.of_kind(slides, 7.0).rope_theta;
+            assert_eq!((base(false), base(true)), (Some(full), Some(sliding)), "{config:?}");
+        }
+    }
 }

@@ -180,6 +180,29 @@ fn a_stretched_rotation_is_whole_or_refused() {
         });
     };
     refused("llama", by_kind, &["rope_parameters"]);
+    let one = json!({"full_attention": {"rope_type": "default"}});
+    refused("llama", |c| c["rope_parameters"] = one.clone(), &["rope_parameters"]);
+    let set = |value: Value| move |c: &mut Value| c["rope_parameters"] = value;
+    let name = "gemma3_text";
+    load(name, set(one)).unwrap();
+    load(name, set(json!({"sliding_attention": {"rope_theta": 100}, "full_attention": null})))
+        .unwrap();
+    let spiral = json!({"sliding_attention": {"rope_type": "spiral"}});
+    refused(name, set(spiral), &["rope_type", "spiral"]);
+    let text = |error: Error| {
+        let source =
+            std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+        format!("{error} {source}")
+    };
+    for (value, says) in [
+        (json!({"sliding_attention": {"rope_theta": "far"}}), ".sliding_attention: "),
+        (json!({"full_attention": {"factor": [8]}, "sliding_attention": {}}), ".full_attention: "),
+        (json!({"rope_theta": "far"}), ": "),
+        (json!({"full_attention": {}, "chunked_attention": {}}), ": `chunked_attention`"),
+    ] {
+        let error = text(load(name, set(value)).unwrap_err());
+        assert!(error.contains(&format!("rope_parameters{says}")), "{error}");
+    }
 }
 
 #[test]
