@@ -47,8 +47,7 @@ struct Config {
     topk_group: Option<usize>,
     topk_method: Option<String>,
     scoring_func: Option<String>,
-    #[serde(default)]
-    norm_topk_prob: bool,
+    norm_topk_prob: Option<bool>,
     routed_scaling_factor: Option<f32>,
     rms_norm_eps: f32,
     vocab_size: usize,
@@ -140,6 +139,13 @@ impl DeepseekV2 {
         refuse_unknown(root, "deepseek_v2", &c.rest)?;
         let silu = c.hidden_act == Activation::Silu;
         root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
+        for (field, width) in [
+            ("qk_nope_head_dim", c.qk_nope_head_dim),
+            ("qk_rope_head_dim", c.qk_rope_head_dim),
+            ("v_head_dim", c.v_head_dim),
+        ] {
+            root.expect(width > 0, field, width, "above zero")?;
+        }
         let model = root.at("model");
         let usual = (10_000.0, c.max_position_embeddings);
         let rope = c.rope.build(root, "deepseek_v2", c.qk_rope_head_dim, usual)?;
@@ -198,7 +204,8 @@ impl Config {
             care: Care::Float,
             stack: "switch_mlp",
         };
-        let shared = self.n_shared_experts.map(|count| count.saturating_mul(hidden));
+        let shared = self.n_shared_experts.filter(|&count| count > 0);
+        let shared = shared.map(|count| count.saturating_mul(hidden));
         Ok(Mlp::Sparse(Box::new(Moe::load(scope, config, shared)?)))
     }
 
@@ -208,7 +215,7 @@ impl Config {
         if let Some(other) = self.scoring_func.as_deref().filter(|&name| name != "softmax") {
             return unsupported("scoring_func", other);
         }
-        if self.norm_topk_prob {
+        if self.norm_topk_prob == Some(true) {
             return unsupported("norm_topk_prob", "true");
         }
         let groups = match self.topk_method.as_deref() {

@@ -124,6 +124,9 @@ fn experts_that_cannot_be_chosen_are_refused() {
     refused(name, |c| c["scoring_func"] = json!("sigmoid"), &["scoring_func", "sigmoid"]);
     refused(name, |c| c["norm_topk_prob"] = json!(true), &["norm_topk_prob"]);
     refused(name, |c| c["n_shared_experts"] = json!(3), &["shared_experts.gate_proj"]);
+    // None are looked for, and those that are there are too many.
+    refused(name, |c| c["n_shared_experts"] = json!(0), &["not used", "shared_experts"]);
+    load(name, |c| c["norm_topk_prob"] = Value::Null).unwrap();
 }
 
 #[test]
@@ -131,7 +134,9 @@ fn widths_that_are_none_are_refused() {
     for field in ["kv_lora_rank", "qk_nope_head_dim", "v_head_dim", "num_attention_heads"] {
         refused("deepseek_v2", |c| c[field] = json!(1_u64 << 62), &["tensor `model."]);
     }
-    refused("deepseek_v2", |c| c["kv_lora_rank"] = json!(0), &["kv_lora_rank", "0"]);
+    for field in ["kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"] {
+        refused("deepseek_v2", |c| c[field] = json!(0), &[field, "0"]);
+    }
     refused("deepseek_v2", |c| c["qk_rope_head_dim"] = json!(7), &["head_dim", "7"]);
     refused("gpt_oss", |c| c["num_local_experts"] = json!(1_u64 << 62), &["router.weight"]);
     refused("gpt_oss", |c| c["intermediate_size"] = json!(1_u64 << 62), &["gate_up_proj"]);
