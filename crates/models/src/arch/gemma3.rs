@@ -18,8 +18,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, GatedMlp, Head, RmsNorm,
-    RopeConfig, Rotation, refuse_unknown, rounded,
+    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, GatedMlp, Head,
+    LayerTypes, RmsNorm, RopeConfig, Rotation, refuse_unknown, rounded,
 };
 use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
 
@@ -39,7 +39,7 @@ struct Config {
     query_pre_attn_scalar: f32,
     sliding_window: Option<usize>,
     sliding_window_pattern: usize,
-    layer_types: Option<Vec<String>>,
+    layer_types: Option<LayerTypes>,
     rope_local_base_freq: f64,
     tie_word_embeddings: Option<bool>,
     #[serde(flatten)]
@@ -180,6 +180,9 @@ impl Gemma3 {
         root.expect(scalar > 0.0, "query_pre_attn_scalar", scalar, "above zero")?;
         let pattern = c.sliding_window_pattern;
         root.expect(pattern > 0, "sliding_window_pattern", pattern, "above zero")?;
+        if let Some(types) = &c.layer_types {
+            types.check(root, c.num_hidden_layers)?;
+        }
         let model = root.at("model");
         let rope = |sliding| {
             let of_kind = c.rope.of_kind(sliding, c.rope_local_base_freq);
@@ -224,7 +227,7 @@ impl Config {
     /// Whether `layer` looks back over a window only.
     fn slides(&self, layer: usize) -> bool {
         match &self.layer_types {
-            Some(types) => types.get(layer).is_some_and(|kind| kind == "sliding_attention"),
+            Some(types) => types.slides(layer),
             None => !(layer + 1).is_multiple_of(self.sliding_window_pattern),
         }
     }

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, Head, Moe, MoeConfig,
-    RmsNorm, RopeConfig, Rotation, Routing, Scoring, refuse_unknown,
+    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, Head, LayerTypes, Moe,
+    MoeConfig, RmsNorm, RopeConfig, Rotation, Routing, Scoring, refuse_unknown,
 };
 use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
 
@@ -39,7 +39,7 @@ struct Config {
     #[serde(default)]
     hidden_act: Activation,
     sliding_window: usize,
-    layer_types: Option<Vec<String>>,
+    layer_types: Option<LayerTypes>,
     swiglu_alpha: Option<f32>,
     swiglu_limit: Option<f32>,
     tie_word_embeddings: Option<bool>,
@@ -75,7 +75,7 @@ impl Block {
         let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
         let biased = c.attention_bias.unwrap_or(true);
         let slides = match &c.layer_types {
-            Some(types) => types.get(layer).is_some_and(|kind| kind == "sliding_attention"),
+            Some(types) => types.slides(layer),
             None => layer.is_multiple_of(2),
         };
         let attention = AttentionConfig {
@@ -147,6 +147,12 @@ impl GptOss {
         root.expect(c.sliding_window > 0, "sliding_window", 0, "above zero")?;
         let limit = c.swiglu_limit.unwrap_or(7.0);
         root.expect(limit > 0.0, "swiglu_limit", limit, "above zero")?;
+        if let Some(types) = &c.layer_types {
+            types.check(root, c.num_hidden_layers)?;
+        }
+        // One reference reads silence as a stretch by 32, the other as none.
+        let said = "a kind, such as yarn: programs disagree on what silence means";
+        root.expect(c.rope.names_kind(), "rope_scaling.rope_type", "nothing", said)?;
         let model = root.at("model");
         let context = c.max_position_embeddings.unwrap_or(131_072);
         let rope = Arc::new(c.rope.build(root, "gpt_oss", c.head_dim, (150_000.0, context))?);

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::nn::{
     Activation, Embedding, EncoderAttention, EncoderAttentionConfig, LabelConfig, LayerNorm,
-    Linear, RopeConfig, Rotation, first_rows, head_map, mean_rows, refuse_unknown,
+    LayerTypes, Linear, RopeConfig, Rotation, first_rows, head_map, mean_rows, refuse_unknown,
 };
 use crate::{Batch, Classifier, Encoder, Model, Network, Result, Scope};
 
@@ -40,7 +40,7 @@ struct Config {
     mlp_bias: bool,
     local_attention: usize,
     global_attn_every_n_layers: Option<usize>,
-    layer_types: Option<Vec<String>>,
+    layer_types: Option<LayerTypes>,
     global_rope_theta: Option<f64>,
     // Null means that of the other layers.
     #[serde(default = "local_theta")]
@@ -84,19 +84,13 @@ impl Config {
             let gelu = act != Some(Activation::Silu);
             root.expect(gelu, field, format!("{act:?}"), "a form of gelu")?;
         }
-        let Some(types) = &self.layer_types else { return Ok(()) };
-        let all = types.len() == self.num_hidden_layers;
-        root.expect(all, "layer_types", types.len(), "one for each layer")?;
-        let known = ["full_attention", "sliding_attention"];
-        let other = types.iter().find(|kind| !known.contains(&kind.as_str()));
-        let other = other.map_or("", String::as_str);
-        root.expect(other.is_empty(), "layer_types", other, "full_attention or sliding_attention")
+        self.layer_types.as_ref().map_or(Ok(()), |types| types.check(root, self.num_hidden_layers))
     }
 
     /// Whether `layer` sees whole passages.
     fn is_global(&self, layer: usize) -> bool {
-        match self.layer_types.as_ref().and_then(|types| types.get(layer)) {
-            Some(kind) => kind == "full_attention",
+        match &self.layer_types {
+            Some(types) => !types.slides(layer),
             None => layer.is_multiple_of(self.global_attn_every_n_layers.unwrap_or(3)),
         }
     }

@@ -121,6 +121,7 @@ impl Qwen2 {
         refuse_unknown(root, "qwen2", &c.rest)?;
         let silu = c.hidden_act == Activation::Silu;
         root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
+        c.window.check(root, c.num_hidden_layers)?;
         let model = root.at("model");
         let context = c.max_position_embeddings.unwrap_or(32_768);
         let rope = Arc::new(c.rope.build(root, "qwen2", c.head_dim(), (1_000_000.0, context))?);

@@ -18,7 +18,7 @@ use crate::nn::{
     Activation, Attention, AttentionConfig, AttentionOptions, Embedding, GatedMlp, Head, Mlp, Moe,
     MoeConfig, RmsNorm, RopeConfig, Rotation, Routing, Scoring, WindowConfig, refuse_unknown,
 };
-use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Result, Scope};
+use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -28,11 +28,9 @@ struct Config {
     moe_intermediate_size: usize,
     num_experts: usize,
     num_experts_per_tok: usize,
-    #[serde(default)]
-    norm_topk_prob: bool,
+    norm_topk_prob: Option<bool>,
     decoder_sparse_step: Option<usize>,
-    #[serde(default)]
-    mlp_only_layers: Vec<usize>,
+    mlp_only_layers: Option<Vec<usize>>,
     num_attention_heads: usize,
     num_key_value_heads: Option<usize>,
     head_dim: Option<usize>,
@@ -43,6 +41,7 @@ struct Config {
     hidden_act: Activation,
     #[serde(default)]
     attention_bias: bool,
+    use_qk_norm: Option<bool>,
     tie_word_embeddings: Option<bool>,
     #[serde(flatten)]
     window: WindowConfig,
@@ -86,7 +85,7 @@ impl Block {
             o_bias: c.attention_bias,
             qk_norm: Some(c.rms_norm_eps),
             rope,
-            remember: c.window.remember(layer),
+            remember: Remember::Full,
             options: AttentionOptions::default(),
         };
         scope.at("self_attn.rotary_emb").ignore("inv_freq");
@@ -123,6 +122,10 @@ impl Stack {
         refuse_unknown(root, "qwen3_moe", &c.rest)?;
         let silu = c.hidden_act == Activation::Silu;
         root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
+        let normed = c.use_qk_norm != Some(false);
+        root.expect(normed, "use_qk_norm", false, "true, or nothing")?;
+        c.window.check(root, c.num_hidden_layers)?;
+        c.window.refuse(root, "qwen3_moe")?;
         let model = root.at("model");
         let context = c.max_position_embeddings.unwrap_or(32_768);
         let rope =
@@ -161,14 +164,15 @@ impl Config {
         let step = self.decoder_sparse_step.unwrap_or(1);
         scope.expect(step > 0, "decoder_sparse_step", step, "above zero")?;
         let sparse = self.num_experts > 0 && (layer + 1).is_multiple_of(step);
-        if !sparse || self.mlp_only_layers.contains(&layer) {
+        let dense = self.mlp_only_layers.as_ref().is_some_and(|layers| layers.contains(&layer));
+        if !sparse || dense {
             let mlp = GatedMlp::load(scope, self.hidden_size, self.intermediate_size, false)?;
             return Ok(Mlp::Dense(Box::new(mlp)));
         }
         let routing = Routing {
             experts: self.num_experts,
             chosen: self.num_experts_per_tok,
-            scoring: Scoring::SoftmaxThenTop { normalized: self.norm_topk_prob },
+            scoring: Scoring::SoftmaxThenTop { normalized: self.norm_topk_prob.unwrap_or(false) },
             groups: None,
             scale: 1.0,
         };

@@ -38,4 +38,4 @@ pub use norm::{LayerNorm, RmsNorm};
 pub(crate) use post_norm::{PostNormConfig, PostNormStack};
 pub use rope::{RopeConfig, Rotation};
 pub use weight::Weight;
-pub(crate) use window::WindowConfig;
+pub(crate) use window::{LayerTypes, WindowConfig};

@@ -77,6 +77,45 @@ fn a_field_that_changes_the_mathematics_is_not_overlooked() {
     load("llama", |c| c["a_word_from_the_trainer"] = json!("hello")).unwrap();
 }
 
+/// What Qwen3-Coder says beside the rest.
+#[test]
+fn a_config_with_what_is_so_anyway_loads() {
+    let coder = |c: &mut Value| {
+        c["use_qk_norm"] = json!(true);
+        c["qkv_bias"] = json!(false);
+        c["shared_expert_intermediate_size"] = json!(0);
+        c["norm_topk_prob"] = Value::Null;
+    };
+    load("qwen3_moe", coder).unwrap();
+    load("qwen3_moe_4bit", |c| c["mlp_only_layers"] = Value::Null).unwrap();
+    refused("qwen3_moe", |c| c["use_qk_norm"] = json!(false), &["use_qk_norm"]);
+}
+
+#[test]
+fn windows_are_known_for_each_layer_or_refused() {
+    let name = "qwen3_moe";
+    refused(name, |c| c["use_sliding_window"] = json!(true), &["use_sliding_window", "true"]);
+    load(name, |c| c["sliding_window"] = json!(16)).unwrap();
+    for (name, layers) in [("gemma3_text", 3), ("gpt_oss", 2), ("qwen2", 2), ("qwen3", 2)] {
+        let field = "layer_types";
+        let mut types = vec!["sliding_attention"; layers];
+        load(name, |c| c[field] = json!(types)).unwrap();
+        refused(name, |c| c[field] = json!(types[1..]), &[field, &(layers - 1).to_string()]);
+        for other in ["chunked_attention", ""] {
+            types[1] = other;
+            refused(name, |c| c[field] = json!(types), &[field, other]);
+        }
+    }
+}
+
+#[test]
+fn a_rotation_that_programs_read_otherwise_is_refused() {
+    let name = "gpt_oss";
+    refused(name, |c| c["rope_scaling"] = Value::Null, &["rope_scaling"]);
+    refused(name, |c| c["rope_scaling"] = json!({}), &["rope_scaling"]);
+    load(name, |c| c["rope_scaling"] = json!({"rope_type": "default"})).unwrap();
+}
+
 #[test]
 fn a_silent_config_is_tied_as_its_tensors_say() {
     let silent = |c: &mut Value| {
