@@ -29,9 +29,11 @@ const MATHEMATICS: &[&str] = &[
     "logits_scaling",
     "mlp_bias",
     "moe_intermediate_size",
+    "n_group",
     "n_routed_experts",
     "n_shared_experts",
     "no_rope_layers",
+    "norm_topk_prob",
     "num_experts",
     "num_experts_per_tok",
     "num_local_experts",
@@ -42,13 +44,31 @@ const MATHEMATICS: &[&str] = &[
     "query_pre_attn_scalar",
     "residual_multiplier",
     "rotary_pct",
+    "routed_scaling_factor",
+    "scoring_func",
+    "shared_expert_intermediate_size",
     "sliding_window",
     "sliding_window_pattern",
     "swiglu_limit",
+    "topk_group",
+    "topk_method",
     "use_bidirectional_attention",
     "use_qk_norm",
     "use_sliding_window",
     "vision_config",
+];
+
+/// Those of them that 1 switches off, and 0 does not: multipliers, ratios, and counts of groups.
+const NEUTRAL_AT_ONE: &[&str] = &[
+    "embedding_multiplier",
+    "logit_scale",
+    "logits_scaling",
+    "n_group",
+    "partial_rotary_factor",
+    "residual_multiplier",
+    "rotary_pct",
+    "routed_scaling_factor",
+    "topk_group",
 ];
 
 /// Fails if `rest`, the fields that an architecture's configuration did not read, holds one that
@@ -59,7 +79,7 @@ pub(crate) fn refuse_unknown(
     rest: &BTreeMap<String, Value>,
 ) -> Result<()> {
     for (field, value) in rest {
-        if MATHEMATICS.contains(&field.as_str()) && !is_neutral(value) {
+        if MATHEMATICS.contains(&field.as_str()) && !is_neutral(field, value) {
             return Err(scope.unsupported(architecture, field, value));
         }
     }
@@ -67,12 +87,21 @@ pub(crate) fn refuse_unknown(
 }
 
 /// Whether a value says that the feature of its field is off.
-fn is_neutral(value: &Value) -> bool {
+fn is_neutral(field: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(on) => !on,
-        Value::Number(number) => number.as_f64() == Some(0.0) || number.as_f64() == Some(1.0),
-        Value::String(_) => false,
+        Value::Number(number) => {
+            let off = if NEUTRAL_AT_ONE.contains(&field) { 1.0 } else { 0.0 };
+            number.as_f64() == Some(off)
+        }
+        // What everyone does who chooses experts at all.
+        Value::String(name) => {
+            matches!(
+                (field, name.as_str()),
+                ("scoring_func", "softmax") | ("topk_method", "greedy")
+            )
+        }
         Value::Array(items) => items.iter().all(|item| item == "full_attention"),
         Value::Object(fields) => fields.is_empty(),
     }

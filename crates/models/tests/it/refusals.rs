@@ -77,6 +77,34 @@ fn a_field_that_changes_the_mathematics_is_not_overlooked() {
     load("llama", |c| c["a_word_from_the_trainer"] = json!("hello")).unwrap();
 }
 
+#[test]
+fn one_is_off_for_multipliers_only() {
+    for field in ["attn_logit_softcapping", "sliding_window", "swiglu_limit", "qk_norm"] {
+        refused("llama", |c| c[field] = json!(1), &[field, "1"]);
+    }
+    for field in ["logit_scale", "residual_multiplier", "routed_scaling_factor"] {
+        load("llama", |c| c[field] = json!(1.0)).unwrap();
+        refused("llama", |c| c[field] = json!(0), &[field, "0"]);
+    }
+}
+
+#[test]
+fn routing_that_is_not_computed_is_refused() {
+    for (field, off, on) in [
+        ("scoring_func", json!("softmax"), json!("sigmoid")),
+        ("topk_method", json!("greedy"), json!("noaux_tc")),
+        ("routed_scaling_factor", json!(1.0), json!(2.5)),
+        ("n_group", json!(1), json!(8)),
+        ("topk_group", json!(1), json!(4)),
+        ("shared_expert_intermediate_size", json!(0), json!(64)),
+    ] {
+        load("qwen3_moe", |c| c[field] = off).unwrap();
+        refused("qwen3_moe", |c| c[field] = on, &[field]);
+    }
+    refused("llama", |c| c["norm_topk_prob"] = json!(true), &["norm_topk_prob"]);
+    load("llama", |c| c["norm_topk_prob"] = json!(false)).unwrap();
+}
+
 /// What Qwen3-Coder says beside the rest.
 #[test]
 fn a_config_with_what_is_so_anyway_loads() {
