@@ -15,15 +15,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use checkpoint::Care;
-use kernels::{Tensor, ops};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Embedding, GatedMlp, Groups, Head, LatentAttention, LatentConfig, Mlp, Moe,
-    MoeConfig, RmsNorm, RopeConfig, Rotation, Routing, Scoring, refuse_unknown,
+    Activation, Block, GatedMlp, Groups, LatentAttention, LatentConfig, Mlp, Moe, MoeConfig,
+    RopeConfig, Rotation, Routing, Scoring, Stack, StackConfig, StackOptions, refuse_unknown,
 };
-use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Result, Scope};
+use crate::{Model, Network, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -68,7 +67,7 @@ const LATENT_EPS: f32 = 1e-6;
 
 pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     let config: Config = root.config().parse("deepseek_v2")?;
-    let network = DeepseekV2::load(root, &config)?;
+    let network = load(root, &config)?;
     Ok(Model {
         architecture: "deepseek_v2",
         network: Network::Decoder(Box::new(network)),
@@ -78,104 +77,54 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     })
 }
 
-#[derive(Debug)]
-struct Block {
-    name: String,
-    input_layernorm: RmsNorm,
-    self_attn: LatentAttention,
-    post_attention_layernorm: RmsNorm,
-    mlp: Mlp,
+fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block<LatentAttention>>> {
+    refuse_unknown(root, "deepseek_v2", &c.rest)?;
+    c.hidden_act.expect_silu(root)?;
+    for (field, width) in [
+        ("qk_nope_head_dim", c.qk_nope_head_dim),
+        ("qk_rope_head_dim", c.qk_rope_head_dim),
+        ("v_head_dim", c.v_head_dim),
+    ] {
+        root.expect(width > 0, field, width, "above zero")?;
+    }
+    let usual = (10_000.0, c.max_position_embeddings);
+    let rope = c.rope.build(root, "deepseek_v2", c.qk_rope_head_dim, usual)?;
+    let rope = Arc::new(rope.of_neighbours());
+    let stack = StackConfig {
+        vocabulary: c.vocab_size,
+        width: c.hidden_size,
+        layers: c.num_hidden_layers,
+        eps: c.rms_norm_eps,
+        tied: c.tie_word_embeddings,
+        options: StackOptions::default(),
+    };
+    Stack::load(root, stack, |scope, layer| block(scope, c, layer, Arc::clone(&rope)))
 }
 
-impl Block {
-    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rotation>) -> Result<Self> {
-        let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
-        let head = c.qk_nope_head_dim as f64 + c.qk_rope_head_dim as f64;
-        let attention = LatentConfig {
-            layer,
-            width: c.hidden_size,
-            heads: c.num_attention_heads,
-            q_rank: c.q_lora_rank,
-            kv_rank: c.kv_lora_rank,
-            plain: c.qk_nope_head_dim,
-            rotated: c.qk_rope_head_dim,
-            value: c.v_head_dim,
-            bias: c.attention_bias,
-            eps: LATENT_EPS,
-            rope,
-            scale: (c.rope.sharpness() / head.sqrt()) as f32,
-        };
-        scope.at("self_attn.rotary_emb").ignore("inv_freq");
-        Ok(Self {
-            name: scope.name().to_owned(),
-            input_layernorm: norm("input_layernorm")?,
-            self_attn: LatentAttention::load(&scope.at("self_attn"), attention)?,
-            post_attention_layernorm: norm("post_attention_layernorm")?,
-            mlp: c.mlp(&scope.at("mlp"), layer)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
-        let normed = tap("input_layernorm", self.input_layernorm.forward(x));
-        let attended = tap("self_attn", self.self_attn.forward(&normed, batch, cache));
-        let x = ops::add(x, &attended);
-        let normed = tap("post_attention_layernorm", self.post_attention_layernorm.forward(&x));
-        let x = ops::add(&x, &tap("mlp", self.mlp.forward(&normed)));
-        batch.tap(&self.name, x)
-    }
-}
-
-#[derive(Debug)]
-struct DeepseekV2 {
-    embed_tokens: Embedding,
-    layers: Vec<Block>,
-    norm: RmsNorm,
-    lm_head: Head,
-}
-
-impl DeepseekV2 {
-    fn load(root: &Scope<'_>, c: &Config) -> Result<Self> {
-        refuse_unknown(root, "deepseek_v2", &c.rest)?;
-        let silu = c.hidden_act == Activation::Silu;
-        root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
-        for (field, width) in [
-            ("qk_nope_head_dim", c.qk_nope_head_dim),
-            ("qk_rope_head_dim", c.qk_rope_head_dim),
-            ("v_head_dim", c.v_head_dim),
-        ] {
-            root.expect(width > 0, field, width, "above zero")?;
-        }
-        let model = root.at("model");
-        let usual = (10_000.0, c.max_position_embeddings);
-        let rope = c.rope.build(root, "deepseek_v2", c.qk_rope_head_dim, usual)?;
-        let rope = Arc::new(rope.of_neighbours());
-        let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
-        Ok(Self {
-            embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
-            layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
-            norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
-            lm_head: Head::load(root, c.tie_word_embeddings, c.hidden_size, c.vocab_size)?,
-        })
-    }
-}
-
-impl Decoder for DeepseekV2 {
-    fn layers(&self) -> Vec<LayerCache> {
-        self.layers.iter().map(|block| block.self_attn.cache()).collect()
-    }
-
-    fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let mut x = batch.tap("model.embed_tokens", self.embed_tokens.forward(&batch.tokens));
-        for block in &self.layers {
-            x = block.forward(&x, batch, cache);
-        }
-        batch.tap("model.norm", self.norm.forward(&x))
-    }
-
-    fn unembed(&self, hidden: &Tensor) -> Tensor {
-        self.lm_head.forward(hidden, &self.embed_tokens)
-    }
+fn block(
+    scope: &Scope<'_>,
+    c: &Config,
+    layer: usize,
+    rope: Arc<Rotation>,
+) -> Result<Block<LatentAttention>> {
+    let head = c.qk_nope_head_dim as f64 + c.qk_rope_head_dim as f64;
+    let attention = LatentConfig {
+        layer,
+        width: c.hidden_size,
+        heads: c.num_attention_heads,
+        q_rank: c.q_lora_rank,
+        kv_rank: c.kv_lora_rank,
+        plain: c.qk_nope_head_dim,
+        rotated: c.qk_rope_head_dim,
+        value: c.v_head_dim,
+        bias: c.attention_bias,
+        eps: LATENT_EPS,
+        rope,
+        scale: (c.rope.sharpness() / head.sqrt()) as f32,
+    };
+    let self_attn = |at: &Scope<'_>| LatentAttention::load(at, attention);
+    let mlp = |at: &Scope<'_>| c.mlp(at, layer);
+    Block::load(scope, c.hidden_size, c.rms_norm_eps, self_attn, mlp)
 }
 
 impl Config {
@@ -189,7 +138,7 @@ impl Config {
             }
             _ => {
                 let mlp = GatedMlp::load(scope, self.hidden_size, self.intermediate_size, false)?;
-                return Ok(Mlp::Dense(Box::new(mlp)));
+                return Ok(mlp.into());
             }
         };
         let hidden = self.moe_intermediate_size.unwrap_or(self.intermediate_size);
@@ -206,7 +155,7 @@ impl Config {
         };
         let shared = self.n_shared_experts.filter(|&count| count > 0);
         let shared = shared.map(|count| count.saturating_mul(hidden));
-        Ok(Mlp::Sparse(Box::new(Moe::load(scope, config, shared)?)))
+        Ok(Moe::load(scope, config, shared)?.into())
     }
 
     fn routing(&self, scope: &Scope<'_>, experts: usize) -> Result<Routing> {

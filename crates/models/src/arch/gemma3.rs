@@ -18,10 +18,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, GatedMlp, Head,
-    LayerTypes, RmsNorm, RopeConfig, Rotation, refuse_unknown, rounded,
+    Activation, Attend, Attention, AttentionConfig, AttentionOptions, GatedMlp, LayerTypes,
+    RmsNorm, RopeConfig, Rotation, Stack, StackConfig, StackOptions, refuse_unknown, rounded,
 };
-use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
+use crate::{Batch, Cache, LayerCache, Model, Network, Remember, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 #[serde(default)]
@@ -85,7 +85,7 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
 }
 
 fn built(architecture: &'static str, scope: &Scope<'_>, config: &Config) -> Result<Model> {
-    let network = Gemma3::load(scope, config)?;
+    let network = load(scope, config)?;
     Ok(Model {
         architecture,
         network: Network::Decoder(Box::new(network)),
@@ -93,6 +93,40 @@ fn built(architecture: &'static str, scope: &Scope<'_>, config: &Config) -> Resu
         context: config.max_position_embeddings,
         hidden: config.hidden_size,
     })
+}
+
+fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block>> {
+    refuse_unknown(root, "gemma3", &c.rest)?;
+    let (gelu, found) = (Activation::GeluTanh, c.hidden_activation);
+    root.expect(found == gelu, "hidden_activation", format!("{found:?}"), "gelu_pytorch_tanh")?;
+    root.expect(c.sliding_window != Some(0), "sliding_window", 0, "above zero, or null")?;
+    let scalar = c.query_pre_attn_scalar;
+    root.expect(scalar > 0.0, "query_pre_attn_scalar", scalar, "above zero")?;
+    let pattern = c.sliding_window_pattern;
+    root.expect(pattern > 0, "sliding_window_pattern", pattern, "above zero")?;
+    if let Some(types) = &c.layer_types {
+        types.check(root, c.num_hidden_layers)?;
+    }
+    let rope = |sliding| {
+        let of_kind = c.rope.of_kind(sliding, c.rope_local_base_freq);
+        let usual = (1_000_000.0, c.max_position_embeddings);
+        of_kind.build(root, "gemma3", c.head_dim, usual).map(Arc::new)
+    };
+    let ropes = [rope(false)?, rope(true)?];
+    let stack = StackConfig {
+        vocabulary: c.vocab_size,
+        width: c.hidden_size,
+        layers: c.num_hidden_layers,
+        eps: c.rms_norm_eps,
+        tied: c.tie_word_embeddings,
+        options: StackOptions {
+            norm_from_one: true,
+            // A factor of the type that it was trained in.
+            embed_scale: Some(rounded((c.hidden_size as f32).sqrt())),
+            turn: None,
+        },
+    };
+    Stack::load(root, stack, |scope, layer| Block::load(scope, c, layer, &ropes))
 }
 
 #[derive(Debug)]
@@ -146,6 +180,12 @@ impl Block {
             post_feedforward_layernorm: norm("post_feedforward_layernorm")?,
         })
     }
+}
+
+impl Attend for Block {
+    fn cache(&self) -> LayerCache {
+        self.self_attn.cache()
+    }
 
     fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
         let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
@@ -157,69 +197,6 @@ impl Block {
         let y = tap("mlp", self.mlp.forward(&y));
         let y = tap("post_feedforward_layernorm", self.post_feedforward_layernorm.forward(&y));
         batch.tap(&self.name, ops::add(&x, &y))
-    }
-}
-
-#[derive(Debug)]
-struct Gemma3 {
-    name: String,
-    embed_tokens: Embedding,
-    embed_scale: f32,
-    layers: Vec<Block>,
-    norm: RmsNorm,
-    lm_head: Head,
-}
-
-impl Gemma3 {
-    fn load(root: &Scope<'_>, c: &Config) -> Result<Self> {
-        refuse_unknown(root, "gemma3", &c.rest)?;
-        let (gelu, found) = (Activation::GeluTanh, c.hidden_activation);
-        root.expect(found == gelu, "hidden_activation", format!("{found:?}"), "gelu_pytorch_tanh")?;
-        root.expect(c.sliding_window != Some(0), "sliding_window", 0, "above zero, or null")?;
-        let scalar = c.query_pre_attn_scalar;
-        root.expect(scalar > 0.0, "query_pre_attn_scalar", scalar, "above zero")?;
-        let pattern = c.sliding_window_pattern;
-        root.expect(pattern > 0, "sliding_window_pattern", pattern, "above zero")?;
-        if let Some(types) = &c.layer_types {
-            types.check(root, c.num_hidden_layers)?;
-        }
-        let model = root.at("model");
-        let rope = |sliding| {
-            let of_kind = c.rope.of_kind(sliding, c.rope_local_base_freq);
-            let usual = (1_000_000.0, c.max_position_embeddings);
-            of_kind.build(root, "gemma3", c.head_dim, usual).map(Arc::new)
-        };
-        let ropes = [rope(false)?, rope(true)?];
-        let layer = |i| Block::load(&model.at("layers").at(i), c, i, &ropes);
-        Ok(Self {
-            name: model.name().to_owned(),
-            embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
-            // A factor of the type that it was trained in.
-            embed_scale: rounded((c.hidden_size as f32).sqrt()),
-            layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
-            norm: RmsNorm::load_from_one(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
-            lm_head: Head::load(root, c.tie_word_embeddings, c.hidden_size, c.vocab_size)?,
-        })
-    }
-}
-
-impl Decoder for Gemma3 {
-    fn layers(&self) -> Vec<LayerCache> {
-        self.layers.iter().map(|block| block.self_attn.cache()).collect()
-    }
-
-    fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
-        let embedded = ops::scale(&self.embed_tokens.forward(&batch.tokens), self.embed_scale);
-        let mut x = tap("embed_tokens", embedded);
-        for block in &self.layers {
-            x = block.forward(&x, batch, cache);
-        }
-        tap("norm", self.norm.forward(&x))
-    }
-
-    fn unembed(&self, hidden: &Tensor) -> Tensor {
-        self.lm_head.forward(hidden, &self.embed_tokens)
     }
 }
 

@@ -12,15 +12,14 @@ use std::sync::Arc;
 
 use checkpoint::Care;
 use kernels::ops::Clamp;
-use kernels::{Tensor, ops};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, Head, LayerTypes, Moe,
-    MoeConfig, RmsNorm, RopeConfig, Rotation, Routing, Scoring, refuse_unknown,
+    Activation, Attention, AttentionConfig, AttentionOptions, Block, LayerTypes, Moe, MoeConfig,
+    RopeConfig, Rotation, Routing, Scoring, Stack, StackConfig, StackOptions, refuse_unknown,
 };
-use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
+use crate::{Model, Network, Remember, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -51,7 +50,7 @@ struct Config {
 
 pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     let config: Config = root.config().parse("gpt_oss")?;
-    let network = GptOss::load(root, &config)?;
+    let network = load(root, &config)?;
     Ok(Model {
         architecture: "gpt_oss",
         network: Network::Decoder(Box::new(network)),
@@ -61,125 +60,76 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     })
 }
 
-#[derive(Debug)]
-struct Block {
-    name: String,
-    input_layernorm: RmsNorm,
-    self_attn: Attention,
-    post_attention_layernorm: RmsNorm,
-    mlp: Moe,
+fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block<Attention>>> {
+    refuse_unknown(root, "gpt_oss", &c.rest)?;
+    c.hidden_act.expect_silu(root)?;
+    root.expect(c.sliding_window > 0, "sliding_window", 0, "above zero")?;
+    let limit = c.swiglu_limit.unwrap_or(7.0);
+    root.expect(limit > 0.0, "swiglu_limit", limit, "above zero")?;
+    if let Some(types) = &c.layer_types {
+        types.check(root, c.num_hidden_layers)?;
+    }
+    // One reference reads silence as a stretch by 32, the other as none.
+    let said = "a kind, such as yarn: programs disagree on what silence means";
+    root.expect(c.rope.names_kind(), "rope_scaling.rope_type", "nothing", said)?;
+    let context = c.max_position_embeddings.unwrap_or(131_072);
+    let rope = Arc::new(c.rope.build(root, "gpt_oss", c.head_dim, (150_000.0, context))?);
+    let stack = StackConfig {
+        vocabulary: c.vocab_size,
+        width: c.hidden_size,
+        layers: c.num_hidden_layers,
+        eps: c.rms_norm_eps,
+        tied: c.tie_word_embeddings,
+        options: StackOptions::default(),
+    };
+    Stack::load(root, stack, |scope, layer| block(scope, c, layer, Arc::clone(&rope)))
 }
 
-impl Block {
-    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rotation>) -> Result<Self> {
-        let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
-        let biased = c.attention_bias.unwrap_or(true);
-        let slides = match &c.layer_types {
-            Some(types) => types.slides(layer),
-            None => layer.is_multiple_of(2),
-        };
-        let attention = AttentionConfig {
-            layer,
-            width: c.hidden_size,
-            heads: c.num_attention_heads,
-            kv_heads: c.num_key_value_heads,
-            head_dim: c.head_dim,
-            qkv_bias: biased,
-            o_bias: biased,
-            qk_norm: None,
-            rope,
-            remember: if slides { Remember::Sliding(c.sliding_window) } else { Remember::Full },
-            options: AttentionOptions { sinks: true, ..AttentionOptions::default() },
-        };
-        let experts = MoeConfig {
-            architecture: "gpt_oss",
-            width: c.hidden_size,
-            hidden: c.intermediate_size,
-            routing: Routing {
-                experts: c.num_local_experts,
-                chosen: c.num_experts_per_tok,
-                scoring: Scoring::TopThenSoftmax,
-                groups: None,
-                scale: 1.0,
-            },
-            bias: true,
-            clamp: Some(Clamp {
-                alpha: c.swiglu_alpha.unwrap_or(1.702),
-                limit: c.swiglu_limit.unwrap_or(7.0),
-            }),
-            router: "router",
-            care: Care::High,
-            stack: "experts",
-        };
-        Ok(Self {
-            name: scope.name().to_owned(),
-            input_layernorm: norm("input_layernorm")?,
-            self_attn: Attention::load(&scope.at("self_attn"), attention)?,
-            post_attention_layernorm: norm("post_attention_layernorm")?,
-            mlp: Moe::load(&scope.at("mlp"), experts, None)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
-        let normed = tap("input_layernorm", self.input_layernorm.forward(x));
-        let attended = tap("self_attn", self.self_attn.forward(&normed, batch, cache));
-        let x = ops::add(x, &attended);
-        let normed = tap("post_attention_layernorm", self.post_attention_layernorm.forward(&x));
-        let x = ops::add(&x, &tap("mlp", self.mlp.forward(&normed)));
-        batch.tap(&self.name, x)
-    }
-}
-
-#[derive(Debug)]
-struct GptOss {
-    embed_tokens: Embedding,
-    layers: Vec<Block>,
-    norm: RmsNorm,
-    lm_head: Head,
-}
-
-impl GptOss {
-    fn load(root: &Scope<'_>, c: &Config) -> Result<Self> {
-        refuse_unknown(root, "gpt_oss", &c.rest)?;
-        let silu = c.hidden_act == Activation::Silu;
-        root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
-        root.expect(c.sliding_window > 0, "sliding_window", 0, "above zero")?;
-        let limit = c.swiglu_limit.unwrap_or(7.0);
-        root.expect(limit > 0.0, "swiglu_limit", limit, "above zero")?;
-        if let Some(types) = &c.layer_types {
-            types.check(root, c.num_hidden_layers)?;
-        }
-        // One reference reads silence as a stretch by 32, the other as none.
-        let said = "a kind, such as yarn: programs disagree on what silence means";
-        root.expect(c.rope.names_kind(), "rope_scaling.rope_type", "nothing", said)?;
-        let model = root.at("model");
-        let context = c.max_position_embeddings.unwrap_or(131_072);
-        let rope = Arc::new(c.rope.build(root, "gpt_oss", c.head_dim, (150_000.0, context))?);
-        let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
-        Ok(Self {
-            embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
-            layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
-            norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
-            lm_head: Head::load(root, c.tie_word_embeddings, c.hidden_size, c.vocab_size)?,
-        })
-    }
-}
-
-impl Decoder for GptOss {
-    fn layers(&self) -> Vec<LayerCache> {
-        self.layers.iter().map(|block| block.self_attn.cache()).collect()
-    }
-
-    fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let mut x = batch.tap("model.embed_tokens", self.embed_tokens.forward(&batch.tokens));
-        for block in &self.layers {
-            x = block.forward(&x, batch, cache);
-        }
-        batch.tap("model.norm", self.norm.forward(&x))
-    }
-
-    fn unembed(&self, hidden: &Tensor) -> Tensor {
-        self.lm_head.forward(hidden, &self.embed_tokens)
-    }
+fn block(
+    scope: &Scope<'_>,
+    c: &Config,
+    layer: usize,
+    rope: Arc<Rotation>,
+) -> Result<Block<Attention>> {
+    let biased = c.attention_bias.unwrap_or(true);
+    let slides = match &c.layer_types {
+        Some(types) => types.slides(layer),
+        None => layer.is_multiple_of(2),
+    };
+    let attention = AttentionConfig {
+        layer,
+        width: c.hidden_size,
+        heads: c.num_attention_heads,
+        kv_heads: c.num_key_value_heads,
+        head_dim: c.head_dim,
+        qkv_bias: biased,
+        o_bias: biased,
+        qk_norm: None,
+        rope,
+        remember: if slides { Remember::Sliding(c.sliding_window) } else { Remember::Full },
+        options: AttentionOptions { sinks: true, ..AttentionOptions::default() },
+    };
+    let experts = MoeConfig {
+        architecture: "gpt_oss",
+        width: c.hidden_size,
+        hidden: c.intermediate_size,
+        routing: Routing {
+            experts: c.num_local_experts,
+            chosen: c.num_experts_per_tok,
+            scoring: Scoring::TopThenSoftmax,
+            groups: None,
+            scale: 1.0,
+        },
+        bias: true,
+        clamp: Some(Clamp {
+            alpha: c.swiglu_alpha.unwrap_or(1.702),
+            limit: c.swiglu_limit.unwrap_or(7.0),
+        }),
+        router: "router",
+        care: Care::High,
+        stack: "experts",
+    };
+    let self_attn = |at: &Scope<'_>| Attention::load(at, attention);
+    let mlp = |at: &Scope<'_>| Moe::load(at, experts, None);
+    Block::load(scope, c.hidden_size, c.rms_norm_eps, self_attn, mlp)
 }

@@ -12,15 +12,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kernels::{Tensor, ops};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, FusedMlp, Head, RmsNorm,
-    RopeConfig, Rotation, refuse_unknown,
+    Activation, Attention, AttentionConfig, AttentionOptions, Block, FusedMlp, RopeConfig,
+    Rotation, Stack, StackConfig, StackOptions, refuse_unknown,
 };
-use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
+use crate::{Model, Network, Remember, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -44,7 +43,7 @@ struct Config {
 
 pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     let config: Config = root.config().parse("phi3")?;
-    let network = Phi3::load(root, &config)?;
+    let network = load(root, &config)?;
     Ok(Model {
         architecture: "phi3",
         network: Network::Decoder(Box::new(network)),
@@ -54,101 +53,45 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     })
 }
 
-#[derive(Debug)]
-struct Block {
-    name: String,
-    input_layernorm: RmsNorm,
-    self_attn: Attention,
-    post_attention_layernorm: RmsNorm,
-    mlp: FusedMlp,
+fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block<Attention>>> {
+    refuse_unknown(root, "phi3", &c.rest)?;
+    c.hidden_act.expect_silu(root)?;
+    root.expect(c.sliding_window != Some(0), "sliding_window", 0, "above zero, or null")?;
+    let rope = c.rope.build_any(root, "phi3", c.head_dim(), (10_000.0, c.context()))?;
+    let rope = Arc::new(rope);
+    let stack = StackConfig {
+        vocabulary: c.vocab_size,
+        width: c.hidden_size,
+        layers: c.num_hidden_layers,
+        eps: c.rms_norm_eps,
+        tied: c.tie_word_embeddings,
+        options: StackOptions { turn: rope.turn(), ..StackOptions::default() },
+    };
+    Stack::load(root, stack, |scope, layer| block(scope, c, layer, Arc::clone(&rope)))
 }
 
-impl Block {
-    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rotation>) -> Result<Self> {
-        let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
-        let attention = AttentionConfig {
-            layer,
-            width: c.hidden_size,
-            heads: c.num_attention_heads,
-            kv_heads: c.num_key_value_heads.unwrap_or(c.num_attention_heads),
-            head_dim: c.head_dim(),
-            qkv_bias: false,
-            o_bias: false,
-            qk_norm: None,
-            rope,
-            remember: c.sliding_window.map_or(Remember::Full, Remember::Sliding),
-            options: AttentionOptions { fused: true, ..AttentionOptions::default() },
-        };
-        scope.at("self_attn.rotary_emb").ignore("inv_freq");
-        Ok(Self {
-            name: scope.name().to_owned(),
-            input_layernorm: norm("input_layernorm")?,
-            self_attn: Attention::load(&scope.at("self_attn"), attention)?,
-            post_attention_layernorm: norm("post_attention_layernorm")?,
-            mlp: FusedMlp::load(&scope.at("mlp"), c.hidden_size, c.intermediate_size)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
-        let normed = tap("input_layernorm", self.input_layernorm.forward(x));
-        let attended = tap("self_attn", self.self_attn.forward(&normed, batch, cache));
-        let x = ops::add(x, &attended);
-        let normed = tap("post_attention_layernorm", self.post_attention_layernorm.forward(&x));
-        let x = ops::add(&x, &tap("mlp", self.mlp.forward(&normed)));
-        batch.tap(&self.name, x)
-    }
-}
-
-#[derive(Debug)]
-struct Phi3 {
-    embed_tokens: Embedding,
-    layers: Vec<Block>,
-    norm: RmsNorm,
-    lm_head: Head,
-    turn: Option<usize>,
-}
-
-impl Phi3 {
-    fn load(root: &Scope<'_>, c: &Config) -> Result<Self> {
-        refuse_unknown(root, "phi3", &c.rest)?;
-        let silu = c.hidden_act == Activation::Silu;
-        root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
-        root.expect(c.sliding_window != Some(0), "sliding_window", 0, "above zero, or null")?;
-        let model = root.at("model");
-        let rope = c.rope.build_any(root, "phi3", c.head_dim(), (10_000.0, c.context()))?;
-        let rope = Arc::new(rope);
-        let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
-        Ok(Self {
-            embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
-            layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
-            norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
-            lm_head: Head::load(root, c.tie_word_embeddings, c.hidden_size, c.vocab_size)?,
-            turn: rope.turn(),
-        })
-    }
-}
-
-impl Decoder for Phi3 {
-    fn layers(&self) -> Vec<LayerCache> {
-        self.layers.iter().map(|block| block.self_attn.cache()).collect()
-    }
-
-    fn turn(&self) -> Option<usize> {
-        self.turn
-    }
-
-    fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let mut x = batch.tap("model.embed_tokens", self.embed_tokens.forward(&batch.tokens));
-        for block in &self.layers {
-            x = block.forward(&x, batch, cache);
-        }
-        batch.tap("model.norm", self.norm.forward(&x))
-    }
-
-    fn unembed(&self, hidden: &Tensor) -> Tensor {
-        self.lm_head.forward(hidden, &self.embed_tokens)
-    }
+fn block(
+    scope: &Scope<'_>,
+    c: &Config,
+    layer: usize,
+    rope: Arc<Rotation>,
+) -> Result<Block<Attention>> {
+    let attention = AttentionConfig {
+        layer,
+        width: c.hidden_size,
+        heads: c.num_attention_heads,
+        kv_heads: c.num_key_value_heads.unwrap_or(c.num_attention_heads),
+        head_dim: c.head_dim(),
+        qkv_bias: false,
+        o_bias: false,
+        qk_norm: None,
+        rope,
+        remember: c.sliding_window.map_or(Remember::Full, Remember::Sliding),
+        options: AttentionOptions { fused: true, ..AttentionOptions::default() },
+    };
+    let self_attn = |at: &Scope<'_>| Attention::load(at, attention);
+    let mlp = |at: &Scope<'_>| FusedMlp::load(at, c.hidden_size, c.intermediate_size);
+    Block::load(scope, c.hidden_size, c.rms_norm_eps, self_attn, mlp)
 }
 
 impl Config {

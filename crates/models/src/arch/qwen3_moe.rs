@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use checkpoint::Care;
-use kernels::{Tensor, ops};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Embedding, GatedMlp, Head, Mlp, Moe,
-    MoeConfig, RmsNorm, RopeConfig, Rotation, Routing, Scoring, WindowConfig, refuse_unknown,
+    Activation, Attention, AttentionConfig, AttentionOptions, Block, GatedMlp, Mlp, Moe, MoeConfig,
+    RopeConfig, Rotation, Routing, Scoring, Stack, StackConfig, StackOptions, WindowConfig,
+    refuse_unknown,
 };
-use crate::{Batch, Cache, Decoder, LayerCache, Model, Network, Remember, Result, Scope};
+use crate::{Model, Network, Remember, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -53,7 +53,7 @@ struct Config {
 
 pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     let config: Config = root.config().parse("qwen3_moe")?;
-    let network = Stack::load(root, &config)?;
+    let network = load(root, &config)?;
     Ok(Model {
         architecture: "qwen3_moe",
         network: Network::Decoder(Box::new(network)),
@@ -63,99 +63,48 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     })
 }
 
-#[derive(Debug)]
-struct Block {
-    name: String,
-    input_layernorm: RmsNorm,
-    self_attn: Attention,
-    post_attention_layernorm: RmsNorm,
-    mlp: Mlp,
+fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block<Attention>>> {
+    refuse_unknown(root, "qwen3_moe", &c.rest)?;
+    c.hidden_act.expect_silu(root)?;
+    let normed = c.use_qk_norm != Some(false);
+    root.expect(normed, "use_qk_norm", false, "true, or nothing")?;
+    c.window.check(root, c.num_hidden_layers)?;
+    c.window.refuse(root, "qwen3_moe")?;
+    let context = c.max_position_embeddings.unwrap_or(32_768);
+    let rope = Arc::new(c.rope.build(root, "qwen3_moe", c.head_dim(), (1_000_000.0, context))?);
+    let stack = StackConfig {
+        vocabulary: c.vocab_size,
+        width: c.hidden_size,
+        layers: c.num_hidden_layers,
+        eps: c.rms_norm_eps,
+        tied: c.tie_word_embeddings,
+        options: StackOptions::default(),
+    };
+    Stack::load(root, stack, |scope, layer| block(scope, c, layer, Arc::clone(&rope)))
 }
 
-impl Block {
-    fn load(scope: &Scope<'_>, c: &Config, layer: usize, rope: Arc<Rotation>) -> Result<Self> {
-        let norm = |name| RmsNorm::load(&scope.at(name), c.hidden_size, c.rms_norm_eps);
-        let attention = AttentionConfig {
-            layer,
-            width: c.hidden_size,
-            heads: c.num_attention_heads,
-            kv_heads: c.num_key_value_heads.unwrap_or(c.num_attention_heads),
-            head_dim: c.head_dim(),
-            qkv_bias: c.attention_bias,
-            o_bias: c.attention_bias,
-            qk_norm: Some(c.rms_norm_eps),
-            rope,
-            remember: Remember::Full,
-            options: AttentionOptions::default(),
-        };
-        scope.at("self_attn.rotary_emb").ignore("inv_freq");
-        Ok(Self {
-            name: scope.name().to_owned(),
-            input_layernorm: norm("input_layernorm")?,
-            self_attn: Attention::load(&scope.at("self_attn"), attention)?,
-            post_attention_layernorm: norm("post_attention_layernorm")?,
-            mlp: c.mlp(&scope.at("mlp"), layer)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let tap = |name, value| batch.tap(&format!("{}.{name}", self.name), value);
-        let normed = tap("input_layernorm", self.input_layernorm.forward(x));
-        let attended = tap("self_attn", self.self_attn.forward(&normed, batch, cache));
-        let x = ops::add(x, &attended);
-        let normed = tap("post_attention_layernorm", self.post_attention_layernorm.forward(&x));
-        let x = ops::add(&x, &tap("mlp", self.mlp.forward(&normed)));
-        batch.tap(&self.name, x)
-    }
-}
-
-#[derive(Debug)]
-struct Stack {
-    embed_tokens: Embedding,
-    layers: Vec<Block>,
-    norm: RmsNorm,
-    lm_head: Head,
-}
-
-impl Stack {
-    fn load(root: &Scope<'_>, c: &Config) -> Result<Self> {
-        refuse_unknown(root, "qwen3_moe", &c.rest)?;
-        let silu = c.hidden_act == Activation::Silu;
-        root.expect(silu, "hidden_act", format!("{:?}", c.hidden_act), "silu")?;
-        let normed = c.use_qk_norm != Some(false);
-        root.expect(normed, "use_qk_norm", false, "true, or nothing")?;
-        c.window.check(root, c.num_hidden_layers)?;
-        c.window.refuse(root, "qwen3_moe")?;
-        let model = root.at("model");
-        let context = c.max_position_embeddings.unwrap_or(32_768);
-        let rope =
-            Arc::new(c.rope.build(root, "qwen3_moe", c.head_dim(), (1_000_000.0, context))?);
-        let layer = |i| Block::load(&model.at("layers").at(i), c, i, Arc::clone(&rope));
-        Ok(Self {
-            embed_tokens: Embedding::load(&model.at("embed_tokens"), c.vocab_size, c.hidden_size)?,
-            layers: (0..c.num_hidden_layers).map(layer).collect::<Result<_>>()?,
-            norm: RmsNorm::load(&model.at("norm"), c.hidden_size, c.rms_norm_eps)?,
-            lm_head: Head::load(root, c.tie_word_embeddings, c.hidden_size, c.vocab_size)?,
-        })
-    }
-}
-
-impl Decoder for Stack {
-    fn layers(&self) -> Vec<LayerCache> {
-        self.layers.iter().map(|block| block.self_attn.cache()).collect()
-    }
-
-    fn forward(&self, batch: &Batch, cache: &mut Cache) -> Tensor {
-        let mut x = batch.tap("model.embed_tokens", self.embed_tokens.forward(&batch.tokens));
-        for block in &self.layers {
-            x = block.forward(&x, batch, cache);
-        }
-        batch.tap("model.norm", self.norm.forward(&x))
-    }
-
-    fn unembed(&self, hidden: &Tensor) -> Tensor {
-        self.lm_head.forward(hidden, &self.embed_tokens)
-    }
+fn block(
+    scope: &Scope<'_>,
+    c: &Config,
+    layer: usize,
+    rope: Arc<Rotation>,
+) -> Result<Block<Attention>> {
+    let attention = AttentionConfig {
+        layer,
+        width: c.hidden_size,
+        heads: c.num_attention_heads,
+        kv_heads: c.num_key_value_heads.unwrap_or(c.num_attention_heads),
+        head_dim: c.head_dim(),
+        qkv_bias: c.attention_bias,
+        o_bias: c.attention_bias,
+        qk_norm: Some(c.rms_norm_eps),
+        rope,
+        remember: Remember::Full,
+        options: AttentionOptions::default(),
+    };
+    let self_attn = |at: &Scope<'_>| Attention::load(at, attention);
+    let mlp = |at: &Scope<'_>| c.mlp(at, layer);
+    Block::load(scope, c.hidden_size, c.rms_norm_eps, self_attn, mlp)
 }
 
 impl Config {
@@ -167,7 +116,7 @@ impl Config {
         let dense = self.mlp_only_layers.as_ref().is_some_and(|layers| layers.contains(&layer));
         if !sparse || dense {
             let mlp = GatedMlp::load(scope, self.hidden_size, self.intermediate_size, false)?;
-            return Ok(Mlp::Dense(Box::new(mlp)));
+            return Ok(mlp.into());
         }
         let routing = Routing {
             experts: self.num_experts,
@@ -187,7 +136,7 @@ impl Config {
             care: Care::High,
             stack: "switch_mlp",
         };
-        Ok(Mlp::Sparse(Box::new(Moe::load(scope, config, None)?)))
+        Ok(Moe::load(scope, config, None)?.into())
     }
 
     fn head_dim(&self) -> usize {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kernels::ops::PagedAttention;
 use kernels::{KvLayer, Tensor, ops};
 
-use super::{Chunks, Linear, RmsNorm, Rotation};
+use super::{Attend, Chunks, Linear, RmsNorm, Rotation};
 use crate::{Batch, Cache, LayerCache, Remember, Result, Scope};
 
 /// The shape of an attention block.
@@ -120,16 +120,16 @@ impl Attention {
             config,
         })
     }
+}
 
-    /// What the layer remembers.
-    pub fn cache(&self) -> LayerCache {
+impl Attend for Attention {
+    fn cache(&self) -> LayerCache {
         let AttentionConfig { kv_heads, head_dim, remember, .. } = self.config;
         let kv = KvLayer { kv_heads, key_dim: head_dim, value_dim: head_dim };
         LayerCache { kv, remember }
     }
 
-    /// Attends within each span of `batch`, over its past: `[rows, width]` to `[rows, width]`.
-    pub fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
+    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
         let AttentionConfig { layer, heads, kv_heads, head_dim, ref rope, remember, .. } =
             self.config;
         let rows = x.rows();

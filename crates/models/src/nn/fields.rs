@@ -120,6 +120,11 @@ pub(crate) enum Activation {
 }
 
 impl Activation {
+    /// An error unless `hidden_act` is silu.
+    pub(crate) fn expect_silu(self, root: &Scope<'_>) -> Result<()> {
+        root.expect(self == Self::Silu, "hidden_act", format!("{self:?}"), "silu")
+    }
+
     /// Applies a function of one operand; `None` for one that is only known in gated form here.
     pub(crate) fn apply(self, x: &Tensor) -> Option<Tensor> {
         match self {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use kernels::ops::{Gather, PagedAttention};
 use kernels::{KvLayer, Tensor, ops};
 
-use super::{Linear, RmsNorm, Rotation, Weight};
+use super::{Attend, Linear, RmsNorm, Rotation, Weight};
 use crate::{Batch, Cache, LayerCache, Remember, Result, Scope};
 
 /// The shape of a latent attention.
@@ -106,16 +106,16 @@ impl LatentAttention {
             config,
         })
     }
+}
 
-    /// What the layer remembers.
-    pub fn cache(&self) -> LayerCache {
+impl Attend for LatentAttention {
+    fn cache(&self) -> LayerCache {
         let LatentConfig { kv_rank, rotated, .. } = self.config;
         let kv = KvLayer { kv_heads: 1, key_dim: kv_rank + rotated, value_dim: kv_rank };
         LayerCache { kv, remember: Remember::Full }
     }
 
-    /// Attends within each span of `batch`, over its past: `[rows, width]` to `[rows, width]`.
-    pub fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
+    fn forward(&self, x: &Tensor, batch: &Batch, cache: &mut Cache) -> Tensor {
         let LatentConfig { layer, heads, kv_rank, plain, rotated, value, scale, .. } = self.config;
         let (rows, rope) = (x.rows(), &self.config.rope);
         let q = match &self.queries {

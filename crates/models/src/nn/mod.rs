@@ -1,6 +1,7 @@
-//! Layers that two or more architectures share.
+//! Layers that architectures are made of.
 //!
-//! An option lives here when two architectures need it; what only one needs, it writes itself.
+//! Mechanism lives here, also where one architecture alone has it so far; which of it a network has,
+//! and under which fields, its own file says.
 //! Dense or quantized is decided in [`Weight`], and by no architecture.
 
 mod attention;
@@ -17,6 +18,7 @@ mod moe;
 mod norm;
 mod post_norm;
 mod rope;
+mod stack;
 mod weight;
 mod window;
 
@@ -37,5 +39,6 @@ pub use moe::{Mlp, Moe, MoeConfig};
 pub use norm::{LayerNorm, RmsNorm};
 pub(crate) use post_norm::{PostNormConfig, PostNormStack};
 pub use rope::{RopeConfig, Rotation};
+pub use stack::{Attend, Block, Stack, StackConfig, StackOptions};
 pub use weight::Weight;
 pub(crate) use window::{LayerTypes, WindowConfig};

@@ -12,7 +12,7 @@ use checkpoint::Care;
 use kernels::ops::{Clamp, Pairs};
 use kernels::{Indices, Tensor, ops};
 
-use super::{GatedMlp, Linear, Routing, Weight};
+use super::{FusedMlp, GatedMlp, Linear, Routing, Weight};
 use crate::{Result, Scope};
 
 /// What leads into the experts: a gate and what it lets through.
@@ -217,6 +217,8 @@ impl Moe {
 pub enum Mlp {
     /// One block.
     Dense(Box<GatedMlp>),
+    /// One block, whose gate and what it lets through come of one map.
+    Fused(Box<FusedMlp>),
     /// Many, of which each token asks a few.
     Sparse(Box<Moe>),
 }
@@ -226,7 +228,26 @@ impl Mlp {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         match self {
             Self::Dense(mlp) => mlp.forward(x),
+            Self::Fused(mlp) => mlp.forward(x),
             Self::Sparse(moe) => moe.forward(x),
         }
+    }
+}
+
+impl From<GatedMlp> for Mlp {
+    fn from(mlp: GatedMlp) -> Self {
+        Self::Dense(Box::new(mlp))
+    }
+}
+
+impl From<FusedMlp> for Mlp {
+    fn from(mlp: FusedMlp) -> Self {
+        Self::Fused(Box::new(mlp))
+    }
+}
+
+impl From<Moe> for Mlp {
+    fn from(moe: Moe) -> Self {
+        Self::Sparse(Box::new(moe))
     }
 }
