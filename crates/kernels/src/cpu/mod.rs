@@ -3,6 +3,7 @@
 pub(crate) mod attention;
 mod bandwidth;
 mod buffer;
+pub(crate) mod elementwise;
 mod isa;
 mod pages;
 mod pool;

@@ -1,8 +1,9 @@
-//! Row by row, in parallel where there is enough to do.
+//! Element by element.
 
 use crate::Tensor;
-use crate::cpu::simd::elementwise::{Binary, Zip};
-use crate::cpu::simd::{Simd, dispatch};
+use crate::cpu::elementwise::zip;
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::elementwise::Binary;
 
 #[derive(Clone, Copy)]
 struct Add;
@@ -15,19 +16,5 @@ impl Binary for Add {
 }
 
 pub(super) fn add(a: &Tensor, b: &Tensor) -> Tensor {
-    let cpu = a.cpu();
-    let mut out = cpu.buffer(a.elements());
-    let (x, y, width) = (a.data(), b.data(), a.width().max(1));
-    cpu.pool().run_rows(&mut out, width, |rows, out| {
-        let range = rows.start * width..rows.end * width;
-        let x = &x[range.clone()];
-        if y.len() == width {
-            for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                dispatch(cpu.isa(), Zip { function: Add, a: x, b: y, out });
-            }
-        } else {
-            dispatch(cpu.isa(), Zip { function: Add, a: x, b: &y[range], out });
-        }
-    });
-    Tensor::from_buffer(a.shape(), out)
+    zip(Add, a, b)
 }

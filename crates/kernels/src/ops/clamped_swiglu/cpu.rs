@@ -1,9 +1,10 @@
-//! Row by row, in parallel where there is enough to do.
+//! Element by element.
 
 use super::Clamp;
 use crate::Tensor;
-use crate::cpu::simd::elementwise::{Binary, Zip};
-use crate::cpu::simd::{Simd, dispatch, exp};
+use crate::cpu::elementwise::zip;
+use crate::cpu::simd::elementwise::Binary;
+use crate::cpu::simd::{Simd, exp};
 
 impl Binary for Clamp {
     #[inline(always)]
@@ -20,13 +21,5 @@ impl Binary for Clamp {
 }
 
 pub(super) fn clamped_swiglu(gate: &Tensor, up: &Tensor, clamp: Clamp) -> Tensor {
-    let cpu = gate.cpu();
-    let mut out = cpu.buffer(gate.elements());
-    let (gates, ups, width) = (gate.data(), up.data(), gate.width());
-    cpu.pool().run_rows(&mut out, width, |rows, out| {
-        let range = rows.start * width..rows.end * width;
-        let (a, b) = (&gates[range.clone()], &ups[range]);
-        dispatch(cpu.isa(), Zip { function: clamp, a, b, out });
-    });
-    Tensor::from_buffer(gate.shape(), out)
+    zip(clamp, gate, up)
 }

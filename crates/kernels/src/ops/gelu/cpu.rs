@@ -1,9 +1,10 @@
-//! Row by row, in parallel where there is enough to do.
+//! Element by element.
 
 use super::Gelu;
 use crate::Tensor;
-use crate::cpu::simd::elementwise::{Binary, Zip};
-use crate::cpu::simd::{Simd, dispatch, exp, normal_cdf};
+use crate::cpu::elementwise::map;
+use crate::cpu::simd::elementwise::Binary;
+use crate::cpu::simd::{Simd, exp, normal_cdf};
 
 impl Binary for Gelu {
     #[inline(always)]
@@ -22,12 +23,5 @@ impl Binary for Gelu {
 }
 
 pub(super) fn gelu(x: &Tensor, form: Gelu) -> Tensor {
-    let cpu = x.cpu();
-    let mut out = cpu.buffer(x.elements());
-    let (data, width) = (x.data(), x.width());
-    cpu.pool().run_rows(&mut out, width, |rows, out| {
-        let x = &data[rows.start * width..rows.end * width];
-        dispatch(cpu.isa(), Zip { function: form, a: x, b: x, out });
-    });
-    Tensor::from_buffer(x.shape(), out)
+    map(form, x)
 }

@@ -1,8 +1,9 @@
-//! Row by row, in parallel where there is enough to do.
+//! Element by element.
 
 use crate::Tensor;
-use crate::cpu::simd::elementwise::{Binary, Zip};
-use crate::cpu::simd::{Simd, dispatch};
+use crate::cpu::elementwise::map;
+use crate::cpu::simd::Simd;
+use crate::cpu::simd::elementwise::Binary;
 
 #[derive(Clone, Copy)]
 struct Scale(f32);
@@ -15,12 +16,5 @@ impl Binary for Scale {
 }
 
 pub(super) fn scale(x: &Tensor, factor: f32) -> Tensor {
-    let cpu = x.cpu();
-    let mut out = cpu.buffer(x.elements());
-    let (data, width) = (x.data(), x.width());
-    cpu.pool().run_rows(&mut out, width, |rows, out| {
-        let x = &data[rows.start * width..rows.end * width];
-        dispatch(cpu.isa(), Zip { function: Scale(factor), a: x, b: x, out });
-    });
-    Tensor::from_buffer(x.shape(), out)
+    map(Scale(factor), x)
 }

@@ -1,8 +1,9 @@
-//! Row by row, in parallel where there is enough to do.
+//! Element by element.
 
 use crate::Tensor;
-use crate::cpu::simd::elementwise::{Binary, Zip};
-use crate::cpu::simd::{Simd, dispatch, exp};
+use crate::cpu::elementwise::zip;
+use crate::cpu::simd::elementwise::Binary;
+use crate::cpu::simd::{Simd, exp};
 
 #[derive(Clone, Copy)]
 struct Swiglu;
@@ -16,13 +17,5 @@ impl Binary for Swiglu {
 }
 
 pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Tensor {
-    let cpu = gate.cpu();
-    let mut out = cpu.buffer(gate.elements());
-    let (gates, ups, width) = (gate.data(), up.data(), gate.width());
-    cpu.pool().run_rows(&mut out, width, |rows, out| {
-        let range = rows.start * width..rows.end * width;
-        let (a, b) = (&gates[range.clone()], &ups[range]);
-        dispatch(cpu.isa(), Zip { function: Swiglu, a, b, out });
-    });
-    Tensor::from_buffer(gate.shape(), out)
+    zip(Swiglu, gate, up)
 }
