@@ -35,6 +35,9 @@ pub(crate) struct Compute {
     /// of more than two]
     #[arg(long, value_name = "WHERE", value_enum)]
     pub(crate) weights: Option<Weights>,
+    /// Texts that will be continued at once, as far as a command knows.
+    #[arg(skip)]
+    pub(crate) texts: usize,
     /// Where to compute: auto takes MLX on a Mac if it can be used, and else the CPU
     #[arg(long, value_name = "DEVICE", value_enum, default_value_t, hide_possible_values = true)]
     pub(crate) device: Where,
@@ -50,9 +53,8 @@ pub(crate) enum Where {
 }
 
 /// `mapped` or `panels`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Weights {
-    #[default]
     Mapped,
     Panels,
 }
@@ -90,9 +92,10 @@ impl Compute {
 
     /// How the CPU computes; MLX takes the precision from it.
     pub(crate) fn cpu(self) -> CpuOptions {
-        let weights = match self.weights.unwrap_or_default() {
-            Weights::Mapped => WeightLayout::InPlace,
-            Weights::Panels => WeightLayout::Panels,
+        let weights = match self.weights {
+            Some(Weights::Panels) => WeightLayout::Panels,
+            None if self.texts > 2 => WeightLayout::Panels,
+            Some(Weights::Mapped) | None => WeightLayout::InPlace,
         };
         CpuOptions { threads: self.threads, isa: None, precision: self.precision(), weights }
     }

@@ -7,15 +7,20 @@ use manager::catalog::{Catalog, Entry, Hold, ModelName, Source};
 use manager::fetch::Selection;
 use manager::machine::Machine;
 use manager::runtime::{LoadOptions, LoadedModel, Runtime};
-use manager::{Environment, Error};
+use manager::{Environment, Error, Precision};
 
-use crate::args::{Adapted, Compute, Kept};
+use crate::args::{Adapted, Compute, Kept, Weights};
 use crate::fetching::{Fetched, INTERRUPTED, fetch};
-use crate::report::Result;
+use crate::report::{Problem, Result};
 
 /// Starts the device.
 pub(crate) fn runtime(compute: Compute) -> Result<Arc<Runtime>> {
     let device = compute.backend().open(&Environment::from_process(), compute.cpu())?;
+    let of_bytes = device.as_cpu().is_some() && compute.precision() == Precision::Fast;
+    if compute.weights == Some(Weights::Panels) && !of_bytes {
+        let reason = "panels are for the CPU and `--precision fast`".to_owned();
+        return Err(Problem::Flag { flag: "--weights panels", reason }.into());
+    }
     Ok(Arc::new(Runtime::on(device)?))
 }
 

@@ -8,7 +8,7 @@ use manager::Device;
 use manager::runtime::{BenchOptions, Rate};
 use serde_json::{Value, json};
 
-use crate::args::{Compute, Kept, Weights};
+use crate::args::{Compute, Kept};
 use crate::output::mlx_name;
 use crate::report::Result;
 use crate::{models, output};
@@ -45,10 +45,8 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let begun = Instant::now();
-        let mut compute = self.compute;
-        if self.batch.iter().any(|&batch| batch > 2) {
-            compute.weights.get_or_insert(Weights::Panels);
-        }
+        let texts = self.batch.iter().copied().max().unwrap_or_default();
+        let compute = Compute { texts, ..self.compute };
         let model = models::load_keeping(&self.model, compute, self.kept)?;
         let load = begun.elapsed();
         // One token of a one-token prompt: what a cold start costs before anything is computed.

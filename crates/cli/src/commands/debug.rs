@@ -207,7 +207,7 @@ impl Perplexity {
             })
             .collect::<Result<_>>()?;
         let judged = models::load_keeping(&model, compute, kept)?;
-        let exact = Compute { exact: true, ..compute };
+        let exact = Compute { exact: true, weights: None, ..compute };
         let reference = if compare { Some(models::load(&model, exact)?) } else { None };
         let windows: Vec<_> = texts
             .iter()

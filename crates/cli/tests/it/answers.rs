@@ -192,6 +192,12 @@ fn the_fast_kernels_cost_little_and_perplexity_says_how_much() {
     }
     let kept = world.run(&[&arguments[..], &["--exact", "--kv-bits", "8"]].concat()).json();
     assert!(kept["exact"]["kl_divergence"].as_f64().unwrap() > 0.0, "{kept}");
+    // Panels round as other fast ways do, and are refused where nothing would be laid out.
+    let panels = world.run(&[&arguments[..], &["--weights", "panels"]].concat()).json();
+    let found = panels["perplexity"].as_f64().unwrap() / exact.as_f64().unwrap();
+    assert!((found - 1.0).abs() < 0.03 && found != 1.0, "{panels}");
+    let refused = world.run(&["run", &qwen2, "hi", "--weights", "panels", "--precision", "bf16"]);
+    assert!(refused.code == Some(1) && refused.err.contains("--weights panels"), "{}", refused.err);
     // Windows are foretold apart, so that a shorter context finds other numbers.
     let short = world.run(&["debug", "perplexity", &qwen2, "a.txt", "--context", "8", "--json"]);
     assert_ne!(short.json()["perplexity"], answer["perplexity"]);

@@ -34,7 +34,7 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     let prefixed = root.at("bert").at("embeddings").at("word_embeddings").has("weight");
     let model = if prefixed { root.at("bert") } else { root.clone() };
     let c = &config.stack;
-    let bert = Bert { stack: PostNormStack::load(&model, c, 0)? };
+    let bert = PostNormStack::load(&model, c, 0)?;
     let network = match config.labels.classes(root)? {
         Some(labels) => {
             let pooler = model.at("pooler").at("dense");
@@ -58,19 +58,8 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
 }
 
 #[derive(Debug)]
-struct Bert {
-    stack: PostNormStack,
-}
-
-impl Encoder for Bert {
-    fn forward(&self, batch: &Batch) -> Tensor {
-        self.stack.forward(batch)
-    }
-}
-
-#[derive(Debug)]
 struct BertClassifier {
-    bert: Bert,
+    bert: PostNormStack,
     pooler: Linear,
     classifier: Linear,
     labels: usize,

@@ -44,7 +44,7 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     root.expect(room, "pad_token_id", config.pad_token_id, "below max_position_embeddings - 1")?;
     let prefixed = root.at("roberta").at("embeddings").at("word_embeddings").has("weight");
     let model = if prefixed { root.at("roberta") } else { root.clone() };
-    let roberta = XlmRoberta { stack: PostNormStack::load(&model, c, first)? };
+    let roberta = PostNormStack::load(&model, c, first)?;
     root.at("lm_head").ignore_all();
     model.at("pooler").ignore_all();
     let network = match config.labels.classes(root)? {
@@ -66,19 +66,8 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
 }
 
 #[derive(Debug)]
-struct XlmRoberta {
-    stack: PostNormStack,
-}
-
-impl Encoder for XlmRoberta {
-    fn forward(&self, batch: &Batch) -> Tensor {
-        self.stack.forward(batch)
-    }
-}
-
-#[derive(Debug)]
 struct XlmRobertaClassifier {
-    roberta: XlmRoberta,
+    roberta: PostNormStack,
     dense: Linear,
     out_proj: Linear,
     labels: usize,

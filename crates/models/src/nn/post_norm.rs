@@ -6,7 +6,7 @@ use kernels::{Tensor, ops};
 use serde::Deserialize;
 
 use super::{Activation, Embedding, LayerNorm, Linear};
-use crate::{Batch, Result, Scope};
+use crate::{Batch, Encoder, Result, Scope};
 
 /// The fields of a configuration that say how wide and deep such a stack is. To be flattened into an architecture's own.
 #[derive(Clone, Debug, Deserialize)]
@@ -64,9 +64,10 @@ impl PostNormStack {
                 .collect::<Result<_>>()?,
         })
     }
+}
 
-    /// The last hidden states, `[rows, hidden]`.
-    pub(crate) fn forward(&self, batch: &Batch) -> Tensor {
+impl Encoder for PostNormStack {
+    fn forward(&self, batch: &Batch) -> Tensor {
         let mut x = batch.tap("embeddings", self.embeddings.forward(batch));
         for layer in &self.layers {
             x = layer.forward(&x, batch);
