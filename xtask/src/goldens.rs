@@ -9,13 +9,18 @@ use anyhow::{Context as _, Result};
 
 use crate::command::{must, python_environment};
 
-/// Installs `fixtures/requirements.txt` under `target/oracle` and runs `fixtures/goldens.py` with
-/// `arguments`.
+/// Installs `fixtures/requirements.txt` and `requirements-alone.txt` under `target/oracle` and runs
+/// `fixtures/goldens.py` with `arguments`.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
-    let pins = root.join("fixtures/requirements.txt");
-    let pins = std::fs::read_to_string(&pins)
-        .with_context(|| format!("cannot read {}", pins.display()))?;
-    let python = python_environment(&root.join("target/oracle"), &[&requirements(&pins)])
+    let pins = |name| {
+        let path = root.join("fixtures").join(name);
+        let file = std::fs::read_to_string(&path);
+        let file = file.with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::Ok(requirements(&file))
+    };
+    let together = pins("requirements.txt")?;
+    let alone = format!("--no-deps {}", pins("requirements-alone.txt")?);
+    let python = python_environment(&root.join("target/oracle"), &[&together, &alone])
         .context("cannot install the oracle (it needs python3, its venv module, and PyPI)")?;
     must(Command::new(python).current_dir(root).arg("fixtures/goldens.py").args(arguments))?;
     Ok(true)
