@@ -148,7 +148,7 @@ impl Trial<'_> {
             };
             self.check(("add", variant.to_owned()), tolerance, (3 * bytes, 0), prepare);
         }
-        for form in [Gelu::Erf, Gelu::Tanh] {
+        for form in [Gelu::Erf, Gelu::Tanh, Gelu::Quick] {
             let prepare = move |device: &Device| -> Ready {
                 let x = activations(device, 1, &shape);
                 Box::new(move || ops::gelu(&x, form))
@@ -238,9 +238,25 @@ impl Trial<'_> {
             // MLX divides by periods, so angles of a thousand radians are rounded once more.
             self.check(("rope", variant.to_owned()), self.tolerance(1e-4), work, prepare);
         }
+        let table = Rope { axes: (0..32).map(|i| i % 3).collect(), ..Rope::new(64, 10_000.0) };
+        let prepare = move |device: &Device| -> Ready {
+            let x = activations(device, 1, &[29, 6, 64]);
+            let positions: Vec<_> = (0..3 * 29).map(|i| i * 37 % 1000).collect();
+            let table = table.clone();
+            Box::new(move || ops::rope(&x, &positions, &table))
+        };
+        let work = (2 * 29 * 6 * 64 * 4, 0);
+        self.check(("rope", "three axes".to_owned()), self.tolerance(1e-4), work, prepare);
     }
 
     fn tables(&mut self) {
+        let prepare = |device: &Device| -> Ready {
+            let x = activations(device, 1, &[37, 1000]);
+            let update = activations(device, 2, &[5, 1000]);
+            Box::new(move || ops::slice_update(&x, &[(3, update.clone()), (30, update.clone())]))
+        };
+        let work = (2 * 37 * 1000 * 4, 0);
+        self.check(("slice_update", String::new()), self.tolerance(1e-6), work, prepare);
         let rows = [9, 0, 3, 3, 1];
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             let prepare = move |device: &Device| -> Ready {

@@ -18,6 +18,10 @@ impl Binary for Gelu {
                 let minus_2u = simd.mul(x, simd.add(cubic, simd.splat(-TWO_ROOTS)));
                 simd.div(x, simd.add(simd.splat(1.0), exp(simd, minus_2u)))
             }
+            Self::Quick => {
+                let minus = exp(simd, simd.mul(x, simd.splat(-1.702)));
+                simd.div(x, simd.add(simd.splat(1.0), minus))
+            }
         }
     }
 }

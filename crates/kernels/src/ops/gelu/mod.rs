@@ -1,7 +1,7 @@
 //! `y = x * Phi(x)`, elementwise, with `Phi` the distribution function of the standard normal.
 //!
-//! Source: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016), which also gives the form
-//! with a hyperbolic tangent that some checkpoints were trained with.
+//! Source: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016), which also gives the forms
+//! with a hyperbolic tangent and with a logistic function that some checkpoints were trained with.
 
 mod cpu;
 mod mlx;
@@ -19,6 +19,8 @@ pub enum Gelu {
     Erf,
     /// `x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))`.
     Tanh,
+    /// `x / (1 + exp(-1.702 x))`.
+    Quick,
 }
 
 /// Weighs each element by the probability that a normal variable is below it.

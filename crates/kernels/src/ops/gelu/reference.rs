@@ -17,6 +17,7 @@ impl Gelu {
                 let root = (2.0 / std::f32::consts::PI).sqrt();
                 0.5 * x * (1.0 + (root * (x + 0.044715 * x * x * x)).tanh())
             }
+            Self::Quick => x / (1.0 + (-1.702 * x).exp()),
         }
     }
 }

@@ -4,7 +4,8 @@ use super::Rope;
 use crate::Tensor;
 
 pub(super) fn rope(x: &Tensor, positions: &[u32], rope: &Rope) -> Tensor {
-    let (n, width) = (x.width(), x.elements().checked_div(positions.len()).unwrap_or(0));
+    let (n, width) = (x.width(), x.elements().checked_div(x.shape()[0]).unwrap_or(0));
+    let axes = rope.axes();
     let mut out = x.cpu().buffer(x.elements());
     let data = x.data();
     x.cpu().pool().run_rows(&mut out, width, |rows, out| {
@@ -12,8 +13,10 @@ pub(super) fn rope(x: &Tensor, positions: &[u32], rope: &Rope) -> Tensor {
         let (mut sin, mut cos) = (vec![0.0; pairs], vec![0.0; pairs]);
         let x = &data[rows.start * width..];
         for ((row, out), x) in rows.zip(out.chunks_exact_mut(width)).zip(x.chunks_exact(width)) {
-            for ((sin, cos), freq) in sin.iter_mut().zip(&mut cos).zip(&rope.freqs) {
-                let (s, c) = (positions[row] as f32 * freq).sin_cos();
+            let at = &positions[row * axes..][..axes];
+            for (i, ((sin, cos), freq)) in sin.iter_mut().zip(&mut cos).zip(&rope.freqs).enumerate()
+            {
+                let (s, c) = (at[rope.axis(i)] as f32 * freq).sin_cos();
                 (*sin, *cos) = (s * rope.scale, c * rope.scale);
             }
             for (out, x) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)) {

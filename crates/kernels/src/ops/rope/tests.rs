@@ -30,3 +30,25 @@ fn position_zero_changes_nothing() {
     let y = rope(&x, &[0, 0], &Rope::new(8, 10_000.0));
     assert_eq!(x.to_vec(), y.to_vec());
 }
+
+#[test]
+fn pairs_go_by_their_own_axes() {
+    for device in devices(Precision::Exact) {
+        let axes = vec![0, 0, 1, 2, 2, 1, 0];
+        for (rows, heads, n) in [(1, 1, 14), (5, 3, 14), (70, 2, 17)] {
+            let table = Rope { axes: axes.clone(), scale: 1.1, ..Rope::new(14, 10_000.0) };
+            let x = activations(&device, 1, &[rows, heads, n]);
+            let apart: Vec<u32> = (0..3 * rows as u32).map(|i| i * 37 % 101).collect();
+            let alike: Vec<u32> = (0..3 * rows as u32).map(|i| i / 3 * 7).collect();
+            for positions in [&apart, &alike] {
+                let truth = reference::rope(&x, positions, &table);
+                assert_close(&rope(&x, positions, &table), &truth, 1e-5);
+            }
+            // Where all axes agree, it is as if there were one.
+            let one: Vec<u32> = alike.iter().copied().step_by(3).collect();
+            let plain = Rope { axes: Vec::new(), ..table.clone() };
+            let [several, one] = [rope(&x, &alike, &table), rope(&x, &one, &plain)];
+            assert_eq!(several.to_vec(), one.to_vec(), "{device:?}");
+        }
+    }
+}
