@@ -101,6 +101,15 @@ impl Folder {
         self.files.read(file, READ_LIMIT)
     }
 
+    /// The content of the small JSON file `file`, such as `preprocessor_config.json`; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and if it is not a JSON object.
+    pub fn side_config(&self, file: &str) -> Result<Option<Config>> {
+        let content = self.read(file)?;
+        content.map(|content| Config::parse_bytes(&self.files.path(file), &content)).transpose()
+    }
+
     /// What the weights are, from their headers alone.
     ///
     /// # Errors

@@ -1,9 +1,12 @@
 //! The rows one forward pass works on.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::{Deref, Range};
 
-use kernels::{Indices, Span, Tensor, mixed};
+use kernels::{Indices, Span, Tensor, mixed, ops};
+
+use crate::ImageSpan;
+use crate::nn::plane;
 
 /// The tokens of a batch: known to the host, or some of them to the device alone, which has just
 /// chosen them. A network only looks them up in a table, which takes both.
@@ -65,7 +68,35 @@ pub struct Batch {
     /// How long each sequence is known to be: up to its last row here, or longer where more of it
     /// follows in a later pass.
     pub lengths: Vec<usize>,
-    taps: Option<RefCell<Vec<(String, Tensor)>>>,
+    /// The images of each sequence, in order: those before its rows here, and those among them.
+    pub images: Vec<Vec<ImageSpan>>,
+    in_plane: OnceCell<Vec<u32>>,
+    taps: Taps,
+}
+
+/// What whoever compares a network with another wants to see of it; nothing by default.
+#[derive(Debug, Default)]
+pub struct Taps(Option<RefCell<Vec<(String, Tensor)>>>);
+
+impl Taps {
+    /// Those that record activations by name.
+    pub fn recording() -> Self {
+        Self(Some(RefCell::default()))
+    }
+
+    /// The recorded activations, in the order in which they were computed.
+    pub fn recorded(self) -> Vec<(String, Tensor)> {
+        self.0.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    /// Records `value` as the output of the module `name`, and passes it on.
+    #[must_use]
+    pub fn tap(&self, name: &str, value: Tensor) -> Tensor {
+        if let Some(taps) = &self.0 {
+            taps.borrow_mut().push((name.to_owned(), value.clone()));
+        }
+        value
+    }
 }
 
 impl Batch {
@@ -84,6 +115,59 @@ impl Batch {
         self.positions.extend((start..start + tokens.len()).map(|position| position as u32));
         self.token_types.resize(self.tokens.len(), 0);
         self.spans.push(Span { rows: from..self.tokens.len(), start, pages });
+        self.images.push(Vec::new());
+    }
+
+    /// Says where `images` stand in the sequence that was [pushed](Self::push) last. Its tokens there may be any that the
+    /// network knows.
+    ///
+    /// # Panics
+    ///
+    /// If there is no sequence.
+    #[track_caller]
+    pub fn show(&mut self, images: Vec<ImageSpan>) {
+        let Some(last) = self.images.last_mut() else { panic!("images of no sequence") };
+        *last = images;
+        self.in_plane = OnceCell::new();
+    }
+
+    /// Positions in time, down and across, `[rows, 3]`: see [`plane`].
+    pub(crate) fn in_plane(&self) -> &[u32] {
+        self.in_plane.get_or_init(|| {
+            let of_span = |(span, images): (&Span, &Vec<ImageSpan>)| {
+                plane::positions(span.start, span.rows.len(), images)
+            };
+            self.spans.iter().zip(&self.images).flat_map(of_span).collect()
+        })
+    }
+
+    /// `embedded: [rows, hidden]` with the features of images in their places.
+    ///
+    /// # Panics
+    ///
+    /// If an image has rows here, but no features.
+    pub(crate) fn with_images(&self, embedded: &Tensor) -> Tensor {
+        let mut updates = Vec::new();
+        for (span, images) in self.spans.iter().zip(&self.images) {
+            let end = span.start + span.rows.len();
+            for image in images {
+                let here = image.positions.start.max(span.start)..image.positions.end.min(end);
+                if here.is_empty() {
+                    continue;
+                }
+                let Some(features) = &image.features else { panic!("an image without features") };
+                let first = here.start - image.positions.start;
+                let features = if here == image.positions {
+                    features.clone()
+                } else {
+                    let rows: Vec<u32> =
+                        (first..first + here.len()).map(|row| row as u32).collect();
+                    ops::take(features, &rows)
+                };
+                updates.push((span.rows.start + here.start - span.start, features));
+            }
+        }
+        ops::slice_update(embedded, &updates)
     }
 
     /// Says that some tokens are known to the device alone: for each pair `(row, from)` of `instead`,
@@ -116,20 +200,22 @@ impl Batch {
 
     /// Makes the network record its activations by name, for whoever compares it with another.
     pub fn record(&mut self) {
-        self.taps = Some(RefCell::default());
+        self.taps = Taps::recording();
+    }
+
+    /// What is recorded.
+    pub fn taps(&self) -> &Taps {
+        &self.taps
     }
 
     /// The recorded activations, in the order in which they were computed.
     pub fn recorded(self) -> Vec<(String, Tensor)> {
-        self.taps.map(RefCell::into_inner).unwrap_or_default()
+        self.taps.recorded()
     }
 
     /// Records `value` as the output of the module `name`, and passes it on.
     #[must_use]
     pub(crate) fn tap(&self, name: &str, value: Tensor) -> Tensor {
-        if let Some(taps) = &self.taps {
-            taps.borrow_mut().push((name.to_owned(), value.clone()));
-        }
-        value
+        self.taps.tap(name, value)
     }
 }

@@ -24,7 +24,7 @@ pub struct LayerCache {
 /// The pages of all layers of a network. Who owns which page is decided by the engine.
 #[derive(Debug)]
 pub struct Cache {
-    pub(crate) kv: KvCache,
+    pub(crate) kv: Option<KvCache>,
 }
 
 impl Cache {
@@ -38,46 +38,63 @@ impl Cache {
         format: impl Into<KvFormat>,
     ) -> Self {
         let layers: Vec<_> = layers.iter().map(|layer| layer.kv).collect();
-        Self { kv: KvCache::new(device, &layers, page_size, pages, format) }
+        Self { kv: Some(KvCache::new(device, &layers, page_size, pages, format)) }
+    }
+
+    /// A cache that keeps nothing: layers see what is in the batch, and each span begins at 0.
+    pub fn nothing() -> Self {
+        Self { kv: None }
     }
 
     /// Tokens in a page.
     pub fn page_size(&self) -> usize {
-        self.kv.page_size()
+        self.kv.as_ref().map_or(0, KvCache::page_size)
     }
 
     /// The bytes of one page over all layers.
     pub fn page_bytes(&self) -> usize {
-        self.kv.page_bytes()
+        self.kv.as_ref().map_or(0, KvCache::page_bytes)
     }
 
     /// Ends a step: computes what the layers stored, on a device that puts work off.
     pub fn settle(&mut self) {
-        self.kv.settle();
+        if let Some(kv) = &mut self.kv {
+            kv.settle();
+        }
     }
 
     /// Begins to compute what the layers stored, and `choice`, without waiting.
     pub fn start(&mut self, choice: Option<&Choice>) {
-        self.kv.start(choice);
+        if let Some(kv) = &mut self.kv {
+            kv.start(choice);
+        }
     }
 
     /// What is stored from here on belongs to a later step, which can be [taken back](Self::revert).
     pub fn mark(&mut self) {
-        self.kv.mark();
+        if let Some(kv) = &mut self.kv {
+            kv.mark();
+        }
     }
 
     /// Waits for what was started, up to the [mark](Self::mark) if there is one.
     pub fn wait(&self) {
-        self.kv.wait();
+        if let Some(kv) = &self.kv {
+            kv.wait();
+        }
     }
 
     /// Takes back what was stored since the [mark](Self::mark) and not started.
     pub fn revert(&mut self) {
-        self.kv.revert();
+        if let Some(kv) = &mut self.kv {
+            kv.revert();
+        }
     }
 
     /// Gives up what a device that failed has stored.
     pub fn forget(&mut self) {
-        self.kv.forget();
+        if let Some(kv) = &mut self.kv {
+            kv.forget();
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use kernels::Tensor;
 
-use crate::{Batch, Cache, LayerCache};
+use crate::{Batch, Cache, LayerCache, Vision};
 
 /// A network that continues sequences.
 pub trait Decoder: Send {
@@ -13,6 +13,11 @@ pub trait Decoder: Send {
     /// what was kept of a shorter one is of no use for a longer one then. `None` if it always
     /// computes alike.
     fn turn(&self) -> Option<usize> {
+        None
+    }
+
+    /// How it sees, if it does.
+    fn vision(&self) -> Option<&dyn Vision> {
         None
     }
 

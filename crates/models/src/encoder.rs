@@ -2,13 +2,18 @@
 
 use kernels::{Span, Tensor};
 
-use crate::Batch;
+use crate::{Batch, Vision};
 
 /// A network that sees a passage in both directions at once.
 pub trait Encoder: Send {
     /// Runs the layers over `batch`, whose spans all start at 0. Returns the hidden states,
     /// `[rows, hidden]`.
     fn forward(&self, batch: &Batch) -> Tensor;
+
+    /// How it sees, if it does.
+    fn vision(&self) -> Option<&dyn Vision> {
+        None
+    }
 
     /// Whether an embedding is normalized to zero mean and unit variance before its first elements are taken for the
     /// whole, as the network was trained.

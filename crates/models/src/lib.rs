@@ -17,8 +17,9 @@ mod pooling;
 mod registry;
 mod scope;
 mod token_heads;
+mod vision;
 
-pub use batch::{Batch, Tokens};
+pub use batch::{Batch, Taps, Tokens};
 pub use cache::{Cache, LayerCache, Remember};
 pub use decoder::Decoder;
 pub use encoder::{Classifier, Encoder};
@@ -28,3 +29,4 @@ pub use pooling::{normalize, pool};
 pub use registry::{Model, Network, architectures, build, load, load_adapted};
 pub use scope::Scope;
 pub use token_heads::TokenHeads;
+pub use vision::{ImageSpan, Picture, Preprocess, Vision};

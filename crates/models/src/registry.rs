@@ -73,6 +73,7 @@ const TABLE: &[(&str, Build)] = table! {
     "nomic_bert" => nomic_bert,
     "phi3" => phi3,
     "qwen2" => qwen2,
+    "qwen2_5_vl" => qwen2_5_vl,
     "qwen3" => qwen3,
     "qwen3_moe" => qwen3_moe,
     "xlm-roberta" => xlm_roberta,
@@ -132,5 +133,5 @@ fn build_with(
         let (model_type, known) = (model_type.to_owned(), architectures().collect());
         return Err(Error::UnknownArchitecture { file, model_type, known });
     };
-    build(&Scope::new(weights.root(), config, device).adapted(adapter))
+    build(&Scope::new(weights.root(), config, device).of(folder).adapted(adapter))
 }

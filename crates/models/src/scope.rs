@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use checkpoint::{Adapter, Care, Config, Dtype, Matrix, Mode, QuantizedMatrix, RawTensor};
+use checkpoint::{Adapter, Care, Config, Dtype, Folder, Matrix, Mode, QuantizedMatrix, RawTensor};
 use kernels::{DType, Device, Precision, QuantizationMode, QuantizedTensor, Tensor};
 
 use crate::nn::Weight;
@@ -17,11 +17,39 @@ pub struct Scope<'a> {
     config: &'a Config,
     device: &'a Device,
     adapter: Option<&'a Adapter>,
+    folder: Option<&'a Folder>,
 }
 
 impl<'a> Scope<'a> {
     pub(crate) fn new(path: checkpoint::Path<'a>, config: &'a Config, device: &'a Device) -> Self {
-        Self { path, config, device, adapter: None }
+        Self { path, config, device, adapter: None, folder: None }
+    }
+
+    /// The same place, with the folder that its files are in.
+    pub(crate) fn of(self, folder: &'a Folder) -> Self {
+        Self { folder: Some(folder), ..self }
+    }
+
+    /// The device that weights go to.
+    pub(crate) fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// What says how images are made into what the network reads: `preprocessor_config.json`, or its part of the newer
+    /// `processor_config.json`.
+    pub(crate) fn preprocessor(&self) -> Result<Config> {
+        const FILE: &str = "preprocessor_config.json";
+        let missing = || {
+            let path = self.config.file().with_file_name(FILE);
+            Error::Checkpoint(checkpoint::Error::FileMissing { path })
+        };
+        let folder = self.folder.ok_or_else(missing)?;
+        if let Some(config) = folder.side_config(FILE)? {
+            return Ok(config);
+        }
+        let newer = folder.side_config("processor_config.json")?;
+        let part = newer.map(|config| config.part("image_processor")).transpose()?;
+        part.flatten().ok_or_else(missing)
     }
 
     /// The same place, with an adapter that adds to the matrices.
@@ -89,6 +117,32 @@ impl<'a> Scope<'a> {
     pub(crate) fn table(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor> {
         let raw = self.path.take(name, &[rows, columns])?;
         Ok(self.wrap(&raw, float(&raw)?))
+    }
+
+    /// Takes `weight`, a convolution of `width` outputs over patches that do not overlap, as the matrix
+    /// `[width, channels * patch]` of the elements of a patch: channel by channel, each in the order of the axes of `patch`.
+    /// It is stored so, or with the channels last.
+    pub(crate) fn patches(&self, width: usize, channels: usize, patch: &[usize]) -> Result<Weight> {
+        let first = [&[width, channels], patch].concat();
+        let last = [&[width], patch, &[channels]].concat();
+        let area: usize = patch.iter().product();
+        let flat = [width, channels * area];
+        if first == last || self.shape("weight") != Some(last.clone()) {
+            let raw = self.path.take("weight", &first)?;
+            return Ok(Weight::Dense(self.device.wrap(&flat, float(&raw)?, raw.bytes)));
+        }
+        let raw = self.path.take("weight", &last)?;
+        let dtype = float(&raw)?;
+        let size = dtype.size();
+        let mut bytes = Vec::with_capacity(raw.bytes.len());
+        for output in raw.bytes.chunks_exact(channels * area * size) {
+            for channel in 0..channels {
+                for element in output.chunks_exact(channels * size) {
+                    bytes.extend_from_slice(&element[channel * size..][..size]);
+                }
+            }
+        }
+        Ok(self.laid_out(&flat, dtype, bytes))
     }
 
     /// Takes `weight: [rows, columns]` here, dense or in any of MLX's formats, to multiply with: laid
@@ -262,8 +316,8 @@ impl<'a> Scope<'a> {
 
     /// The same place, with a part of the configuration beside it.
     pub(crate) fn beside<'b>(&'b self, config: &'b Config) -> Scope<'b> {
-        let Self { path, device, adapter, .. } = self.clone();
-        Scope { path, config, device, adapter }
+        let Self { path, device, adapter, folder, .. } = self.clone();
+        Scope { path, config, device, adapter, folder }
     }
 
     pub(crate) fn config(&self) -> &'a Config {

@@ -98,7 +98,10 @@ fn operations(tree: &Tree) -> Vec<Breach> {
 fn fixtures(tree: &Tree) -> Vec<Breach> {
     let mut out = Vec::new();
     for entry in registry(tree) {
-        let folder = format!("fixtures/models/{}", entry.model_type);
+        // Networks that see have theirs apart: pictures belong to them.
+        let seeing = format!("fixtures/vision/{}", entry.model_type);
+        let sees = tree.get(&format!("{seeing}/config.json")).is_some();
+        let folder = if sees { seeing } else { format!("fixtures/models/{}", entry.model_type) };
         for (file, what) in [("config.json", "fixture"), ("golden.safetensors", "golden")] {
             let path = format!("{folder}/{file}");
             if tree.get(&path).is_none() {
@@ -180,6 +183,10 @@ mod tests {
         let config = ("fixtures/models/alpha/config.json", "{}");
         let golden = ("fixtures/models/alpha/golden.safetensors", "");
         none(check, &[registry, config, golden]);
+        let config_of_seeing = ("fixtures/vision/alpha/config.json", "{}");
+        let golden_of_seeing = ("fixtures/vision/alpha/golden.safetensors", "");
+        none(check, &[registry, config_of_seeing, golden_of_seeing]);
+        one(check, &[registry, config_of_seeing], "registry.rs:3: `alpha` has no golden");
         one(check, &[registry, config], "crates/models/src/registry.rs:3: `alpha` has no golden");
         assert_eq!(found(check, &[registry]).len(), 2);
     }

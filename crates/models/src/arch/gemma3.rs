@@ -123,7 +123,7 @@ fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block>> {
             norm_from_one: true,
             // A factor of the type that it was trained in.
             embed_scale: Some(rounded((c.hidden_size as f32).sqrt())),
-            turn: None,
+            ..StackOptions::default()
         },
     };
     Stack::load(root, stack, |scope, layer| Block::load(scope, c, layer, &ropes))

@@ -10,6 +10,7 @@ pub(crate) mod modernbert;
 pub(crate) mod nomic_bert;
 pub(crate) mod phi3;
 pub(crate) mod qwen2;
+pub(crate) mod qwen2_5_vl;
 pub(crate) mod qwen3;
 pub(crate) mod qwen3_moe;
 pub(crate) mod xlm_roberta;

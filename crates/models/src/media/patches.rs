@@ -156,14 +156,19 @@ impl PatchConfig {
         Ok((width as usize, height as usize))
     }
 
-    /// The patches of `image`.
+    /// `image` in a size of whole blocks.
     ///
     /// # Errors
     ///
     /// As [`fit`](Self::fit).
-    pub fn patches(&self, image: &Image) -> Result<Patches> {
+    pub fn resized(&self, image: &Image) -> Result<Image> {
         let (width, height) = self.fit(image.width(), image.height())?;
-        let image = resize(image, width, height);
+        Ok(resize(image, width, height))
+    }
+
+    /// The patches of `image`, whose sides are whole blocks.
+    pub fn cut(&self, image: &Image) -> Patches {
+        let (width, height) = (image.width(), image.height());
         let (patch, merge) = (self.patch, self.merge);
         let (rows, columns) = (height / patch, width / patch);
         let value = |channel: usize, byte: u8| {
@@ -189,7 +194,7 @@ impl PatchConfig {
                 }
             }
         }
-        Ok(Patches { grid: [rows, columns], values })
+        Patches { grid: [rows, columns], values }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernels::ops::PagedAttention;
+use kernels::ops::{Mask, PagedAttention, scaled_dot_product_attention};
 use kernels::{KvLayer, Tensor, ops};
 
 use super::{Attend, Chunks, Linear, RmsNorm, Rotation};
@@ -140,18 +140,27 @@ impl Attend for Attention {
             (q, k) = (q_norm.forward(&q), k_norm.forward(&k));
         }
         let scale = self.config.options.scale.unwrap_or((head_dim as f32).sqrt().recip());
+        let Some(kv) = &mut cache.kv else {
+            let plain = remember == Remember::Full && self.sinks.is_none();
+            assert!(plain && self.config.options.chunks.is_none(), "attention without a cache");
+            let v = v.reshape(&[rows, kv_heads, head_dim]);
+            let (q, k) = (rope.apply(&q, batch), rope.apply(&k, batch));
+            let sequences = batch.sequences();
+            let y = scaled_dot_product_attention(&q, &k, &v, &sequences, scale, Mask::Causal);
+            return self.o_proj.forward(&y);
+        };
         if let Some(chunks) = self.config.options.chunks {
-            cache.kv.append(layer, &chunks.keys(&k, rope, batch), &v, &batch.spans);
-            let y = chunks.attend(&q, rope, (batch, &cache.kv), (layer, scale));
+            kv.append(layer, &chunks.keys(&k, rope, batch), &v, &batch.spans);
+            let y = chunks.attend(&q, rope, (batch, kv), (layer, scale));
             return self.o_proj.forward(&y);
         }
         (q, k) = (rope.apply(&q, batch), rope.apply(&k, batch));
-        cache.kv.append(layer, &k, &v, &batch.spans);
+        kv.append(layer, &k, &v, &batch.spans);
         let window = match remember {
             Remember::Full => None,
             Remember::Sliding(window) => Some(window),
         };
         let how = PagedAttention { layer, scale, window, sinks: self.sinks.as_ref() };
-        self.o_proj.forward(&ops::paged_attention(&q, &cache.kv, &batch.spans, how))
+        self.o_proj.forward(&ops::paged_attention(&q, kv, &batch.spans, how))
     }
 }

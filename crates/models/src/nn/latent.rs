@@ -135,9 +135,10 @@ impl Attend for LatentAttention {
         let q = self.to_latent.gather(&q.reshape(&[rows * heads, plain]), heads, each);
         let q = ops::concatenate(&[&q.reshape(&[rows, heads, kv_rank]), &q_rotated]);
         let k = ops::concatenate(&[&latent, &k_rotated]);
-        cache.kv.append(layer, &k, &latent, &batch.spans);
+        let Some(kv) = &mut cache.kv else { panic!("attention without a cache") };
+        kv.append(layer, &k, &latent, &batch.spans);
         let how = PagedAttention { layer, scale, window: None, sinks: None };
-        let y = ops::paged_attention(&q, &cache.kv, &batch.spans, how);
+        let y = ops::paged_attention(&q, kv, &batch.spans, how);
         let y = self.from_latent.gather(&y.reshape(&[rows * heads, kv_rank]), heads, each);
         self.o_proj.forward(&y.reshape(&[rows, heads * value]))
     }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::{Map, Value};
 
+use super::plane::AXES;
 use crate::{Batch, Error, Result, Scope};
 
 /// The widest head that is believed.
@@ -85,6 +86,8 @@ struct Scaling {
     partial_rotary_factor: Option<f64>,
     short_factor: Option<Vec<f64>>,
     long_factor: Option<Vec<f64>>,
+    mrope_section: Option<Vec<usize>>,
+    mrope_interleaved: Option<bool>,
 }
 
 /// How the heads of a layer are rotated.
@@ -119,7 +122,9 @@ impl Rotation {
     /// Rotates `x: [rows, heads, n]`, each row as the length of its sequence asks for.
     pub fn apply(&self, x: &Tensor, batch: &Batch) -> Tensor {
         let Some((turn, long)) = &self.beyond else {
-            return ops::rope(x, &batch.positions, &self.rope);
+            let in_plane = self.rope.axes() > 1;
+            let positions = if in_plane { batch.in_plane() } else { &batch.positions };
+            return ops::rope(x, positions, &self.rope);
         };
         let of_span = |(span, length): (&kernels::Span, &usize)| {
             std::iter::repeat_n(u32::from(length > turn), span.rows.len())
@@ -235,6 +240,59 @@ impl RopeConfig {
         head_dim: usize,
         (theta, context): (f64, usize),
     ) -> Result<Rotation> {
+        if self.scaling().is_some_and(|scaling| scaling.mrope_section.is_some()) {
+            let value = "set, for positions in a plane";
+            return Err(scope.unsupported(architecture, "rope_scaling.mrope_section", value));
+        }
+        self.rotation(scope, architecture, head_dim, (theta, context))
+    }
+
+    /// As [`build`](Self::build), of heads whose pairs go by positions in time, down and across:
+    /// `mrope_section` says how many by each.
+    ///
+    /// # Errors
+    ///
+    /// As there, and if the sections do not make up a head.
+    pub fn build_in_plane(
+        &self,
+        scope: &Scope<'_>,
+        architecture: &'static str,
+        head_dim: usize,
+        (theta, context): (f64, usize),
+    ) -> Result<Rotation> {
+        if let Some(part) = self.part().filter(|&part| part != 1.0) {
+            return Err(scope.unsupported(architecture, "partial_rotary_factor", part));
+        }
+        let scaling = self.scaling().unwrap_or_default();
+        if scaling.mrope_interleaved == Some(true) {
+            let field = "rope_scaling.mrope_interleaved";
+            return Err(scope.unsupported(architecture, field, true));
+        }
+        if self.rope_traditional == Some(true) {
+            return Err(scope.unsupported(architecture, "rope_traditional", true));
+        }
+        let sections = scaling.mrope_section.unwrap_or_default();
+        let pairs = sections.iter().try_fold(0usize, |sum, section| sum.checked_add(*section));
+        let fits = sections.len() == AXES && pairs == Some(head_dim / 2);
+        let expected = "three numbers that add up to half of a head";
+        scope.expect(fits, "rope_scaling.mrope_section", format!("{sections:?}"), expected)?;
+        let mut rotation = self.rotation(scope, architecture, head_dim, (theta, context))?;
+        if rotation.beyond.is_some() {
+            return Err(scope.unsupported(architecture, "rope_scaling.rope_type", "longrope"));
+        }
+        let axes = (0u8..).zip(sections);
+        rotation.rope.axes =
+            axes.flat_map(|(axis, section)| std::iter::repeat_n(axis, section)).collect();
+        Ok(rotation)
+    }
+
+    fn rotation(
+        &self,
+        scope: &Scope<'_>,
+        architecture: &'static str,
+        head_dim: usize,
+        (theta, context): (f64, usize),
+    ) -> Result<Rotation> {
         let Some(scaling) = self.scaling() else {
             let by_kind = "one for each kind of layer";
             return Err(scope.unsupported(architecture, "rope_parameters", by_kind));
@@ -281,7 +339,8 @@ impl RopeConfig {
                 let short = stretched("rope_scaling.short_factor", &scaling.short_factor)?;
                 (short, scaling.attention_factor.unwrap_or(usual))
             }
-            "default" => (plain, 1.0),
+            // "mrope" says no more than its sections do.
+            "default" | "mrope" => (plain, 1.0),
             "linear" => {
                 let factor = need("rope_scaling.factor", scaling.factor)?;
                 (plain.iter().map(|freq| freq / factor).collect(), 1.0)
@@ -328,6 +387,7 @@ impl RopeConfig {
             freqs: freqs.into_iter().map(|freq| freq as f32).collect(),
             traditional: self.rope_traditional.unwrap_or(false),
             scale: scale as f32,
+            axes: Vec::new(),
         };
         let beyond = beyond.map(|(length, freqs)| (length, rope(freqs)));
         Ok(Rotation { rope: rope(freqs), beyond })

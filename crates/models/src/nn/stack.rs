@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use kernels::{Tensor, ops};
 
 use super::{Embedding, Head, Mlp, RmsNorm};
-use crate::{Batch, Cache, Decoder, LayerCache, Result, Scope};
+use crate::{Batch, Cache, Decoder, Encoder, LayerCache, Result, Scope};
 
 /// What looks back over a cache: an attention, or a layer around one.
 pub trait Attend: Debug + Send {
@@ -94,6 +94,8 @@ pub struct StackOptions {
     pub embed_scale: Option<f32>,
     /// See [`Decoder::turn`].
     pub turn: Option<usize>,
+    /// There is no output head.
+    pub headless: bool,
 }
 
 /// A table, layers, a norm and a head.
@@ -103,7 +105,7 @@ pub struct Stack<L> {
     embed_tokens: Embedding,
     layers: Vec<L>,
     norm: RmsNorm,
-    lm_head: Head,
+    lm_head: Option<Head>,
     options: StackOptions,
 }
 
@@ -119,8 +121,20 @@ impl<L: Attend> Stack<L> {
         config: StackConfig,
         layer: impl Fn(&Scope<'_>, usize) -> Result<L>,
     ) -> Result<Self> {
+        Self::load_at([&root.at("model"), root], config, layer)
+    }
+
+    /// As [`load`](Self::load), from what lies at `model`, with the head below `root`.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn load_at(
+        [model, root]: [&Scope<'_>; 2],
+        config: StackConfig,
+        layer: impl Fn(&Scope<'_>, usize) -> Result<L>,
+    ) -> Result<Self> {
         let StackConfig { vocabulary, width, layers, eps, tied, options } = config;
-        let model = root.at("model");
         let (norm, places) = (model.at("norm"), model.at("layers"));
         Ok(Self {
             name: model.name().to_owned(),
@@ -130,7 +144,10 @@ impl<L: Attend> Stack<L> {
                 true => RmsNorm::load_from_one(&norm, width, eps)?,
                 false => RmsNorm::load(&norm, width, eps)?,
             },
-            lm_head: Head::load(root, tied, width, vocabulary)?,
+            lm_head: match options.headless {
+                true => None,
+                false => Some(Head::load(root, tied, width, vocabulary)?),
+            },
             options,
         })
     }
@@ -152,7 +169,7 @@ impl<L: Attend> Decoder for Stack<L> {
             Some(factor) => ops::scale(&embedded, factor),
             None => embedded,
         };
-        let mut x = tap("embed_tokens", embedded);
+        let mut x = batch.with_images(&tap("embed_tokens", embedded));
         for layer in &self.layers {
             x = layer.forward(&x, batch, cache);
         }
@@ -160,6 +177,16 @@ impl<L: Attend> Decoder for Stack<L> {
     }
 
     fn unembed(&self, hidden: &Tensor) -> Tensor {
-        self.lm_head.forward(hidden, &self.embed_tokens)
+        match &self.lm_head {
+            Some(head) => head.forward(hidden, &self.embed_tokens),
+            None => panic!("logits of a stack without a head"),
+        }
+    }
+}
+
+/// A stack that reads whole passages, from left to right, and keeps nothing of them.
+impl<L: Attend> Encoder for Stack<L> {
+    fn forward(&self, batch: &Batch) -> Tensor {
+        Decoder::forward(self, batch, &mut Cache::nothing())
     }
 }

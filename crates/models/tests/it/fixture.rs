@@ -64,9 +64,13 @@ impl Fixture {
     }
 
     pub(crate) fn on(name: &str, device: Device) -> Self {
-        let folder = Folder::open(&root().join(name)).unwrap();
-        let model =
-            models::load(&folder, &device).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Self::at(&root().join(name), device)
+    }
+
+    pub(crate) fn at(path: &Path, device: Device) -> Self {
+        let folder = Folder::open(path).unwrap();
+        let model = models::load(&folder, &device)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self { model, device }
     }
 

@@ -1,9 +1,12 @@
 //! Each architecture and each format against its reference.
 
+use std::path::PathBuf;
+
 use kernels::{Isa, Precision};
 
 use crate::encoders;
 use crate::fixture::{self, Fixture, Golden, cosine, difference, logits};
+use crate::vision;
 
 /// The likeliest token of the last row, again and again.
 fn greedy(fixture: &Fixture, tokens: &[u32], n: usize) -> Vec<u32> {
@@ -21,10 +24,12 @@ fn greedy(fixture: &Fixture, tokens: &[u32], n: usize) -> Vec<u32> {
 
 #[test]
 fn every_architecture_has_a_fixture() {
-    let loaded: Vec<_> = fixture::all()
-        .iter()
-        .map(|name| Fixture::load(name, Isa::Portable, Precision::Exact).model.architecture)
-        .collect();
+    let device = fixture::device(Isa::Portable, Precision::Exact);
+    let mut folders: Vec<_> =
+        fixture::all().iter().map(|name| fixture::root().join(name)).collect();
+    folders.extend(vision::all().iter().map(|name| vision::root().join(name)));
+    let architecture = |folder: &PathBuf| Fixture::at(folder, device.clone()).model.architecture;
+    let loaded: Vec<_> = folders.iter().map(architecture).collect();
     for name in models::architectures() {
         assert!(loaded.contains(&name), "`{name}` has no golden");
     }

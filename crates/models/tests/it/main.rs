@@ -8,3 +8,4 @@ mod fixture;
 mod goldens;
 mod images;
 mod refusals;
+mod vision;

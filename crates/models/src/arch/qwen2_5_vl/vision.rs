@@ -1,0 +1,323 @@
+//! The vision tower of Qwen2.5-VL.
+//!
+//! Patches are rows, those of a block of `spatial_merge_size` squared side by side. They are sorted into windows of
+//! `window_size` pixels, within which most layers attend; those of `fullatt_block_indexes` attend over the whole image. Half of
+//! the pairs of a head are rotated by the row of a patch, half by its column. At the end each block becomes one row, and the
+//! order of the image is restored.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use kernels::ops::{Gelu, Mask, Rope, gelu, scaled_dot_product_attention};
+use kernels::{Device, Tensor, ops};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::preprocess::Images;
+use crate::nn::{Activation, GatedMlp, Linear, RmsNorm, Weight, refuse_unknown};
+use crate::{Picture, Preprocess, Result, Scope, Taps, Vision};
+
+const ROPE_BASE: f32 = 10_000.0;
+const EPS: f32 = 1e-6;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct VisionConfig {
+    depth: usize,
+    hidden_size: usize,
+    num_heads: usize,
+    intermediate_size: usize,
+    #[serde(default)]
+    hidden_act: Activation,
+    /// Some files have one of these, some the other, some both.
+    in_channels: Option<usize>,
+    in_chans: Option<usize>,
+    #[serde(default = "fourteen")]
+    patch_size: usize,
+    #[serde(default = "two")]
+    spatial_merge_size: usize,
+    #[serde(default = "two")]
+    temporal_patch_size: usize,
+    #[serde(default = "window")]
+    window_size: usize,
+    fullatt_block_indexes: Vec<usize>,
+    #[serde(default)]
+    rope_parameters: Axial,
+    out_hidden_size: Option<usize>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+/// `rope_parameters`: older files leave them out.
+#[derive(Debug, Default, Deserialize)]
+struct Axial {
+    rope_theta: Option<f32>,
+}
+
+fn two() -> usize {
+    2
+}
+
+fn fourteen() -> usize {
+    14
+}
+
+fn window() -> usize {
+    112
+}
+
+/// Patches to features.
+#[derive(Debug)]
+pub(super) struct Tower {
+    name: String,
+    device: Device,
+    patch_embed: Weight,
+    blocks: Vec<Layer>,
+    merger: Merger,
+    rope: Rope,
+    /// The side of a window, in blocks.
+    window: usize,
+    /// The side of a block, in patches.
+    merge: usize,
+    images: Arc<Images>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    name: String,
+    norm1: RmsNorm,
+    qkv: Linear,
+    proj: Linear,
+    norm2: RmsNorm,
+    mlp: GatedMlp,
+    heads: usize,
+    /// Whether it attends over the whole image.
+    whole: bool,
+}
+
+#[derive(Debug)]
+struct Merger {
+    ln_q: RmsNorm,
+    first: Linear,
+    last: Linear,
+}
+
+impl Tower {
+    /// Loads what lies at `scope`; `width` is that of the features.
+    pub(super) fn load(
+        scope: &Scope<'_>,
+        c: VisionConfig,
+        width: usize,
+        images: Images,
+    ) -> Result<Self> {
+        refuse_unknown(scope, "qwen2_5_vl", &c.rest)?;
+        c.hidden_act.expect_silu(scope)?;
+        for channels in [c.in_channels, c.in_chans].into_iter().flatten() {
+            scope.expect(channels == 3, "vision_config.in_channels", channels, "3")?;
+        }
+        let out = c.out_hidden_size.unwrap_or(width);
+        scope.expect(out == width, "vision_config.out_hidden_size", out, "hidden_size")?;
+        // A file beside the configuration says the same once more.
+        let patches = images.config();
+        for (field, own, other) in [
+            ("vision_config.patch_size", c.patch_size, patches.patch),
+            ("vision_config.spatial_merge_size", c.spatial_merge_size, patches.merge),
+            ("vision_config.temporal_patch_size", c.temporal_patch_size, patches.frames),
+        ] {
+            let expected = "as in preprocessor_config.json";
+            scope.expect(
+                own == other && own > 0,
+                field,
+                format!("{own}, not {other}"),
+                expected,
+            )?;
+        }
+        let head_dim = c.hidden_size / c.num_heads.max(1);
+        let fits = c.num_heads > 0 && c.hidden_size.is_multiple_of(c.num_heads);
+        scope.expect(fits, "vision_config.num_heads", c.num_heads, "a divisor of hidden_size")?;
+        let fits = head_dim > 0 && head_dim.is_multiple_of(4) && head_dim <= 1 << 12;
+        scope.expect(
+            fits,
+            "vision_config.num_heads",
+            c.num_heads,
+            "for heads of four times a number",
+        )?;
+        let block = c.patch_size.saturating_mul(c.spatial_merge_size);
+        let window = c.window_size / block;
+        scope.expect(window > 0, "vision_config.window_size", c.window_size, "at least a block")?;
+        let frame = [c.temporal_patch_size, c.patch_size, c.patch_size];
+        let blocks = scope.at("blocks");
+        Ok(Self {
+            name: scope.name().to_owned(),
+            device: scope.device().clone(),
+            patch_embed: scope.at("patch_embed.proj").patches(c.hidden_size, 3, &frame)?,
+            blocks: (0..c.depth)
+                .map(|i| Layer::load(&blocks.at(i), &c, i))
+                .collect::<Result<_>>()?,
+            merger: Merger::load(&scope.at("merger"), &c, width)?,
+            rope: in_two_axes(head_dim, c.rope_parameters.rope_theta.unwrap_or(ROPE_BASE)),
+            window,
+            merge: c.spatial_merge_size,
+            images: Arc::new(images),
+        })
+    }
+}
+
+/// Half of the pairs go by rows, half by columns, with the same frequencies.
+fn in_two_axes(head_dim: usize, base: f32) -> Rope {
+    let half = Rope::new(head_dim / 2, base);
+    let pairs = half.freqs.len();
+    let axes = [vec![0; pairs], vec![1; pairs]].concat();
+    Rope { freqs: half.freqs.repeat(2), axes, ..half }
+}
+
+impl Layer {
+    fn load(scope: &Scope<'_>, c: &VisionConfig, layer: usize) -> Result<Self> {
+        let width = c.hidden_size;
+        Ok(Self {
+            name: scope.name().to_owned(),
+            norm1: RmsNorm::load(&scope.at("norm1"), width, EPS)?,
+            qkv: Linear::load(&scope.at("attn.qkv"), width, 3 * width, true)?,
+            proj: Linear::load(&scope.at("attn.proj"), width, width, true)?,
+            norm2: RmsNorm::load(&scope.at("norm2"), width, EPS)?,
+            mlp: GatedMlp::load(&scope.at("mlp"), width, c.intermediate_size, true)?,
+            heads: c.num_heads,
+            whole: c.fullatt_block_indexes.contains(&layer),
+        })
+    }
+
+    fn forward(&self, x: &Tensor, positions: &[u32], rope: &Rope, windows: &Windows) -> Tensor {
+        let (rows, width) = (x.rows(), x.width());
+        let heads = [rows, self.heads, width / self.heads];
+        let qkv = self.qkv.forward(&self.norm1.forward(x));
+        let [q, k, v] = ops::split(&qkv, [width; 3]).map(|part| part.reshape(&heads));
+        let [q, k] = [q, k].map(|part| ops::rope(&part, positions, rope));
+        let image = 0..rows;
+        let sequences =
+            if self.whole { std::slice::from_ref(&image) } else { &windows.patches[..] };
+        let scale = (heads[2] as f32).sqrt().recip();
+        let y = scaled_dot_product_attention(&q, &k, &v, sequences, scale, Mask::Full);
+        let x = ops::add(x, &self.proj.forward(&y));
+        ops::add(&x, &self.mlp.forward(&self.norm2.forward(&x)))
+    }
+}
+
+impl Merger {
+    fn load(scope: &Scope<'_>, c: &VisionConfig, width: usize) -> Result<Self> {
+        let inner = c.hidden_size * c.spatial_merge_size.pow(2);
+        Ok(Self {
+            ln_q: RmsNorm::load(&scope.at("ln_q"), c.hidden_size, EPS)?,
+            first: Linear::load(&scope.at("mlp.0"), inner, inner, true)?,
+            last: Linear::load(&scope.at("mlp.2"), inner, width, true)?,
+        })
+    }
+
+    /// `[blocks * area, width]` to `[blocks, out]`.
+    fn forward(&self, x: &Tensor, area: usize) -> Tensor {
+        let blocks = self.ln_q.forward(x).reshape(&[x.rows() / area, x.width() * area]);
+        self.last.forward(&gelu(&self.first.forward(&blocks), Gelu::Erf))
+    }
+}
+
+impl Vision for Tower {
+    fn preprocess(&self) -> Arc<dyn Preprocess> {
+        Arc::clone(&self.images) as Arc<dyn Preprocess>
+    }
+
+    fn forward(&self, picture: &Picture, taps: &Taps) -> Tensor {
+        let tap = |name: &str, value| taps.tap(&format!("{}.{name}", self.name), value);
+        let patches = self.images.patches(picture);
+        let area = self.merge * self.merge;
+        let rows = patches.grid[0] * patches.grid[1];
+        let windows = Windows::of(picture.grid, self.window, area);
+        let width = patches.values.len() / rows.max(1);
+        let x = self.device.tensor(&[rows, width], patches.values);
+        let x = tap("patch_embed", self.patch_embed.matmul(&x));
+        let mut x = ops::take(&x, &windows.patch_order);
+        let positions = windows.positions(picture.grid, self.merge);
+        for layer in &self.blocks {
+            x = taps.tap(&layer.name, layer.forward(&x, &positions, &self.rope, &windows));
+        }
+        let merged = tap("merger", self.merger.forward(&x, area));
+        ops::take(&merged, &windows.place_of_block)
+    }
+}
+
+/// How the blocks of an image are sorted into windows.
+struct Windows {
+    /// The block of the image that stands at each place.
+    order: Vec<u32>,
+    /// The place of each block.
+    place_of_block: Vec<u32>,
+    /// The patch that stands at each place.
+    patch_order: Vec<u32>,
+    /// The places of the patches of each window.
+    patches: Vec<Range<usize>>,
+}
+
+impl Windows {
+    /// Of an image of `grid` blocks of `area` patches, in windows of `side` by `side` blocks, which the edge may cut.
+    fn of([down, across]: [usize; 2], side: usize, area: usize) -> Self {
+        let (mut order, mut patches) = (Vec::with_capacity(down * across), Vec::new());
+        for top in (0..down).step_by(side) {
+            for left in (0..across).step_by(side) {
+                let from = order.len();
+                for row in top..(top + side).min(down) {
+                    let blocks = left..(left + side).min(across);
+                    order.extend(blocks.map(|column| (row * across + column) as u32));
+                }
+                patches.push(from * area..order.len() * area);
+            }
+        }
+        let mut place_of_block = vec![0; order.len()];
+        for (place, &block) in (0..).zip(&order) {
+            place_of_block[block as usize] = place;
+        }
+        let patches_of = |&block: &u32| block * area as u32..(block + 1) * area as u32;
+        let patch_order = order.iter().flat_map(patches_of).collect();
+        Self { order, place_of_block, patch_order, patches }
+    }
+
+    /// The row and the column of each patch, in the order of windows.
+    fn positions(&self, [_, across]: [usize; 2], merge: usize) -> Vec<u32> {
+        let of_block = |&block: &u32| {
+            let (row, column) = (block as usize / across * merge, block as usize % across * merge);
+            let patches = (0..merge * merge).map(move |i| [row + i / merge, column + i % merge]);
+            patches.flatten().map(|position| position as u32)
+        };
+        self.order.iter().flat_map(of_block).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Windows;
+
+    /// The reference's own order, for an image of 6 by 5 blocks.
+    #[test]
+    fn windows_are_cut_by_the_edges() {
+        let windows = Windows::of([6, 5], 4, 4);
+        let order = [
+            0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18, 4, 9, 14, 19, 20, 21, 22, 23,
+            25, 26, 27, 28, 24, 29,
+        ];
+        assert_eq!(windows.order, order);
+        assert_eq!(windows.patches, [0..64, 64..80, 80..112, 112..120]);
+        for (place, block) in windows.order.iter().enumerate() {
+            assert_eq!(windows.place_of_block[*block as usize] as usize, place);
+        }
+        assert_eq!(windows.patch_order[16 * 4..][..8], [16, 17, 18, 19, 36, 37, 38, 39]);
+        let positions = windows.positions([6, 5], 2);
+        assert_eq!(positions[..8], [0, 0, 0, 1, 1, 0, 1, 1]);
+        assert_eq!(positions[16 * 8..][..4], [0, 8, 0, 9]);
+    }
+
+    #[test]
+    fn a_page_has_as_many_windows_as_the_reference_says() {
+        let windows = Windows::of([46, 36], 4, 4);
+        assert_eq!(windows.patches.len(), 108);
+        let ends: Vec<_> = windows.patches.iter().rev().take(3).map(|window| window.end).collect();
+        assert_eq!(ends, [6624, 6592, 6560]);
+        assert_eq!(windows.order[..5], [0, 1, 2, 3, 36]);
+    }
+}

@@ -1,0 +1,198 @@
+//! Networks that see, against their references: what becomes of images, and of prompts that show some.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kernels::{Device, Isa, Precision, Tensor};
+use models::media::Image;
+use models::{Batch, Cache, Decoder, ImageSpan, Picture, Taps, Vision};
+
+use crate::fixture::{self, Fixture, Golden, PAGE, cosine, difference};
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/vision")
+}
+
+/// The names of all checkpoints, sorted.
+pub(crate) fn all() -> Vec<String> {
+    let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap());
+    let mut names: Vec<_> = entries
+        .filter(|entry| entry.path().join("model.safetensors").exists())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// What the reference computed of the checkpoint `name`, or of the one whose name it continues.
+fn golden(name: &str) -> Golden {
+    let has = |name: &&String| root().join(name.as_str()).join("golden.safetensors").exists();
+    let all = all();
+    let own = all.iter().filter(|other| name.starts_with(other.as_str())).filter(has);
+    Golden::at(&root().join(own.max_by_key(|name| name.len()).unwrap()).join("golden.safetensors"))
+}
+
+/// The pictures, in the order in which goldens number them.
+fn pictures(golden: &Golden) -> Vec<Image> {
+    let entries = fs::read_dir(root().join("pictures")).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "rgb"));
+    paths.sort();
+    let read = |(i, path): (usize, &PathBuf)| {
+        let size = golden.tokens(&format!("image{i}.size"));
+        Image::new(size[0] as usize, size[1] as usize, fs::read(path).unwrap()).unwrap()
+    };
+    paths.iter().enumerate().map(read).collect()
+}
+
+struct Seen {
+    picture: Picture,
+    features: Tensor,
+    taps: Vec<(String, Tensor)>,
+}
+
+fn look(vision: &dyn Vision, image: &Image) -> Seen {
+    let picture = vision.preprocess().picture(image).unwrap();
+    let taps = Taps::recording();
+    let features = vision.forward(&picture, &taps);
+    Seen { picture, features, taps: taps.recorded() }
+}
+
+/// Where the pictures of a prompt stand in it.
+fn spans(tokens: &[u32], mention: u32, seen: &[&Seen]) -> Vec<ImageSpan> {
+    let mut at = 0;
+    let place = |seen: &&Seen| {
+        let first = at + tokens[at..].iter().position(|&token| token == mention).unwrap();
+        at = first + seen.picture.tokens;
+        assert!(tokens[first..at].iter().all(|&token| token == mention));
+        let features = Some(seen.features.clone());
+        ImageSpan { positions: first..at, grid: seen.picture.grid, features }
+    };
+    seen.iter().map(place).collect()
+}
+
+/// A prompt, computed in parts that end at `cuts`: the hidden states of the last.
+fn read(
+    decoder: &dyn Decoder,
+    cache: &mut Cache,
+    (tokens, images): (&[u32], &[ImageSpan]),
+    cuts: &[usize],
+) -> Tensor {
+    let pages: Vec<u32> = (0..tokens.len().div_ceil(PAGE) as u32).collect();
+    let (mut from, mut last) = (0, None);
+    for &to in cuts {
+        let mut batch = Batch::default();
+        batch.push(&tokens[from..to], from, pages.clone());
+        batch.show(images.to_vec());
+        last = Some(decoder.forward(&batch, cache));
+        from = to;
+    }
+    last.unwrap()
+}
+
+fn best(logits: &Tensor) -> u32 {
+    let rows = logits.to_vec();
+    let last = &rows[rows.len() - logits.width()..];
+    last.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0 as u32
+}
+
+/// All that the golden has of the checkpoint `name`; `near` says how near a tensor must be.
+fn compare(name: &str, device: Device, near: impl Fn(&str, &[f32], &[f32])) {
+    let golden = golden(name);
+    let fixture = Fixture::at(&root().join(name), device);
+    let decoder = fixture.decoder().unwrap();
+    let vision = decoder.vision().unwrap();
+    let images = pictures(&golden);
+    let seen: Vec<_> = images.iter().map(|image| look(vision, image)).collect();
+    for (i, seen) in seen.iter().enumerate() {
+        for (tap, ours) in &seen.taps {
+            // A checkpoint may keep its parts in other places than the reference.
+            let tap = tap.rsplit_once("visual.").or(tap.rsplit_once("vision_tower.")).unwrap().1;
+            let truth = format!("image{i}.visual.{tap}");
+            near(&truth, &ours.to_vec(), golden.values(&truth));
+        }
+        let recorded = golden.names().filter(|name| name.starts_with(&format!("image{i}.visual.")));
+        assert_eq!(seen.taps.len(), recorded.count(), "{name}: as many taps as the reference has");
+        let truth = format!("image{i}.features");
+        near(&truth, &seen.features.to_vec(), golden.values(&truth));
+        assert_eq!(seen.picture.tokens, seen.features.rows());
+    }
+    let mention = vision.preprocess().token();
+    for p in 0.. {
+        let field = |field: &str| format!("prompt{p}.{field}");
+        if !golden.has(&field("tokens")) {
+            assert!(p > 2, "{name}: {p} prompts");
+            break;
+        }
+        let tokens = golden.tokens(&field("tokens"));
+        let shown =
+            if golden.has(&field("images")) { golden.tokens(&field("images")) } else { vec![] };
+        let shown: Vec<_> = shown.iter().map(|&i| &seen[i as usize]).collect();
+        let images = spans(&tokens, mention, &shown);
+        let n = tokens.len();
+        let mut cache = fixture.cache();
+        let hidden = read(decoder, &mut cache, (&tokens, &images), &[n]);
+        let logits = decoder.unembed(&hidden);
+        near(&field("logits"), &logits.to_vec(), golden.values(&field("logits")));
+        // Token by token, and the prompt in any parts.
+        let mut all = tokens.clone();
+        let mut next = best(&logits);
+        for &truth in &golden.tokens(&field("greedy")) {
+            assert_eq!(next, truth, "{name}: the continuation of prompt {p}");
+            all.push(next);
+            let pages = (0..all.len().div_ceil(PAGE) as u32).collect();
+            let mut batch = Batch::default();
+            batch.push(&all[all.len() - 1..], all.len() - 1, pages);
+            let past = |image: &ImageSpan| ImageSpan { features: None, ..image.clone() };
+            batch.show(images.iter().map(past).collect());
+            next = best(&decoder.unembed(&decoder.forward(&batch, &mut cache)));
+        }
+        let whole = logits.to_vec();
+        for cut in [1, n / 3, n / 2, n - 1] {
+            let mut cache = fixture.cache();
+            let rest = read(decoder, &mut cache, (&tokens, &images), &[cut, n]);
+            let rest = decoder.unembed(&rest).to_vec();
+            near(
+                &format!("{} from {cut}", field("logits")),
+                &rest,
+                &whole[whole.len() - rest.len()..],
+            );
+        }
+    }
+}
+
+#[test]
+fn exact_mode_agrees_with_the_reference() {
+    for name in all() {
+        for isa in [Isa::Portable, Isa::best()] {
+            compare(&name, fixture::device(isa, Precision::Exact), |what, ours, truth| {
+                let difference = difference(ours, truth);
+                assert!(difference < 1e-4, "{name}, {isa}: `{what}` is off by {difference:e}");
+            });
+        }
+    }
+}
+
+#[test]
+fn mlx_agrees_with_the_reference() {
+    let Some(device) = fixture::mlx() else { return };
+    for name in all() {
+        compare(&name, device.clone(), |what, ours, truth| {
+            let difference = difference(ours, truth);
+            assert!(difference < 1e-4, "{name}, MLX: `{what}` is off by {difference:e}");
+        });
+        assert_eq!(device.take_failure(), None, "{name}");
+    }
+}
+
+#[test]
+fn fast_mode_stays_close_to_the_reference() {
+    for (precision, least) in [(Precision::Bf16, 0.999), (Precision::Fast, 0.999)] {
+        for name in all() {
+            compare(&name, fixture::device(Isa::best(), precision), |what, ours, truth| {
+                let cosine = cosine(ours, truth);
+                assert!(cosine >= least, "{name}, {precision:?}: `{what}`: cosine {cosine}");
+            });
+        }
+    }
+}
