@@ -9,6 +9,9 @@
 //! | `b` | `PLACE.lora_b` `[rank, rows]` | `base_model.model.PLACE.lora_B.weight` `[rows, rank]` |
 //! | `scale` | `lora_parameters.scale` | `lora_alpha / rank`, or `lora_alpha / sqrt(rank)` with `use_rslora` |
 //!
+//! `PLACE` is a tensor's in the model, but for the names of what holds its layers (`model`, `language_model`), which programs do
+//! not agree on.
+//!
 //! Source: Hu et al., "LoRA" (2021); Kalajdzievski, "A Rank Stabilization Scaling Factor" (2023).
 
 use std::collections::BTreeMap;
@@ -31,6 +34,22 @@ pub struct Adapter {
     folder: PathBuf,
     weights: Weights,
     rule: Rule,
+    /// Places by what is left of them without the names of what they are in.
+    places: BTreeMap<String, Vec<String>>,
+}
+
+/// Names of what holds the layers of a network: programs disagree on them, and adapters were trained under each.
+const AROUND: &[&str] = &["base_model", "language_model", "model", "vlm"];
+
+/// `place` without the names in [`AROUND`] that it begins with.
+fn core(place: &str) -> &str {
+    let mut rest = place;
+    while let Some((first, inner)) = rest.split_once('.')
+        && AROUND.contains(&first)
+    {
+        rest = inner;
+    }
+    rest
 }
 
 impl fmt::Debug for Adapter {
@@ -124,7 +143,30 @@ impl Adapter {
         let rule = if tensors == MLX { mlx(&path, &config)? } else { peft(&path, &config)? };
         let mut weights = Weights::new(folder.clone(), QuantizationRules::default());
         map_shard(&mut weights, files, tensors, files.header(tensors)?)?;
-        Ok(Self { folder, weights, rule })
+        let ends = [".lora_a", ".lora_b", ".lora_A.weight", ".lora_B.weight"];
+        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for name in weights.names() {
+            let place = ends.iter().find_map(|end| name.strip_suffix(end));
+            let Some(place) = place else { continue };
+            let same = places.entry(core(place).to_owned()).or_default();
+            if !same.iter().any(|known| known == place) {
+                same.push(place.to_owned());
+            }
+        }
+        Ok(Self { folder, weights, rule, places })
+    }
+
+    /// The place in the adapter that adds to the matrix at `place`: one of the same name, or the only one that has it but for
+    /// the names around.
+    fn place_of(&self, place: &str) -> String {
+        let exact = match &self.rule {
+            Rule::Mlx { .. } => place.to_owned(),
+            Rule::Peft { .. } => format!("base_model.model.{place}"),
+        };
+        match self.places.get(core(place)).map(Vec::as_slice) {
+            Some([only]) => only.clone(),
+            _ => exact,
+        }
     }
 
     /// Where it is.
@@ -138,12 +180,10 @@ impl Adapter {
     /// If only one half is there, a shape does not fit, or it was taken before.
     pub fn low_rank(&self, place: &str, rows: usize, columns: usize) -> Result<Option<LowRank>> {
         let root = self.weights.root();
-        let (here, [a, b], swapped) = match &self.rule {
-            Rule::Mlx { .. } => (root.at(place), ["lora_a", "lora_b"], true),
-            Rule::Peft { .. } => {
-                let here = root.at("base_model.model").at(place);
-                (here, ["lora_A.weight", "lora_B.weight"], false)
-            }
+        let here = root.at(self.place_of(place));
+        let ([a, b], swapped) = match &self.rule {
+            Rule::Mlx { .. } => (["lora_a", "lora_b"], true),
+            Rule::Peft { .. } => (["lora_A.weight", "lora_B.weight"], false),
         };
         if !here.has(a) && !here.has(b) {
             return Ok(None);
@@ -278,6 +318,19 @@ mod tests {
             ("q_proj", "model.q_proj.x", false),
         ] {
             assert_eq!(is_last_part(pattern, place), is, "{pattern} {place}");
+        }
+    }
+
+    #[test]
+    fn what_is_around_a_place_does_not_matter() {
+        for (place, inner) in [
+            ("base_model.model.model.layers.0.mlp.up_proj", "layers.0.mlp.up_proj"),
+            ("language_model.model.layers.0.mlp.up_proj", "layers.0.mlp.up_proj"),
+            ("base_model.model.custom_text_proj", "custom_text_proj"),
+            ("model.visual.blocks.0.attn.qkv", "visual.blocks.0.attn.qkv"),
+            ("model", "model"),
+        ] {
+            assert_eq!(core(place), inner);
         }
     }
 

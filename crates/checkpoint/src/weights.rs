@@ -197,6 +197,11 @@ impl Weights {
         self.stock.borrow().left.get(name).map(|stored| stored.tensor.clone())
     }
 
+    /// The names of the tensors that have not been taken.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.stock.borrow().left.keys().cloned().collect()
+    }
+
     /// The names of all tensors that were taken so far. Ignored ones are not among them.
     pub fn taken(&self) -> BTreeSet<String> {
         self.stock.borrow().taken.clone()

@@ -2,6 +2,7 @@
 
 use kernels::{Span, Tensor};
 
+use crate::nn::Linear;
 use crate::{Batch, Vision};
 
 /// A network that sees a passage in both directions at once.
@@ -12,6 +13,11 @@ pub trait Encoder: Send {
 
     /// How it sees, if it does.
     fn vision(&self) -> Option<&dyn Vision> {
+        None
+    }
+
+    /// The map from hidden states to a vector of each token, for a network that has one of its own.
+    fn token_vectors(&self) -> Option<&Linear> {
         None
     }
 

@@ -28,5 +28,5 @@ pub use head::{EmbeddingHead, activate};
 pub use pooling::{normalize, pool};
 pub use registry::{Model, Network, architectures, build, load, load_adapted};
 pub use scope::Scope;
-pub use token_heads::TokenHeads;
+pub use token_heads::{TokenHeads, token_vectors};
 pub use vision::{ImageSpan, Picture, Preprocess, Vision};

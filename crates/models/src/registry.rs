@@ -63,6 +63,7 @@ macro_rules! table {
 
 const TABLE: &[(&str, Build)] = table! {
     "bert" => bert,
+    "colqwen2_5" => colqwen2_5,
     "deepseek_v2" => deepseek_v2,
     "gemma3" => gemma3,
     "gemma3_text" => gemma3,
@@ -78,6 +79,9 @@ const TABLE: &[(&str, Build)] = table! {
     "qwen3_moe" => qwen3_moe,
     "xlm-roberta" => xlm_roberta,
 };
+
+/// Checkpoints that go by the name of what they were made from: a tensor that only they have, and their own name.
+const MADE_FROM: &[(&str, &str)] = &[("custom_text_proj", "colqwen2_5")];
 
 /// Every `model_type` that can be loaded.
 pub fn architectures() -> impl Iterator<Item = &'static str> {
@@ -127,7 +131,8 @@ fn build_with(
     device: &Device,
 ) -> Result<Model> {
     let config = folder.config();
-    let model_type = config.model_type()?;
+    let made_from = MADE_FROM.iter().find(|(tensor, _)| weights.root().has(tensor));
+    let model_type = made_from.map_or_else(|| config.model_type(), |(_, name)| Ok(name))?;
     let Some((_, build)) = TABLE.iter().find(|(name, _)| *name == model_type) else {
         let file = config.file().to_owned();
         let (model_type, known) = (model_type.to_owned(), architectures().collect());

@@ -91,16 +91,25 @@ impl TokenHeads {
     /// For each passage of `batch` a vector of length one for each token but the first; nothing where the checkpoint has no
     /// such map.
     pub fn multi(&self, hidden: &Tensor, batch: &Batch) -> Vec<Vec<Vec<f32>>> {
-        let Some(map) = &self.multi else { return Vec::new() };
-        let vectors = map.forward(hidden);
-        let (rows, width) = (vectors.to_vec(), vectors.width());
-        let one = |rows: &[f32]| {
-            let mut vectors: Vec<_> =
-                rows.chunks_exact(width).skip(1).map(<[f32]>::to_vec).collect();
-            vectors.iter_mut().for_each(|vector| normalize(vector));
-            vectors
-        };
-        let spans = batch.spans.iter();
-        spans.map(|span| one(&rows[span.rows.start * width..span.rows.end * width])).collect()
+        self.multi.as_ref().map_or_else(Vec::new, |map| token_vectors(map, hidden, batch, 1))
     }
+}
+
+/// For each passage of `batch` what `map` makes of each of its tokens but the first `skipped`, at length one.
+pub fn token_vectors(
+    map: &Linear,
+    hidden: &Tensor,
+    batch: &Batch,
+    skipped: usize,
+) -> Vec<Vec<Vec<f32>>> {
+    let vectors = map.forward(hidden);
+    let (rows, width) = (vectors.to_vec(), vectors.width());
+    let one = |rows: &[f32]| {
+        let rows = rows.chunks_exact(width).skip(skipped);
+        let mut vectors: Vec<_> = rows.map(<[f32]>::to_vec).collect();
+        vectors.iter_mut().for_each(|vector| normalize(vector));
+        vectors
+    };
+    let spans = batch.spans.iter();
+    spans.map(|span| one(&rows[span.rows.start * width..span.rows.end * width])).collect()
 }

@@ -1,6 +1,7 @@
 //! One file per architecture. A file here is named in `registry.rs` and nowhere else.
 
 pub(crate) mod bert;
+pub(crate) mod colqwen2_5;
 pub(crate) mod deepseek_v2;
 pub(crate) mod gemma3;
 pub(crate) mod gpt_oss;

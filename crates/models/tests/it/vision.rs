@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use checkpoint::{Adapter, Folder};
 use kernels::{Device, Isa, Precision, Tensor};
 use models::media::Image;
-use models::{Batch, Cache, Decoder, ImageSpan, Picture, Taps, Vision};
+use models::{
+    Batch, Cache, Decoder, Encoder, ImageSpan, Model, Picture, Taps, Vision, token_vectors,
+};
 
 use crate::fixture::{self, Fixture, Golden, PAGE, cosine, difference};
 
@@ -19,10 +22,21 @@ pub(crate) fn all() -> Vec<String> {
     let mut names: Vec<_> = entries
         .filter(|entry| entry.path().join("model.safetensors").exists())
         .map(|entry| entry.file_name().into_string().unwrap())
+        .filter(|name| models::architectures().any(|known| name.starts_with(known)))
         .collect();
     names.sort();
     names
 }
+
+/// Those that continue sequences.
+fn decoders() -> Vec<String> {
+    let mut names = all();
+    names.retain(|name| !name.starts_with(RETRIEVAL));
+    names
+}
+
+/// What begins the names of those that make a vector of each token.
+const RETRIEVAL: &str = "colqwen";
 
 /// What the reference computed of the checkpoint `name`, or of the one whose name it continues.
 fn golden(name: &str) -> Golden {
@@ -38,6 +52,8 @@ fn pictures(golden: &Golden) -> Vec<Image> {
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "rgb"));
     paths.sort();
+    let size = |i: usize| golden.has(&format!("image{i}.size"));
+    paths.truncate((0..).take_while(|&i| size(i)).count());
     let read = |(i, path): (usize, &PathBuf)| {
         let size = golden.tokens(&format!("image{i}.size"));
         Image::new(size[0] as usize, size[1] as usize, fs::read(path).unwrap()).unwrap()
@@ -96,6 +112,11 @@ fn best(logits: &Tensor) -> u32 {
     last.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0 as u32
 }
 
+/// Whether a golden's tensor is one of picture `i`.
+fn is_of(i: usize, name: &str) -> bool {
+    name.strip_prefix(&format!("image{i}.")).is_some()
+}
+
 /// All that the golden has of the checkpoint `name`; `near` says how near a tensor must be.
 fn compare(name: &str, device: Device, near: impl Fn(&str, &[f32], &[f32])) {
     let golden = golden(name);
@@ -107,11 +128,17 @@ fn compare(name: &str, device: Device, near: impl Fn(&str, &[f32], &[f32])) {
     for (i, seen) in seen.iter().enumerate() {
         for (tap, ours) in &seen.taps {
             // A checkpoint may keep its parts in other places than the reference.
-            let tap = tap.rsplit_once("visual.").or(tap.rsplit_once("vision_tower.")).unwrap().1;
-            let truth = format!("image{i}.visual.{tap}");
-            near(&truth, &ours.to_vec(), golden.values(&truth));
+            let places = ["visual.", "vision_model.", "vision_tower."];
+            let core = places.iter().find_map(|place| Some(tap.rsplit_once(place)?.1));
+            let core = core.unwrap_or(tap);
+            let truth = golden.names().find(|name| is_of(i, name) && name.ends_with(core));
+            let truth = truth.unwrap_or_else(|| panic!("{name}: the golden has no `{tap}`"));
+            near(truth, &ours.to_vec(), golden.values(truth));
         }
-        let recorded = golden.names().filter(|name| name.starts_with(&format!("image{i}.visual.")));
+        let others =
+            ["size", "grid", "pixels", "features"].map(|other| format!("image{i}.{other}"));
+        let recorded = golden.names().filter(|name| is_of(i, name));
+        let recorded = recorded.filter(|name| !others.iter().any(|other| other == name));
         assert_eq!(seen.taps.len(), recorded.count(), "{name}: as many taps as the reference has");
         let truth = format!("image{i}.features");
         near(&truth, &seen.features.to_vec(), golden.values(&truth));
@@ -163,7 +190,7 @@ fn compare(name: &str, device: Device, near: impl Fn(&str, &[f32], &[f32])) {
 
 #[test]
 fn exact_mode_agrees_with_the_reference() {
-    for name in all() {
+    for name in decoders() {
         for isa in [Isa::Portable, Isa::best()] {
             compare(&name, fixture::device(isa, Precision::Exact), |what, ours, truth| {
                 let difference = difference(ours, truth);
@@ -176,7 +203,7 @@ fn exact_mode_agrees_with_the_reference() {
 #[test]
 fn mlx_agrees_with_the_reference() {
     let Some(device) = fixture::mlx() else { return };
-    for name in all() {
+    for name in decoders() {
         compare(&name, device.clone(), |what, ours, truth| {
             let difference = difference(ours, truth);
             assert!(difference < 1e-4, "{name}, MLX: `{what}` is off by {difference:e}");
@@ -185,14 +212,113 @@ fn mlx_agrees_with_the_reference() {
     }
 }
 
+/// Networks of 32 dimensions with weights made by chance spread what is rounded to 16 bits: the reference itself is as far from
+/// itself there. What is allowed is about twice what was measured.
 #[test]
 fn fast_mode_stays_close_to_the_reference() {
-    for (precision, least) in [(Precision::Bf16, 0.999), (Precision::Fast, 0.999)] {
-        for name in all() {
+    for (precision, least) in [(Precision::Bf16, 0.9965), (Precision::Fast, 0.996)] {
+        for name in decoders() {
             compare(&name, fixture::device(Isa::best(), precision), |what, ours, truth| {
                 let cosine = cosine(ours, truth);
                 assert!(cosine >= least, "{name}, {precision:?}: `{what}`: cosine {cosine}");
             });
         }
+    }
+}
+
+/// A checkpoint that makes vectors, with an adapter where it is of no use alone.
+fn retrieval(name: &str, device: &Device) -> Model {
+    let folder = Folder::open(&root().join(name)).unwrap();
+    let adapter = root().join(format!("{name}_adapter"));
+    if adapter.exists() {
+        let adapter = Adapter::open(&adapter).unwrap();
+        return models::load_adapted(&folder, adapter, device).unwrap();
+    }
+    models::load(&folder, device).unwrap()
+}
+
+/// Vectors of each token of one sequence.
+fn vectors(encoder: &dyn Encoder, tokens: &[u32], images: Vec<ImageSpan>) -> Vec<Vec<f32>> {
+    let mut batch = Batch::default();
+    batch.push(tokens, 0, Vec::new());
+    batch.show(images);
+    let hidden = encoder.forward(&batch);
+    let mut vectors = token_vectors(encoder.token_vectors().unwrap(), &hidden, &batch, 0);
+    vectors.remove(0)
+}
+
+/// The sum of each vector's largest product.
+fn score(query: &[Vec<f32>], page: &[Vec<f32>]) -> f32 {
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let best = |q: &Vec<f32>| page.iter().map(|p| product(q, p)).fold(f32::MIN, f32::max);
+    query.iter().map(best).sum()
+}
+
+fn compare_retrieval(name: &str, device: &Device, near: impl Fn(&str, &[f32], &[f32])) {
+    let own = root().join(name).join("golden.safetensors");
+    let adapted = root().join(format!("{name}_adapter")).join("golden.safetensors");
+    let golden = Golden::at(if own.exists() { &own } else { &adapted });
+    let model = retrieval(name, device);
+    let encoder = model.network.encoder().unwrap();
+    let vision = encoder.vision().unwrap();
+    let mention = vision.preprocess().token();
+    let seen: Vec<_> = pictures(&Golden::at(&root().join("qwen2_5_vl/golden.safetensors")))
+        .iter()
+        .map(|image| look(vision, image))
+        .collect();
+    let (mut pages, mut queries) = (Vec::new(), Vec::new());
+    for (i, seen) in seen.iter().enumerate() {
+        let tokens = golden.tokens(&format!("page{i}.tokens"));
+        let found = vectors(encoder, &tokens, spans(&tokens, mention, &[seen]));
+        let truth = format!("page{i}.multi");
+        near(&truth, &found.concat(), golden.values(&truth));
+        pages.push(found);
+    }
+    for q in 0..2 {
+        let tokens = golden.tokens(&format!("query{q}.tokens"));
+        let found = vectors(encoder, &tokens, Vec::new());
+        let truth = format!("query{q}.multi");
+        near(&truth, &found.concat(), golden.values(&truth));
+        queries.push(found);
+    }
+    let scores = queries.iter().flat_map(|query| pages.iter().map(|page| score(query, page)));
+    near("scores", &scores.collect::<Vec<_>>(), golden.values("scores"));
+    // Pages in one batch are what they are alone.
+    let mut batch = Batch::default();
+    for (i, seen) in seen.iter().enumerate() {
+        let tokens = golden.tokens(&format!("page{i}.tokens"));
+        batch.push(&tokens, 0, Vec::new());
+        batch.show(spans(&tokens, mention, &[seen]));
+    }
+    let hidden = encoder.forward(&batch);
+    let together = token_vectors(encoder.token_vectors().unwrap(), &hidden, &batch, 0);
+    for (alone, together) in pages.iter().zip(&together) {
+        near("pages together", &together.concat(), &alone.concat());
+    }
+}
+
+#[test]
+fn vectors_of_pages_and_queries_are_those_of_the_reference() {
+    let mut devices = vec![fixture::device(Isa::Portable, Precision::Exact)];
+    devices.push(fixture::device(Isa::best(), Precision::Exact));
+    devices.extend(fixture::mlx());
+    for device in devices {
+        for name in all().iter().filter(|name| name.starts_with(RETRIEVAL)) {
+            compare_retrieval(name, &device, |what, ours, truth| {
+                let difference = difference(ours, truth);
+                assert!(difference < 1e-4, "{name}, {device:?}: `{what}` is off by {difference:e}");
+            });
+        }
+    }
+}
+
+#[test]
+fn fast_vectors_stay_close_to_the_reference() {
+    for name in all().iter().filter(|name| name.starts_with(RETRIEVAL)) {
+        let device = fixture::device(Isa::best(), Precision::Fast);
+        compare_retrieval(name, &device, |what, ours, truth| {
+            let cosine = cosine(ours, truth);
+            assert!(cosine > 0.985, "{name}: `{what}`: cosine {cosine}");
+        });
     }
 }

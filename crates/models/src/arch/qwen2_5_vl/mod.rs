@@ -60,28 +60,29 @@ fn image_token() -> u32 {
 
 /// Where a checkpoint has the decoder, what its head is below, and the tower.
 fn places<'a>(root: &Scope<'a>) -> [Scope<'a>; 3] {
-    if root.has("language_model") {
-        let language = root.at("language_model");
-        [language.at("model"), language, root.at("vision_tower")]
-    } else if root.has("model.language_model") {
-        [root.at("model.language_model"), root.clone(), root.at("model.visual")]
-    } else {
-        [root.at("model"), root.clone(), root.at("visual")]
-    }
+    let first = |names: &[&str], last: &str| {
+        let found = names.iter().find(|name| root.has(name));
+        root.at(found.copied().unwrap_or(last))
+    };
+    let language = ["model.language_model", "language_model.model", "language_model"];
+    let head =
+        if root.has("language_model.model") { root.at("language_model") } else { root.clone() };
+    [first(&language, "model"), head, first(&["model.visual", "vision_tower"], "visual")]
 }
 
+/// The decoder and the tower.
+pub(super) type SeeingStack = Seeing<Stack<Block<Attention>>, Tower>;
+
 pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
-    build_as("qwen2_5_vl", root, false, |stack, tower| {
-        Network::Decoder(Box::new(Seeing { language: stack, vision: tower }))
-    })
+    build_as("qwen2_5_vl", root, false, |network, _| Ok(Network::Decoder(Box::new(network))))
 }
 
 /// The network under the name of `architecture`, without its output head if `headless`.
-fn build_as(
+pub(super) fn build_as(
     architecture: &'static str,
     root: &Scope<'_>,
     headless: bool,
-    network: impl FnOnce(Stack<Block<Attention>>, Tower) -> Network,
+    network: impl FnOnce(SeeingStack, usize) -> Result<Network>,
 ) -> Result<Model> {
     let whole: Whole = root.config().parse(architecture)?;
     let vision = root.config().part("vision_config")?.unwrap_or_else(|| root.config().clone());
@@ -91,13 +92,16 @@ fn build_as(
     config.rest.remove("vision_config");
     config.tie_word_embeddings = config.tie_word_embeddings.or(whole.tie_word_embeddings);
     let [model, head, visual] = places(root);
+    if headless {
+        head.at("lm_head").ignore_all();
+    }
     let images = Images::read(&root.preprocessor()?, whole.image_token_id)?;
     let stack = load([&model.beside(text), &head.beside(text)], &config, architecture, headless)?;
     let vision_config: VisionConfig = vision.parse(architecture)?;
     let tower = Tower::load(&visual.beside(&vision), vision_config, config.hidden_size, images)?;
     Ok(Model {
         architecture,
-        network: network(stack, tower),
+        network: network(Seeing { language: stack, vision: tower }, config.hidden_size)?,
         vocabulary: config.vocab_size,
         context: config.context(),
         hidden: config.hidden_size,

@@ -68,7 +68,7 @@ fn window() -> usize {
 
 /// Patches to features.
 #[derive(Debug)]
-pub(super) struct Tower {
+pub(crate) struct Tower {
     name: String,
     device: Device,
     patch_embed: Weight,
