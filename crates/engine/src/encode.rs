@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use kernels::Tensor;
-use models::{Batch, Encoder};
+use models::{Batch, Encoder, ImageSpan, Taps};
+
+use crate::PromptImage;
 
 /// Cuts a row of passages of these `lengths` into batches of at most `budget` tokens each, in
 /// order. A passage that is longer than the budget has a batch of its own.
@@ -23,12 +25,40 @@ pub fn pack(lengths: &[usize], budget: usize) -> Vec<Range<usize>> {
     batches
 }
 
+/// Tokens to be read at once, and the images among them.
+#[derive(Clone, Debug, Default)]
+pub struct Passage {
+    /// The tokens.
+    pub tokens: Vec<u32>,
+    /// The images, in order. Their tokens may be any that the network knows.
+    pub images: Vec<PromptImage>,
+}
+
+impl From<Vec<u32>> for Passage {
+    fn from(tokens: Vec<u32>) -> Self {
+        Self { tokens, images: Vec::new() }
+    }
+}
+
 /// Runs one batch: the hidden states of all passages, packed end to end, `[tokens, hidden]`, and
 /// the batch that says which rows are whose.
-pub fn encode(model: &dyn Encoder, passages: &[Vec<u32>]) -> (Tensor, Batch) {
+///
+/// # Panics
+///
+/// If there are images, and the network sees none.
+pub fn encode(model: &dyn Encoder, passages: &[Passage]) -> (Tensor, Batch) {
     let mut batch = Batch::default();
-    for passage in passages {
-        batch.push(passage, 0, Vec::new());
+    for Passage { tokens, images } in passages {
+        batch.push(tokens, 0, Vec::new());
+        let see = |image: &PromptImage| {
+            let Some(vision) = model.vision() else { panic!("images for a network without sight") };
+            ImageSpan {
+                positions: image.positions.clone(),
+                grid: image.picture.grid,
+                features: Some(vision.forward(&image.picture, &Taps::default())),
+            }
+        };
+        batch.show(images.iter().map(see).collect());
     }
     (model.forward(&batch), batch)
 }

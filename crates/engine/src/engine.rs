@@ -10,6 +10,7 @@ use kernels::{DType, Device, KvFormat, Tensor, ops};
 use models::{Batch, Cache, Decoder, LayerCache, Remember};
 
 use crate::sample::NotANumber;
+use crate::sight::{Features, SightStats};
 use crate::{
     Event, Failure, Id, Limits, PagePool, Refusal, Request, Sampler, Scheduler, Slice, Status, Step,
 };
@@ -27,6 +28,8 @@ pub struct EngineOptions {
     pub cache_tokens: usize,
     /// How the cache stores numbers.
     pub cache_format: KvFormat,
+    /// Bytes that features of images may take, for a network that sees.
+    pub image_bytes: usize,
 }
 
 impl Default for EngineOptions {
@@ -37,6 +40,7 @@ impl Default for EngineOptions {
             page_size: 32,
             cache_tokens: 32 * 1024,
             cache_format: DType::F16.into(),
+            image_bytes: 256 << 20,
         }
     }
 }
@@ -59,6 +63,8 @@ pub struct Engine {
     draws: bool,
     overlaps: bool,
     under_way: Option<Pass>,
+    vocabulary: usize,
+    features: Features,
 }
 
 impl std::fmt::Debug for Engine {
@@ -75,8 +81,8 @@ impl Engine {
         (context, vocabulary): (usize, usize),
         options: EngineOptions,
     ) -> Self {
-        let EngineOptions { step_tokens, sequences, page_size, cache_tokens, cache_format } =
-            options;
+        let EngineOptions { step_tokens, sequences, page_size, cache_tokens, .. } = options;
+        let EngineOptions { cache_format, image_bytes, .. } = options;
         let layers = decoder.layers();
         let pages = cache_tokens.div_ceil(page_size);
         let cache = Cache::new(device, &layers, page_size, pages, cache_format);
@@ -87,7 +93,19 @@ impl Engine {
         let (draws, device) = (device.puts_off(), device.clone());
         let sampler = Sampler::default();
         let (overlaps, under_way) = (draws, None);
-        Self { device, decoder, cache, scheduler, sampler, draws, overlaps, under_way }
+        let features = Features::new(image_bytes);
+        Self {
+            device,
+            decoder,
+            cache,
+            scheduler,
+            sampler,
+            draws,
+            overlaps,
+            under_way,
+            vocabulary,
+            features,
+        }
     }
 
     /// Whether a pass is prepared while the one before it runs. By default it is on devices that put
@@ -105,7 +123,15 @@ impl Engine {
     ///
     /// If it can never be finished.
     pub fn add(&mut self, id: Id, request: Request) -> Result<(), Refusal> {
+        if !request.images.is_empty() && self.decoder.vision().is_none() {
+            return Err(Refusal::Blind { images: request.images.len() });
+        }
         self.scheduler.add(id, request)
+    }
+
+    /// How often an image was seen already.
+    pub fn sight(&self) -> SightStats {
+        self.features.stats
     }
 
     /// Forgets a request; `None` if it is already over.
@@ -144,6 +170,7 @@ impl Engine {
             Ok(sampled) => self.scheduler.complete(&pass.step, &sampled),
             Err(failure) => {
                 self.cache.forget();
+                self.features.clear();
                 return self.scheduler.abandon(&pass.step, &failure);
             }
         };
@@ -198,7 +225,25 @@ impl Engine {
         let (mut device, mut draws, mut host) = (Vec::new(), Vec::new(), Vec::new());
         let mut unread = Vec::new();
         for slice in step {
-            batch.push_part(&slice.tokens, slice.start, slice.pages.clone(), slice.length);
+            let images = self.scheduler.images(slice);
+            match self.decoder.vision() {
+                Some(vision) if !images.is_empty() => {
+                    // Rows of images take any token of the table: features replace what it says.
+                    let token = vision.preprocess().token();
+                    let is_row = |token: u32| token as usize >= self.vocabulary;
+                    let known = |&row: &u32| {
+                        if is_row(row) && row != Slice::UNREAD { token } else { row }
+                    };
+                    let tokens: Vec<u32> = slice.tokens.iter().map(known).collect();
+                    batch.push_part(&tokens, slice.start, slice.pages.clone(), slice.length);
+                    let part = (slice.start, slice.end());
+                    batch.show(self.features.shown(images, part, vision));
+                }
+                _ => {
+                    let pages = slice.pages.clone();
+                    batch.push_part(&slice.tokens, slice.start, pages, slice.length);
+                }
+            }
             let last = batch.tokens.len() as u32 - 1;
             if slice.tokens.last() == Some(&Slice::UNREAD) {
                 unread.push((last, slice.id));

@@ -10,10 +10,12 @@ mod engine;
 mod request;
 mod sample;
 mod scheduler;
+mod sight;
 
 pub use cache::{PagePool, PrefixStats};
-pub use encode::{encode, pack};
+pub use encode::{Passage, encode, pack};
 pub use engine::{Engine, EngineOptions};
-pub use request::{Event, Failure, Finish, Id, Refusal, Request};
+pub use request::{Event, Failure, Finish, Id, PromptImage, Refusal, Request};
 pub use sample::{NotANumber, Sampler, Sampling};
 pub use scheduler::{Limits, Scheduler, Slice, Status, Step};
+pub use sight::SightStats;

@@ -1,5 +1,10 @@
 //! What goes in and what comes out.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use models::Picture;
+
 use crate::Sampling;
 
 /// Names a request for as long as it lives.
@@ -11,12 +16,25 @@ pub struct Id(pub u64);
 pub struct Request {
     /// The prompt; never empty.
     pub prompt: Vec<u32>,
+    /// The images in it, in order.
+    pub images: Vec<PromptImage>,
     /// How many tokens to add at most.
     pub max_tokens: usize,
     /// Tokens that end the sequence. The one that does is reported like any other.
     pub stop: Vec<u32>,
     /// How the next token is chosen.
     pub sampling: Sampling,
+}
+
+/// An image in a prompt.
+#[derive(Clone, Debug)]
+pub struct PromptImage {
+    /// The positions of its tokens, which may be any that the network knows.
+    pub positions: Range<usize>,
+    /// What the network reads of it.
+    pub picture: Arc<Picture>,
+    /// Tells its content from any other's: what was computed of an image is used again for the same.
+    pub digest: [u8; 32],
 }
 
 /// Why a request is not taken on at all.
@@ -37,6 +55,28 @@ pub enum Refusal {
         /// How many tokens there are.
         vocabulary: usize,
     },
+    /// There are images, and the network sees none.
+    #[error("the model reads text only, but the prompt holds {images} images")]
+    Blind {
+        /// How many.
+        images: usize,
+    },
+    /// An image does not stand where it could.
+    #[error(
+        "an image of {tokens} tokens stands at {}..{} of a prompt of {prompt} tokens",
+        positions.start, positions.end
+    )]
+    ImagePlace {
+        /// Where it stands.
+        positions: Range<usize>,
+        /// How many tokens it has.
+        tokens: usize,
+        /// How many the prompt has.
+        prompt: usize,
+    },
+    /// Every number that an image could have was given to one.
+    #[error("more images were read than can be told apart")]
+    WornOut,
     /// The sequence could outgrow the memory there is for it, or the network's context.
     #[error(
         "{prompt} prompt tokens and up to {max_tokens} new ones make {}, but at most {limit} fit",

@@ -146,7 +146,7 @@ impl Batch {
     /// # Panics
     ///
     /// If an image has rows here, but no features.
-    pub(crate) fn with_images(&self, embedded: &Tensor) -> Tensor {
+    pub fn with_images(&self, embedded: &Tensor) -> Tensor {
         let mut updates = Vec::new();
         for (span, images) in self.spans.iter().zip(&self.images) {
             let end = span.start + span.rows.len();

@@ -8,7 +8,8 @@ use sequence::Sequence;
 
 use crate::cache::{PagePool, PrefixStats};
 use crate::sample::NotANumber;
-use crate::{Event, Failure, Finish, Id, Refusal, Request, Sampling};
+use crate::sight::Numbers;
+use crate::{Event, Failure, Finish, Id, PromptImage, Refusal, Request, Sampling};
 
 /// What a step may hold and a sequence may grow to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,7 +43,8 @@ pub struct Slice {
     pub id: Id,
     /// The position of the first.
     pub start: usize,
-    /// The tokens; at least one. The last may be [`Slice::UNREAD`].
+    /// The tokens; at least one. The last may be [`Slice::UNREAD`]. What is not below the size of the vocabulary stands for a
+    /// row of an image.
     pub tokens: Vec<u32>,
     /// The pages of the sequence.
     pub pages: Vec<u32>,
@@ -99,6 +101,7 @@ pub struct Scheduler {
     running: Vec<Sequence>,
     arrivals: u64,
     preemptions: u64,
+    numbers: Numbers,
 }
 
 impl Scheduler {
@@ -110,7 +113,8 @@ impl Scheduler {
     pub fn new(limits: Limits, pool: PagePool) -> Self {
         assert!(limits.tokens > 0 && limits.sequences > 0, "{limits:?}");
         let (waiting, running) = (VecDeque::new(), Vec::new());
-        Self { limits, pool, waiting, running, arrivals: 0, preemptions: 0 }
+        let numbers = Numbers::default();
+        Self { limits, pool, waiting, running, arrivals: 0, preemptions: 0, numbers }
     }
 
     /// Queues a request.
@@ -130,10 +134,25 @@ impl Scheduler {
         if let Some(&token) = request.prompt.iter().find(|&&token| token as usize >= vocabulary) {
             return Err(Refusal::UnknownToken { token, vocabulary });
         }
+        let mut end = 0;
+        for PromptImage { positions, picture, .. } in &request.images {
+            let fits = positions.start >= end && positions.end <= prompt;
+            if !fits || positions.len() != picture.tokens || positions.is_empty() {
+                let (positions, tokens) = (positions.clone(), picture.tokens);
+                return Err(Refusal::ImagePlace { positions, tokens, prompt });
+            }
+            end = positions.end;
+        }
         let memory = self.pool.capacity() * self.pool.page_size();
         let limit = self.limits.context.min(memory);
         if prompt.saturating_add(max_tokens) > limit {
             return Err(Refusal::TooLong { prompt, max_tokens, limit });
+        }
+        let mut request = request;
+        let from = u32::try_from(vocabulary).unwrap_or(u32::MAX);
+        for PromptImage { positions, digest, .. } in &request.images {
+            let number = self.numbers.of(digest, from).ok_or(Refusal::WornOut)?;
+            request.prompt[positions.clone()].fill(number);
         }
         self.arrivals += 1;
         self.waiting.push_back(Sequence::new(id, request, self.arrivals));
@@ -177,6 +196,11 @@ impl Scheduler {
     pub(crate) fn sequence(&self, slice: &Slice) -> Option<(&[u32], &Sampling)> {
         let sequence = &self.running[self.at(slice)?];
         Some((&sequence.tokens, &sequence.sampling))
+    }
+
+    /// The images of the sequence that `slice` belongs to.
+    pub(crate) fn images(&self, slice: &Slice) -> &[PromptImage] {
+        self.at(slice).map_or(&[], |at| &self.running[at].images)
     }
 
     /// Whether somebody still waits for what `slice` computes.

@@ -1,15 +1,16 @@
 //! One request under way.
 
 use crate::cache::PageTable;
-use crate::{Finish, Id, Request, Sampling, Slice};
+use crate::{Finish, Id, PromptImage, Request, Sampling, Slice};
 
 #[derive(Debug)]
 pub(super) struct Sequence {
     pub(super) id: Id,
     /// Its number in the order of arrival.
     pub(super) arrival: u64,
-    /// The prompt and what was sampled.
+    /// The prompt and what was sampled; in the rows of an image, its number.
     pub(super) tokens: Vec<u32>,
+    pub(super) images: Vec<PromptImage>,
     /// How many of them are in the cache.
     pub(super) computed: usize,
     pub(super) table: PageTable,
@@ -30,6 +31,7 @@ impl Sequence {
             id,
             arrival,
             tokens: request.prompt,
+            images: request.images,
             computed: 0,
             table: PageTable::default(),
             sampling: request.sampling,

@@ -62,6 +62,7 @@ fn engine(device: &Device, breaks: Option<usize>) -> (Engine, Waits) {
         page_size: 4,
         cache_tokens: 64,
         cache_format: DType::F32.into(),
+        ..EngineOptions::default()
     };
     let waits = Waits::default();
     let decoder = Chain { table, device: device.clone(), breaks, waits: Arc::clone(&waits) };
@@ -98,6 +99,7 @@ fn requests() -> Vec<Request> {
         max_tokens: 1 + n * 7 % 19,
         stop: vec![(n % 12) as u32],
         sampling: ways[n % ways.len()].clone(),
+        ..Request::default()
     };
     (0..20).map(request).collect()
 }

@@ -49,6 +49,7 @@ fn engine() -> Engine {
         page_size: 4,
         cache_tokens: 64,
         cache_format: DType::F32.into(),
+        ..EngineOptions::default()
     };
     let decoder = Box::new(Counter { device: device.clone() });
     Engine::new(&device, decoder, (64, VOCABULARY), options)
@@ -173,6 +174,7 @@ fn a_failure_of_mlx_ends_its_step_and_no_other() {
         page_size: 4,
         cache_tokens: 64,
         cache_format: DType::F32.into(),
+        ..EngineOptions::default()
     };
     let decoder = Box::new(Refused(device.clone()));
     let engine = Engine::new(&device, decoder, (64, VOCABULARY), options);

@@ -1,0 +1,135 @@
+//! Images of sequences: told apart by content, and seen once.
+
+use std::collections::BTreeMap;
+
+use kernels::{DType, Tensor};
+use models::{ImageSpan, Taps, Vision};
+
+use crate::PromptImage;
+
+/// How many images are told apart before all are forgotten.
+const MOST_KNOWN: usize = 1 << 16;
+
+/// Numbers for images by content. In a sequence each row of an image has its number in the place of a token, so that
+/// beginnings are shared by those with the same images only.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    known: BTreeMap<[u8; 32], u32>,
+    given: u32,
+}
+
+impl Numbers {
+    /// The number of the image with this digest: at least `from`, and never that of another. `None` if there are none left.
+    pub(crate) fn of(&mut self, digest: &[u8; 32], from: u32) -> Option<u32> {
+        if let Some(number) = self.known.get(digest) {
+            return Some(*number);
+        }
+        if self.known.len() == MOST_KNOWN {
+            // Whoever comes again gets another number, and shares nothing with its past self.
+            self.known.clear();
+        }
+        // The last number of all stands for a token that nobody has read.
+        let number = from.checked_add(self.given).filter(|&number| number < u32::MAX)?;
+        self.given += 1;
+        self.known.insert(*digest, number);
+        Some(number)
+    }
+}
+
+/// How often an image was seen already.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SightStats {
+    /// Images that were needed in a pass.
+    pub asked: u64,
+    /// Those of them whose features were kept.
+    pub found: u64,
+}
+
+/// Features of the images that were used last.
+#[derive(Debug)]
+pub(crate) struct Features {
+    budget: usize,
+    held: usize,
+    kept: BTreeMap<[u8; 32], (Tensor, u64)>,
+    clock: u64,
+    pub(crate) stats: SightStats,
+}
+
+impl Features {
+    /// Keeps `budget` bytes at most, but always the last.
+    pub(crate) fn new(budget: usize) -> Self {
+        let (kept, stats) = (BTreeMap::new(), SightStats::default());
+        Self { budget, held: 0, kept, clock: 0, stats }
+    }
+
+    /// Those of `image`, computed if they are not kept.
+    pub(crate) fn of(&mut self, image: &PromptImage, vision: &dyn Vision) -> Tensor {
+        self.clock += 1;
+        self.stats.asked += 1;
+        if let Some((features, last)) = self.kept.get_mut(&image.digest) {
+            *last = self.clock;
+            self.stats.found += 1;
+            return features.clone();
+        }
+        let features = vision.forward(&image.picture, &Taps::default());
+        self.held += bytes(&features);
+        self.kept.insert(image.digest, (features.clone(), self.clock));
+        while self.held > self.budget && self.kept.len() > 1 {
+            let oldest = self.kept.iter().min_by_key(|(_, (_, last))| *last);
+            let Some(digest) = oldest.map(|(digest, _)| *digest) else { break };
+            if let Some((gone, _)) = self.kept.remove(&digest) {
+                self.held -= bytes(&gone);
+            }
+        }
+        features
+    }
+
+    /// Forgets all of them: the device that computed them has failed.
+    pub(crate) fn clear(&mut self) {
+        self.kept.clear();
+        self.held = 0;
+    }
+
+    /// What a batch is shown that computes the tokens `from..to` of a sequence with these images.
+    pub(crate) fn shown(
+        &mut self,
+        images: &[PromptImage],
+        (from, to): (usize, usize),
+        vision: &dyn Vision,
+    ) -> Vec<ImageSpan> {
+        let begun = images.iter().filter(|image| image.positions.start < to);
+        let span = |image: &PromptImage| ImageSpan {
+            positions: image.positions.clone(),
+            grid: image.picture.grid,
+            features: (image.positions.end > from).then(|| self.of(image, vision)),
+        };
+        begun.map(span).collect()
+    }
+}
+
+fn bytes(features: &Tensor) -> usize {
+    features.elements() * DType::F32.size()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_KNOWN, Numbers};
+
+    #[test]
+    fn a_number_is_one_image_only() {
+        let mut numbers = Numbers::default();
+        let digest = |i: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&i.to_le_bytes());
+            digest
+        };
+        let all: Vec<_> = (0..MOST_KNOWN).map(|i| numbers.of(&digest(i), 100).unwrap()).collect();
+        assert_eq!(all[..3], [100, 101, 102]);
+        assert_eq!(numbers.of(&digest(1), 100), Some(101));
+        // There are too many now: the first comes back as another.
+        let other = numbers.of(&digest(MOST_KNOWN), 100).unwrap();
+        assert!(!all.contains(&other));
+        assert!(numbers.of(&digest(1), 100).unwrap() > other);
+        assert_eq!(Numbers::default().of(&digest(0), u32::MAX), None);
+    }
+}
