@@ -12,6 +12,7 @@ use serde_json::Value;
 use text::{Template, Tokenizer};
 
 use crate::fetch::listing::is_licence;
+use crate::runtime::chat_template as chat_template_text;
 use crate::runtime::{self, Error, ModelKind};
 
 /// How deep the files of a model may lie.
@@ -378,8 +379,7 @@ pub fn weigh(path: &Path) -> Result<WeightFacts, Error> {
 
 fn chat_template(folder: &Folder) -> Result<bool, Error> {
     let config = folder.read("tokenizer_config.json")?;
-    let jinja = folder.read("chat_template.jinja")?;
-    let jinja = jinja.as_deref().map(String::from_utf8_lossy);
+    let jinja = chat_template_text(folder)?;
     let template = Template::from_parts(jinja.as_deref(), config.as_deref());
     let path = || folder.path().to_owned();
     Ok(template.map_err(|source| Error::Text { path: path(), source })?.is_some())

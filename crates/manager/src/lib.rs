@@ -25,4 +25,4 @@ pub use kernels::{
     Precision, WeightLayout,
 };
 pub use models::architectures;
-pub use text::{Message, RenderOptions, Role, Special, Template, Tokenizer};
+pub use text::{Image, Message, Part, RenderOptions, Role, Special, Template, Tokenizer};

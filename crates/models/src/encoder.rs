@@ -16,8 +16,8 @@ pub trait Encoder: Send {
         None
     }
 
-    /// The map from hidden states to a vector of each token, for a network that has one of its own.
-    fn token_vectors(&self) -> Option<&Linear> {
+    /// How it makes a vector of each token, for a network that is made for late interaction.
+    fn retrieval(&self) -> Option<Retrieval<'_>> {
         None
     }
 
@@ -36,4 +36,15 @@ pub trait Classifier: Encoder {
     /// A logit for each class, `[spans, labels]`, of the passages that `spans` mark in `hidden`, the hidden states that
     /// [`forward`](Encoder::forward) gave. No span is empty.
     fn classify(&self, hidden: &Tensor, spans: &[Span]) -> Tensor;
+}
+
+/// How a network for late interaction is used: pages and queries become a vector for each of their tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Retrieval<'a> {
+    /// The map from hidden states to vectors, whose length is then one.
+    pub vectors: &'a Linear,
+    /// What is said of the image of a page, with its mention.
+    pub image: &'static str,
+    /// What stands before and after a query.
+    pub query: [&'static str; 2],
 }

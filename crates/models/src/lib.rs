@@ -22,7 +22,7 @@ mod vision;
 pub use batch::{Batch, Taps, Tokens};
 pub use cache::{Cache, LayerCache, Remember};
 pub use decoder::Decoder;
-pub use encoder::{Classifier, Encoder};
+pub use encoder::{Classifier, Encoder, Retrieval};
 pub use error::{Error, Kind, Result};
 pub use head::{EmbeddingHead, activate};
 pub use pooling::{normalize, pool};

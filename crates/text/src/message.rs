@@ -30,23 +30,37 @@ impl Role {
 
 /// An encoded picture (PNG, JPEG, ...), as the person sent it. Cheap to clone.
 #[derive(Clone, Eq, PartialEq)]
-pub struct Image(Arc<[u8]>);
+pub struct Image {
+    encoded: Arc<[u8]>,
+    name: Option<Arc<str>>,
+}
 
 impl Image {
     /// A picture from its file's bytes.
     pub fn new(encoded: impl Into<Arc<[u8]>>) -> Self {
-        Self(encoded.into())
+        Self { encoded: encoded.into(), name: None }
+    }
+
+    /// The same with a name, by which errors call it.
+    #[must_use]
+    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
+        Self { name: Some(name.into()), ..self }
     }
 
     /// The file's bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.encoded
+    }
+
+    /// Its name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 }
 
 impl fmt::Debug for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Image({} bytes)", self.0.len())
+        write!(f, "Image({} bytes)", self.encoded.len())
     }
 }
 

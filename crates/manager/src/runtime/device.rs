@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use checkpoint::{Activation, Adapter, Folder};
-use engine::{Engine, EngineOptions, Event, Finish, Id, Request};
+use engine::{Engine, EngineOptions, Event, Finish, Id, Passage, PromptImage, Request};
 use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
 use models::{
-    Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, Model, Network, TokenHeads, activate,
+    Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, ImageSpan, Model, Network,
+    Preprocess, Retrieval, TokenHeads, Vision, activate, token_vectors,
 };
 use text::Pair;
 use tokio::sync::{mpsc, oneshot};
@@ -60,6 +62,17 @@ pub struct ModelFacts {
     pub token_heads: [bool; 2],
     /// How many classes a classifier tells apart.
     pub labels: Option<usize>,
+    /// What makes images into what the network reads, if it sees.
+    pub(super) vision: Option<Arc<dyn Preprocess>>,
+    /// What pages and queries are said with, for a model that makes vectors of their tokens and nothing else.
+    pub(super) retrieval: Option<Said>,
+}
+
+/// What stands around pages and queries: see [`Retrieval`](models::Retrieval).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    pub(super) image: &'static str,
+    pub(super) query: [&'static str; 2],
 }
 
 /// News of a request.
@@ -122,7 +135,7 @@ pub(super) enum Command {
     Cancel(ModelId, Id),
     Encode {
         model: ModelId,
-        passages: Vec<Vec<u32>>,
+        passages: Vec<Passage>,
         wanted: Wanted,
         reply: oneshot::Sender<Result<EncodeReply, Error>>,
     },
@@ -135,7 +148,7 @@ pub(super) enum Command {
     },
     Forward {
         model: ModelId,
-        tokens: Vec<u32>,
+        passage: Passage,
         taps: bool,
         reply: oneshot::Sender<Result<ForwardReply, Error>>,
     },
@@ -322,9 +335,9 @@ impl Owner {
                 };
                 let _ = reply.send(judged);
             }
-            Command::Forward { model, tokens, taps, reply } => {
+            Command::Forward { model, passage, taps, reply } => {
                 let computed = match self.slots.get(&model) {
-                    Some(slot) => self.guarded(|| Ok(forward(slot, &self.device, &tokens, taps))),
+                    Some(slot) => self.guarded(|| Ok(forward(slot, &self.device, &passage, taps))),
                     None => Err(Error::Gone),
                 };
                 let _ = reply.send(computed);
@@ -412,10 +425,13 @@ fn load(
         lengths: None,
         token_heads: [false; 2],
         labels: None,
+        vision: None,
+        retrieval: None,
     };
     let slot = match network {
         Network::Decoder(decoder) => {
             facts.kind = ModelKind::Language;
+            facts.vision = decoder.vision().map(Vision::preprocess);
             let options = engine_options(device, &*decoder, context, options)?;
             let format = options.cache_format;
             facts.cache_tokens = options.cache_tokens;
@@ -426,9 +442,14 @@ fn load(
         Network::Encoder(encoder) => {
             let head = EmbeddingHead::load(folder, device, &*encoder, hidden)?;
             let tokens = TokenHeads::load(folder, device, hidden)?;
-            facts.embedding = Some(head.width());
+            facts.vision = encoder.vision().map(Vision::preprocess);
+            let said =
+                |retrieval: Retrieval<'_>| Said { image: retrieval.image, query: retrieval.query };
+            facts.retrieval = encoder.retrieval().map(said);
+            facts.embedding = facts.retrieval.is_none().then(|| head.width());
             facts.lengths = head.lengths().map(<[usize]>::to_vec);
-            facts.token_heads = [tokens.has_sparse(), tokens.has_multi()];
+            facts.token_heads =
+                [tokens.has_sparse(), tokens.has_multi() || facts.retrieval.is_some()];
             Slot::Embedding(Box::new(Embedder { encoder, head, tokens }))
         }
         Network::Classifier(classifier) => {
@@ -456,6 +477,11 @@ fn engine_options(
     let cache_format = KvFormat { dtype: device.cache_dtype(), quantization };
     let base = EngineOptions { sequences, step_tokens, cache_format, ..EngineOptions::default() };
     let per_token = base.cache_bytes_per_token(&layers).max(1) as u64;
+    // Features of images have a part of the same budget.
+    let image_bytes = if decoder.vision().is_some() { (cache_bytes / 8).min(256 << 20) } else { 0 };
+    let cache_bytes = cache_bytes - image_bytes;
+    let image_bytes = usize::try_from(image_bytes).unwrap_or(usize::MAX);
+    let base = EngineOptions { image_bytes, ..base };
     let affordable = usize::try_from(cache_bytes / per_token).unwrap_or(usize::MAX);
     let most = context.saturating_mul(sequences);
     // At least one page: a budget of nothing is refused with words when a request comes.
@@ -476,7 +502,10 @@ impl Embedder {
             made.sparse = self.tokens.sparse(hidden, batch, special);
         }
         if wanted.multi {
-            made.multi = self.tokens.multi(hidden, batch);
+            made.multi = match self.encoder.retrieval() {
+                Some(Retrieval { vectors, .. }) => token_vectors(vectors, hidden, batch, 0),
+                None => self.tokens.multi(hidden, batch),
+            };
         }
         made
     }
@@ -493,14 +522,29 @@ fn judge(classifier: &dyn Classifier, pairs: &[Pair], function: Activation) -> V
     scores.chunks_exact(logits.width().max(1)).map(<[f32]>::to_vec).collect()
 }
 
-/// One pass over `tokens` alone, with all that can be seen on the way.
-fn forward(slot: &Slot, device: &Device, tokens: &[u32], taps: bool) -> ForwardReply {
+/// One pass over `passage` alone, with all that can be seen on the way.
+fn forward(slot: &Slot, device: &Device, passage: &Passage, taps: bool) -> ForwardReply {
     const PAGE: usize = 32;
     let mut batch = Batch::default();
+    let Passage { tokens, images } = passage;
     let pages = tokens.len().div_ceil(PAGE);
     batch.push(tokens, 0, (0..pages as u32).collect());
     if taps {
         batch.record();
+    }
+    let vision = match slot {
+        Slot::Language(language) => language.engine.decoder().vision(),
+        Slot::Embedding(embedder) => embedder.encoder.vision(),
+        Slot::Classifier(classifier) => classifier.vision(),
+    };
+    if let Some(vision) = vision {
+        let see = |image: &PromptImage| ImageSpan {
+            positions: image.positions.clone(),
+            grid: image.picture.grid,
+            features: Some(vision.forward(&image.picture, batch.taps())),
+        };
+        let images = images.iter().map(see).collect();
+        batch.show(images);
     }
     let (name, out) = match slot {
         Slot::Language(language) => {

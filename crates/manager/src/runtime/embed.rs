@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use engine::pack;
-use text::Special;
+use engine::{Passage, Refusal, pack};
+use text::{Image, Special};
 use tokio::sync::oneshot;
 
-use super::device::{Command, EncodeReply, ModelKind, Wanted};
+use super::device::{Command, EncodeReply, ModelKind, Said, Wanted};
 use super::error::Error;
 use super::load::LoadedModel;
 
@@ -87,9 +87,7 @@ impl LoadedModel {
         for (index, text) in texts.iter().enumerate() {
             let lowered = self.sentence.as_ref().is_some_and(|files| files.do_lower_case);
             let text = if lowered { text.to_lowercase() } else { text.clone() };
-            let text = format!("{prefix}{text}");
-            let encoded = self.tokenizer.encode(&text, Special::AddLiteral);
-            let mut tokens = encoded.map_err(|error| self.text_error(error))?;
+            let mut tokens = self.query(&format!("{prefix}{text}"))?;
             let truncated = tokens.len() > limit;
             if truncated {
                 if !options.truncate {
@@ -101,13 +99,64 @@ impl LoadedModel {
                 tokens.extend(end);
             }
             out.push(Embedding { tokens: tokens.len(), truncated, ..Embedding::default() });
-            passages.push(tokens);
+            passages.push(tokens.into());
         }
+        self.make(&passages, &wanted, &mut out)?;
+        Ok(out)
+    }
+
+    /// A vector for each token of each of `images`, as pages that are to be found. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If this model makes no such vectors of images, or an image cannot be read.
+    pub fn embed_images(&self, images: &[Image]) -> Result<Vec<Embedding>, Error> {
+        self.expect(ModelKind::Embedding, "embed")?;
+        let Some(Said { image: said, .. }) = self.facts.retrieval else {
+            return Err(Refusal::Blind { images: images.len() }.into());
+        };
+        let said = self.tokenizer.encode(said, Special::Omit);
+        let said = said.map_err(|error| self.text_error(error))?;
+        let passages: Vec<_> = images
+            .iter()
+            .map(|image| self.shown(said.clone(), &[image]))
+            .collect::<Result<_, _>>()?;
+        let limit = self.facts.context;
+        if let Some(index) = passages.iter().position(|passage| passage.tokens.len() > limit) {
+            let tokens = passages[index].tokens.len();
+            return Err(Error::TextTooLong { index, tokens, limit });
+        }
+        let blank =
+            |passage: &Passage| Embedding { tokens: passage.tokens.len(), ..Embedding::default() };
+        let mut out: Vec<_> = passages.iter().map(blank).collect();
+        self.make(&passages, &Wanted { multi: true, ..Wanted::default() }, &mut out)?;
+        Ok(out)
+    }
+
+    /// The tokens of a text; of a query, for a model that finds pages.
+    fn query(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let fail = |error| self.text_error(error);
+        let Some(Said { query: [before, after], .. }) = self.facts.retrieval else {
+            return self.tokenizer.encode(text, Special::AddLiteral).map_err(fail);
+        };
+        let text = format!("{before}{text}");
+        let mut tokens = self.tokenizer.encode(&text, Special::OmitLiteral).map_err(fail)?;
+        tokens.extend(self.tokenizer.encode(after, Special::Omit).map_err(fail)?);
+        Ok(tokens)
+    }
+
+    /// Makes what is `wanted` of each passage, and puts it into `out`.
+    fn make(
+        &self,
+        passages: &[Passage],
+        wanted: &Wanted,
+        out: &mut [Embedding],
+    ) -> Result<(), Error> {
         // Texts of like length are neighbours in a batch only if the caller put them so: a packed
         // batch wastes nothing on short ones.
-        let lengths: Vec<_> = passages.iter().map(Vec::len).collect();
+        let lengths: Vec<_> = passages.iter().map(|passage| passage.tokens.len()).collect();
         for batch in pack(&lengths, BATCH_TOKENS) {
-            let passages: Vec<_> = passages[batch.clone()].to_vec();
+            let passages = passages[batch.clone()].to_vec();
             let EncodeReply { dense, sparse, multi } = self.encode(passages, wanted.clone())?;
             let (mut dense, mut sparse, mut multi) =
                 (dense.into_iter(), sparse.into_iter(), multi.into_iter());
@@ -122,10 +171,10 @@ impl LoadedModel {
                 }
             }
         }
-        Ok(out)
+        Ok(())
     }
 
-    fn encode(&self, passages: Vec<Vec<u32>>, wanted: Wanted) -> Result<EncodeReply, Error> {
+    fn encode(&self, passages: Vec<Passage>, wanted: Wanted) -> Result<EncodeReply, Error> {
         let (reply, answer) = oneshot::channel();
         self.runtime.send(Command::Encode { model: self.id, passages, wanted, reply })?;
         answer.blocking_recv().map_err(|_| Error::Gone)?
@@ -135,6 +184,11 @@ impl LoadedModel {
     fn wanted(&self, options: &EmbedOptions) -> Result<Wanted, Error> {
         let EmbedOptions { kinds, dimensions, .. } = *options;
         let [sparse, multi] = self.facts.token_heads;
+        if kinds.dense && self.facts.embedding.is_none() {
+            let (name, value) = ("kind", "dense".to_owned());
+            let expected = "multi: the model makes vectors of tokens only";
+            return Err(Error::Parameter { name, value, expected });
+        }
         for (asked, has, kind, file) in [
             (kinds.sparse, sparse, "weights of tokens", "sparse_linear.pt"),
             (kinds.multi, multi, "vectors of tokens", "colbert_linear.pt"),

@@ -74,6 +74,36 @@ pub enum Error {
     /// The engine will not take the request on.
     #[error("the request cannot be answered")]
     Refused(#[from] engine::Refusal),
+    /// An image cannot be decoded.
+    #[error("{name} cannot be read")]
+    Image {
+        /// Its name, or which of the images it is.
+        name: String,
+        /// What is wrong with it.
+        source: documents::picture::PictureFailure,
+    },
+    /// An image that the model cannot be shown.
+    #[error("{name} cannot be shown to the model")]
+    ImageShape {
+        /// Its name, or which of the images it is.
+        name: String,
+        /// Why.
+        source: Box<models::Error>,
+    },
+    /// An image without pixels.
+    #[error("{name} has no pixels")]
+    EmptyImage {
+        /// Its name, or which of the images it is.
+        name: String,
+    },
+    /// The words mention more or fewer images than there are.
+    #[error("the prompt mentions {mentions} images, but {images} are given")]
+    Mentions {
+        /// How many there are.
+        images: usize,
+        /// How many are mentioned.
+        mentions: usize,
+    },
     /// Sampling parameters that make no sense.
     #[error("`{name}` is {value}, but must be {expected}")]
     Parameter {
@@ -138,6 +168,16 @@ impl Error {
                 text::Kind::Unsupported => Kind::Unsupported,
                 text::Kind::Internal => Kind::Internal,
             },
+            Self::Image { source, .. } => match source.kind() {
+                documents::Kind::Invalid => Kind::Invalid,
+                documents::Kind::NotFound => Kind::NotFound,
+                documents::Kind::Overloaded => Kind::Overloaded,
+                documents::Kind::Unsupported => Kind::Unsupported,
+                documents::Kind::Internal => Kind::Internal,
+            },
+            Self::EmptyImage { .. } | Self::ImageShape { .. } | Self::Mentions { .. } => {
+                Kind::Invalid
+            }
             Self::NoTokenizer { .. } => Kind::NotFound,
             Self::WrongKind { .. }
             | Self::NoSuchVectors { .. }
@@ -176,6 +216,12 @@ impl Error {
                 "if memory was short, take a smaller model or context; `--device cpu` does without MLX"
             }
             Self::Text { source, .. } => return source.hint().map(str::to_owned),
+            Self::Image { source, .. } => source.hint(),
+            Self::ImageShape { source, .. } => return Some(source.hint()),
+            Self::EmptyImage { .. } => "give another image",
+            Self::Mentions { .. } => {
+                "a text that holds the model's own mention of an image is to be read as letters: leave it out"
+            }
             Self::NoTokenizer { .. } => "fetch the model again, with all of its files",
             Self::NoTemplate { .. } => {
                 "use an instruct or chat variant, or continue plain text with `--raw`"
@@ -200,6 +246,10 @@ impl Error {
                 "write something for the model to answer"
             }
             Self::Refused(engine::Refusal::NoTokens) => "ask for at least one token",
+            Self::Refused(engine::Refusal::Blind { .. }) => {
+                "name a vision model; `folio list` shows each model's architecture"
+            }
+            Self::Refused(engine::Refusal::WornOut) => "load the model again",
             Self::Refused(_) => "the prompt's tokens are not this model's: use its own tokenizer",
             Self::Parameter { name: "prompt", .. } => "`folio show` lists the prompts of a model",
             Self::Parameter { name: "dimensions", .. } => {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use engine::{Finish, Id, Refusal, Request, Sampling};
-use text::{Detokenizer, LocalTime, Message, RenderOptions, Special, StopStrings};
+use engine::{Finish, Id, Passage, Refusal, Request, Sampling};
+use text::{Detokenizer, Message, RenderOptions, StopStrings};
 use tokio::sync::{mpsc, oneshot};
 
 use super::device::{Command, ModelKind, Update};
@@ -118,31 +118,6 @@ pub struct Generation<'a> {
 }
 
 impl LoadedModel {
-    /// Tokens of `prompt`, as the network will see them.
-    ///
-    /// # Errors
-    ///
-    /// If the chat template or the tokenizer does not take it. A model without a template is given
-    /// the last message as plain text only if it is the only one.
-    pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
-        let fail = |source| self.text_error(source);
-        match prompt {
-            Prompt::Tokens(tokens) => Ok(tokens.clone()),
-            Prompt::Text(text) => self.tokenizer.encode(text, Special::Add).map_err(fail),
-            Prompt::Chat(messages, options) => {
-                let Some(template) = &self.template else {
-                    return Err(Error::NoTemplate { model: self.name.clone() });
-                };
-                let mut options = (**options).clone();
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-                let now = LocalTime::from_unix(i64::try_from(now).unwrap_or(0), 0);
-                options.now.get_or_insert(now);
-                let text = template.render(messages, &options).map_err(fail)?;
-                self.tokenizer.encode(&text, Special::Omit).map_err(fail)
-            }
-        }
-    }
-
     /// Begins to continue `prompt`. Blocks until the device thread has taken it on.
     ///
     /// # Errors
@@ -180,7 +155,7 @@ impl LoadedModel {
     ) -> Result<(Generation<'_>, oneshot::Receiver<Result<Id, Error>>), Error> {
         self.expect(ModelKind::Language, "generate text")?;
         let sampling = self.sampling(options)?;
-        let prompt = self.encode_prompt(prompt)?;
+        let Passage { tokens: prompt, images } = self.passage(prompt)?;
         let room = self.facts.context.min(self.facts.cache_tokens);
         let max_tokens = match options.max_tokens {
             Some(max_tokens) => max_tokens,
@@ -192,7 +167,7 @@ impl LoadedModel {
         };
         let stop = if options.ignore_eos { Vec::new() } else { self.stop.clone() };
         let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: 0 };
-        let request = Request { prompt, max_tokens, stop, sampling };
+        let request = Request { prompt, images, max_tokens, stop, sampling };
         let (sender, updates) = mpsc::unbounded_channel();
         let (reply, answer) = oneshot::channel();
         let begun = Instant::now();

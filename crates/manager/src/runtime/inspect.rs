@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use checkpoint::{Dtype, NewTensor};
+use engine::Passage;
 use tokio::sync::oneshot;
 
 use super::device::{Command, ForwardReply};
 use super::error::Error;
+use super::generate::Prompt;
 use super::load::LoadedModel;
 
 impl LoadedModel {
@@ -17,6 +19,20 @@ impl LoadedModel {
     ///
     /// If there are no tokens, too many, or one that the network does not know.
     pub fn forward(&self, tokens: &[u32], taps: bool) -> Result<ForwardReply, Error> {
+        self.forward_passage(tokens.to_vec().into(), taps)
+    }
+
+    /// The same of a prompt, and the images in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`forward`](Self::forward), and as [`encode_prompt`](Self::encode_prompt).
+    pub fn forward_prompt(&self, prompt: &Prompt, taps: bool) -> Result<ForwardReply, Error> {
+        self.forward_passage(self.passage(prompt)?, taps)
+    }
+
+    fn forward_passage(&self, passage: Passage, taps: bool) -> Result<ForwardReply, Error> {
+        let tokens = &passage.tokens;
         let vocabulary = self.facts.vocabulary;
         if tokens.is_empty() {
             return Err(engine::Refusal::EmptyPrompt.into());
@@ -29,8 +45,7 @@ impl LoadedModel {
             return Err(engine::Refusal::TooLong { prompt, max_tokens: 0, limit }.into());
         }
         let (reply, answer) = oneshot::channel();
-        let tokens = tokens.to_vec();
-        self.runtime.send(Command::Forward { model: self.id, tokens, taps, reply })?;
+        self.runtime.send(Command::Forward { model: self.id, passage, taps, reply })?;
         answer.blocking_recv().map_err(|_| Error::Gone)?
     }
 }

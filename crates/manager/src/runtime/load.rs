@@ -208,7 +208,17 @@ struct Words {
     tokenizer_model: Option<Vec<u8>>,
     vocab_txt: Option<Vec<u8>>,
     tokenizer_config: Option<Vec<u8>>,
-    chat_template: Option<Vec<u8>>,
+    chat_template: Option<String>,
+}
+
+/// The template in a file of its own: `chat_template.jinja`, or the JSON of older models that see.
+pub(crate) fn chat_template(folder: &Folder) -> Result<Option<String>, Error> {
+    if let Some(jinja) = folder.read("chat_template.jinja")? {
+        return Ok(Some(String::from_utf8_lossy(&jinja).into_owned()));
+    }
+    let json = folder.side_config("chat_template.json")?;
+    let text = json.as_ref().and_then(|json| json.value().get("chat_template")?.as_str());
+    Ok(text.map(str::to_owned))
 }
 
 impl Words {
@@ -223,7 +233,7 @@ impl Words {
             tokenizer_model,
             vocab_txt: folder.read("vocab.txt")?,
             tokenizer_config: folder.read("tokenizer_config.json")?,
-            chat_template: folder.read("chat_template.jinja")?,
+            chat_template: chat_template(folder)?,
         })
     }
 
@@ -237,8 +247,8 @@ impl Words {
             (None, None, None) => return Err(Error::NoTokenizer { path: path.to_owned() }),
         };
         let tokenizer = tokenizer.map_err(fail)?;
-        let jinja = self.chat_template.as_deref().map(String::from_utf8_lossy);
-        let template = Template::from_parts(jinja.as_deref(), config).map_err(fail)?;
+        let jinja = self.chat_template.as_deref();
+        let template = Template::from_parts(jinja, config).map_err(fail)?;
         Ok((tokenizer, template))
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod generate;
 mod inspect;
 mod load;
+mod look;
 mod perplexity;
 mod rerank;
 
@@ -20,6 +21,7 @@ pub use device::{ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
 pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds};
 pub use error::Error;
 pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
+pub(crate) use load::chat_template;
 pub use load::{KvCodes, LoadOptions, LoadedModel, tokenizer};
 pub use perplexity::{Comparison, Score};
 pub use rerank::{Relevance, RerankOptions};

@@ -5,3 +5,4 @@
 mod catalog;
 mod fetch;
 mod runtime;
+mod vision;

@@ -11,15 +11,23 @@ use kernels::Tensor;
 
 use super::qwen2_5_vl::{SeeingStack, build_as};
 use crate::nn::Linear;
-use crate::{Batch, Encoder, Model, Network, Result, Scope, Vision};
+use crate::{Batch, Encoder, Model, Network, Result, Retrieval, Scope, Vision};
 
 const PROJECTION: &str = "custom_text_proj";
 
 /// The widest vector that is believed.
 const MOST_DIMENSIONS: usize = 1 << 16;
 
+/// What the network was trained with: later programs leave `Query: ` out, and find less.
+const QUERY: [&str; 2] = [
+    "Query: ",
+    "<|endoftext|><|endoftext|><|endoftext|><|endoftext|><|endoftext|>\
+     <|endoftext|><|endoftext|><|endoftext|><|endoftext|><|endoftext|>",
+];
+const IMAGE: &str = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Describe the image.<|im_end|><|endoftext|>";
+
 #[derive(Debug)]
-struct Retrieval {
+struct Retriever {
     network: SeeingStack,
     custom_text_proj: Linear,
 }
@@ -31,11 +39,11 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
         let fits = (1..=MOST_DIMENSIONS).contains(&rows);
         root.expect(fits, PROJECTION, rows, "a matrix of between 1 and 65536 rows")?;
         let custom_text_proj = Linear::load(&place, hidden, rows, true)?;
-        Ok(Network::Encoder(Box::new(Retrieval { network, custom_text_proj })))
+        Ok(Network::Encoder(Box::new(Retriever { network, custom_text_proj })))
     })
 }
 
-impl Encoder for Retrieval {
+impl Encoder for Retriever {
     fn vision(&self) -> Option<&dyn Vision> {
         Some(&self.network.vision)
     }
@@ -44,7 +52,7 @@ impl Encoder for Retrieval {
         Encoder::forward(&self.network, batch)
     }
 
-    fn token_vectors(&self) -> Option<&Linear> {
-        Some(&self.custom_text_proj)
+    fn retrieval(&self) -> Option<Retrieval<'_>> {
+        Some(Retrieval { vectors: &self.custom_text_proj, image: IMAGE, query: QUERY })
     }
 }

@@ -22,7 +22,11 @@ pub(crate) fn all() -> Vec<String> {
     let mut names: Vec<_> = entries
         .filter(|entry| entry.path().join("model.safetensors").exists())
         .map(|entry| entry.file_name().into_string().unwrap())
-        .filter(|name| models::architectures().any(|known| name.starts_with(known)))
+        .filter(|name| {
+            let config = fs::read(root().join(name).join("config.json")).unwrap();
+            let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+            models::architectures().any(|known| config["model_type"] == known)
+        })
         .collect();
     names.sort();
     names
@@ -243,7 +247,7 @@ fn vectors(encoder: &dyn Encoder, tokens: &[u32], images: Vec<ImageSpan>) -> Vec
     batch.push(tokens, 0, Vec::new());
     batch.show(images);
     let hidden = encoder.forward(&batch);
-    let mut vectors = token_vectors(encoder.token_vectors().unwrap(), &hidden, &batch, 0);
+    let mut vectors = token_vectors(encoder.retrieval().unwrap().vectors, &hidden, &batch, 0);
     vectors.remove(0)
 }
 
@@ -291,7 +295,7 @@ fn compare_retrieval(name: &str, device: &Device, near: impl Fn(&str, &[f32], &[
         batch.show(spans(&tokens, mention, &[seen]));
     }
     let hidden = encoder.forward(&batch);
-    let together = token_vectors(encoder.token_vectors().unwrap(), &hidden, &batch, 0);
+    let together = token_vectors(encoder.retrieval().unwrap().vectors, &hidden, &batch, 0);
     for (alone, together) in pages.iter().zip(&together) {
         near("pages together", &together.concat(), &alone.concat());
     }
