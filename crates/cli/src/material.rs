@@ -1,12 +1,13 @@
 //! Files that are put before a model: PDFs as markdown, everything else as the text it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use documents::markdown::MarkdownOptions;
 use documents::pipeline::ReadOptions;
 use documents::worker::Worker;
 use documents::{Document, FileKind, Limits, NoModel, Origin, Source};
+use manager::Image;
 
 use crate::report::{Problem, Result};
 
@@ -38,6 +39,22 @@ pub(crate) fn text(path: &Path) -> Result<String> {
     let document = documents::pipeline::read(source, &options, &mut parser, &mut NoModel)?;
     unread(&document);
     Ok(documents::markdown::write(&document, MarkdownOptions::default()))
+}
+
+/// The files `paths`, as images that nobody has decoded yet.
+pub(crate) fn images(paths: &[PathBuf]) -> Result<Vec<Image>> {
+    let limit = Limits::default().file_bytes;
+    let read = |path: &PathBuf| {
+        let fail = |error| Problem::io("read", path, error);
+        let size = std::fs::metadata(path).map_err(fail)?.len();
+        if size > limit {
+            let reason = format!("{} has {size} bytes; at most {limit} are read", path.display());
+            return Err(Problem::Flag { flag: "--image", reason }.into());
+        }
+        let bytes = std::fs::read(path).map_err(fail)?;
+        Ok(Image::new(bytes).named(path.display().to_string()))
+    };
+    paths.iter().map(read).collect()
 }
 
 /// Names the pages without text on standard error, and counts those that failed.

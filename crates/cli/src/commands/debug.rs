@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use manager::runtime::{Comparison, EmbedOptions, Error, Kinds};
-use manager::{Precision, Special};
+use manager::runtime::{Comparison, EmbedOptions, Error, Kinds, Prompt};
+use manager::{Precision, RenderOptions, Special};
 use serde_json::json;
 
 use crate::args::{Adapted, Compute, Kept};
+use crate::commands::run::shown;
 use crate::progress::counting;
 use crate::report::{Problem, Result};
-use crate::{models, output};
+use crate::{material, models, output};
 
 /// Look inside a model, to compare it with a reference.
 #[derive(Args, Debug)]
@@ -58,9 +59,12 @@ struct Perplexity {
 struct Embed {
     /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
     model: String,
-    /// The texts; each gives a JSON object on a line
-    #[arg(required = true)]
+    /// The texts; each gives a JSON object on a line. For a model that finds pages they are queries
+    #[arg(required_unless_present = "image")]
     text: Vec<String>,
+    /// An image, for a model that finds pages (may be given several times)
+    #[arg(long, value_name = "FILE")]
+    image: Vec<PathBuf>,
     /// What to make: a vector of the text (dense), weights of its tokens (sparse), vectors of its tokens (multi);
     /// several, with commas, in one pass
     #[arg(long, value_name = "KINDS", value_enum, value_delimiter = ',', default_value = "dense")]
@@ -71,6 +75,8 @@ struct Embed {
     /// Keep so many elements of the vector of a text
     #[arg(long, value_name = "N")]
     dimensions: Option<usize>,
+    #[command(flatten)]
+    adapted: Adapted,
     #[command(flatten)]
     compute: Compute,
 }
@@ -88,8 +94,14 @@ struct Logits {
     /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
     model: String,
     /// The ids of the prompt: 1,2,3
-    #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "prompt")]
     tokens: Vec<u32>,
+    /// The prompt as words, which the model's chat template surrounds
+    #[arg(long, value_name = "TEXT", conflicts_with = "tokens")]
+    prompt: Option<String>,
+    /// An image before the words, for a model that sees (may be given several times)
+    #[arg(long, value_name = "FILE", requires = "prompt")]
+    image: Vec<PathBuf>,
     /// Where to write; an embedding model's is `last_hidden_state` instead
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -122,16 +134,25 @@ struct Tokens {
 impl Debug {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.what {
-            What::Logits(Logits { model, tokens, out, taps, adapted, compute }) => {
+            What::Logits(Logits { model, tokens, prompt, image, out, taps, adapted, compute }) => {
+                let images = material::images(&image)?;
                 let model = models::load_adapted(&model, compute, Kept::default(), &adapted)?;
-                let reply = model.forward(&tokens, taps)?;
+                let reply = match prompt {
+                    None => model.forward(&tokens, taps)?,
+                    Some(words) if model.has_template() => {
+                        let messages = vec![shown(images, words)];
+                        let options = Box::new(RenderOptions::answer());
+                        model.forward_prompt(&Prompt::Chat(messages, options), taps)?
+                    }
+                    Some(words) => model.forward_prompt(&Prompt::Text(words), taps)?,
+                };
                 reply.save(&out)?;
                 let named = reply.taps.len();
                 eprintln!(
                     "{}: {} [{}, {}] and {named} activations",
                     out.display(),
                     reply.name,
-                    tokens.len(),
+                    reply.rows.len() / reply.width.max(1),
                     reply.width,
                 );
             }
@@ -165,11 +186,22 @@ impl Debug {
 
 impl Embed {
     fn run(self) -> Result<()> {
-        let Self { model, text, kind, prompt, dimensions, compute } = self;
+        let Self { model, text, image, kind, prompt, dimensions, adapted, compute } = self;
         let has = |wanted| kind.contains(&wanted);
         let kinds =
             Kinds { dense: has(Kind::Dense), sparse: has(Kind::Sparse), multi: has(Kind::Multi) };
-        let model = models::load(&model, compute)?;
+        let images = material::images(&image)?;
+        if !image.is_empty() && kinds != (Kinds { dense: false, sparse: false, multi: true }) {
+            let reason = "images become vectors of tokens only: add `--kind multi`".to_owned();
+            return Err(Problem::Flag { flag: "--image", reason }.into());
+        }
+        let model = models::load_adapted(&model, compute, Kept::default(), &adapted)?;
+        if !images.is_empty() {
+            for (path, made) in image.iter().zip(model.embed_images(&images)?) {
+                let line = json!({"image": path, "tokens": made.tokens, "multi": made.multi});
+                output::line(&line.to_string())?;
+            }
+        }
         let options = EmbedOptions { prompt, truncate: false, dimensions, kinds };
         for (text, made) in text.iter().zip(model.embed(&text, &options)?) {
             let mut line = json!({"text": text, "tokens": made.tokens});

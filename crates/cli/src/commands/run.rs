@@ -9,7 +9,7 @@ use manager::runtime::{
     FinishReason, GenerateOptions, Generation, LoadedModel, ModelKind, Piece, Prompt, Timings,
     Usage,
 };
-use manager::{Message, RenderOptions};
+use manager::{Image, Message, Part, RenderOptions};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use serde_json::json;
@@ -33,6 +33,9 @@ pub(crate) struct Run {
     /// Put the text of this file after the prompt; a PDF becomes markdown (may be given several times)
     #[arg(long, value_name = "FILE")]
     file: Vec<PathBuf>,
+    /// Show this image (PNG, JPEG, WebP, TIFF) before the prompt, to a model that sees (may be given several times)
+    #[arg(long, value_name = "FILE")]
+    image: Vec<PathBuf>,
     /// Tokens to answer with at most [default: what is left of the model's context]
     #[arg(long, value_name = "N", visible_alias = "max_tokens")]
     max_tokens: Option<usize>,
@@ -80,7 +83,16 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let (words, mut material) = self.given()?;
+        let images = material::images(&self.image)?;
         let model = models::load_adapted(&self.model, self.compute, self.kept, &self.adapted)?;
+        if !images.is_empty() && (self.raw || !model.sees()) {
+            let reason = if self.raw {
+                "plain text mentions no images: leave `--raw` out".to_owned()
+            } else {
+                format!("`{}` reads text only: name a vision model", model.name())
+            };
+            return Err(Problem::Flag { flag: "--image", reason }.into());
+        }
         if !self.raw {
             for text in &mut material {
                 *text = model.tokenizer().disarm(text).into_owned();
@@ -91,8 +103,10 @@ impl Run {
         let runtime =
             runtime.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
         match words {
-            Some(words) => runtime.block_on(self.once(&model, followed_by(words, material))),
-            None => self.talk(&model, &runtime, material),
+            Some(words) => {
+                runtime.block_on(self.once(&model, followed_by(words, material), images))
+            }
+            None => self.talk(&model, &runtime, (material, images)),
         }
     }
 
@@ -135,7 +149,12 @@ impl Run {
         }
     }
 
-    async fn once(&self, model: &LoadedModel, prompt: String) -> Result<ExitCode> {
+    async fn once(
+        &self,
+        model: &LoadedModel,
+        prompt: String,
+        images: Vec<Image>,
+    ) -> Result<ExitCode> {
         let language = model.facts().kind == ModelKind::Language;
         let prompt = if self.raw || !model.has_template() {
             if !self.raw && language {
@@ -146,7 +165,7 @@ impl Run {
             )
         } else {
             let mut messages: Vec<_> = self.system.iter().map(Message::system).collect();
-            messages.push(Message::user(prompt));
+            messages.push(shown(images, prompt));
             Prompt::Chat(messages, Box::new(RenderOptions::answer()))
         };
         let mut answer = model.generate_async(&prompt, &self.options()).await?;
@@ -165,7 +184,7 @@ impl Run {
         &self,
         model: &LoadedModel,
         runtime: &tokio::runtime::Runtime,
-        material: Vec<String>,
+        (material, images): (Vec<String>, Vec<Image>),
     ) -> Result<ExitCode> {
         if !model.has_template() {
             let hint = "this model has no chat template: write a prompt after its name";
@@ -197,10 +216,11 @@ impl Run {
             }
             // What cannot be remembered can still be said.
             let _ = editor.add_history_entry(&line);
-            // Files follow the first thing that is said.
+            // Files follow the first thing that is said, and images stand before it.
             let first = messages.len() == opening.len();
             let follows = if first { material.clone() } else { Vec::new() };
-            messages.push(Message::user(followed_by(line, follows)));
+            let images = if first { images.clone() } else { Vec::new() };
+            messages.push(shown(images, followed_by(line, follows)));
             let prompt = Prompt::Chat(messages.clone(), Box::new(RenderOptions::answer()));
             let answered = runtime.block_on(async {
                 let mut answer = model.generate_async(&prompt, &self.options()).await?;
@@ -241,6 +261,13 @@ impl Run {
             );
         }
     }
+}
+
+/// What the person says of images.
+pub(super) fn shown(images: Vec<Image>, words: String) -> Message {
+    let mut message = Message::user(words);
+    message.content.splice(0..0, images.into_iter().map(Part::Image));
+    message
 }
 
 /// Words, and after them what they are about.
