@@ -23,10 +23,11 @@ use serde_json::Value;
 
 use crate::files::Files;
 use crate::folder::map_shard;
-use crate::{Error, QuantizationRules, RawTensor, Result, Weights, json};
+use crate::{Config, Error, QuantizationRules, RawTensor, Result, Weights, json};
 
 const CONFIG: &str = "adapter_config.json";
 const MLX: &str = "adapters.safetensors";
+const PREPROCESSOR: &str = "preprocessor_config.json";
 const PEFT: &str = "adapter_model.safetensors";
 
 /// An adapter whose tensors are each taken once.
@@ -36,6 +37,7 @@ pub struct Adapter {
     rule: Rule,
     /// Places by what is left of them without the names of what they are in.
     places: BTreeMap<String, Vec<String>>,
+    preprocessor: Option<Config>,
 }
 
 /// Names of what holds the layers of a network: programs disagree on them, and adapters were trained under each.
@@ -124,6 +126,22 @@ impl Adapter {
         Self::read(&Files::Disk(path.into()))
     }
 
+    /// What the adapter in the folder `path` says it was trained on: a name of the hub, or a folder. `None` if `path` is a model,
+    /// no adapter at all, or one that does not say it.
+    ///
+    /// # Errors
+    /// If its configuration cannot be read.
+    pub fn base(path: &Path) -> Result<Option<String>> {
+        let files = Files::Disk(path.into());
+        if files.exists("config.json") || !files.exists(CONFIG) {
+            return Ok(None);
+        }
+        let Some(config) = files.read(CONFIG, json::LIMIT)? else { return Ok(None) };
+        let config = json::parse(&files.path(CONFIG), &config)?;
+        let named = ["base_model_name_or_path", "model"].iter().find_map(|field| config.get(field));
+        Ok(named.and_then(Value::as_str).map(str::to_owned))
+    }
+
     /// An adapter in memory: contents by name. For tests and fuzzing.
     ///
     /// # Errors
@@ -153,7 +171,16 @@ impl Adapter {
                 same.push(place.to_owned());
             }
         }
-        Ok(Self { folder, weights, rule, places })
+        let preprocessor = files.read(PREPROCESSOR, json::LIMIT)?;
+        let parsed = |content: Vec<u8>| Config::parse_bytes(&files.path(PREPROCESSOR), &content);
+        let preprocessor = preprocessor.map(parsed).transpose()?;
+        Ok(Self { folder, weights, rule, places, preprocessor })
+    }
+
+    /// How images are made into what the network was trained to read, where that came with the adapter:
+    /// `preprocessor_config.json`.
+    pub fn preprocessor(&self) -> Option<&Config> {
+        self.preprocessor.as_ref()
     }
 
     /// The place in the adapter that adds to the matrix at `place`: one of the same name, or the only one that has it but for

@@ -332,6 +332,16 @@ impl Path<'_> {
         }
     }
 
+    /// The same of all matrices below this place, which were taken before.
+    pub fn note_care_below(&self, care: Care) {
+        let below = format!("{}.", self.name);
+        for (name, matrix) in &mut self.weights.stock.borrow_mut().matrices {
+            if name.starts_with(&below) {
+                matrix.care = care;
+            }
+        }
+    }
+
     /// What the configuration says about the matrix here.
     pub(crate) fn declared(&self) -> Declared {
         self.weights.rules.declared(&self.name)

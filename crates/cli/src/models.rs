@@ -1,12 +1,12 @@
 //! From what the user typed to a model that answers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manager::catalog::{Catalog, Entry, Hold, ModelName, Source};
 use manager::fetch::Selection;
 use manager::machine::Machine;
-use manager::runtime::{LoadOptions, LoadedModel, Runtime};
+use manager::runtime::{LoadOptions, LoadedModel, Runtime, base_of_adapter};
 use manager::{Environment, Error, Precision};
 
 use crate::args::{Adapted, Compute, Kept, Weights};
@@ -41,16 +41,35 @@ pub(crate) fn load_adapted(
     kept: Kept,
     adapted: &Adapted,
 ) -> Result<LoadedModel> {
-    let path = locate(model)?;
     let options = LoadOptions::for_memory(Machine::look().memory_available);
     let options = LoadOptions { kv: kept.codes(), ..options };
-    let adapter = adapted.adapter.as_deref();
-    Ok(LoadedModel::load_adapted(&runtime(compute)?, &path, adapter, options)?)
+    let (path, own) = based(model)?;
+    let adapter = match (own, &adapted.adapter) {
+        (Some(_), Some(_)) => {
+            let reason = format!("`{model}` is an adapter already, and one is added at most");
+            return Err(Problem::Flag { flag: "--adapter", reason }.into());
+        }
+        (own, given) => own.or_else(|| given.clone()),
+    };
+    Ok(LoadedModel::load_adapted(&runtime(compute)?, &path, adapter.as_deref(), options)?)
+}
+
+/// The folder of `model`; and where `model` is the folder of an adapter that names what it was trained on, that of its base, and
+/// the adapter's own.
+fn based(model: &str) -> Result<(PathBuf, Option<PathBuf>)> {
+    let kept = || Catalog::scan(&Environment::from_process()).find(model).ok();
+    let folder = Path::new(model);
+    let folder = if folder.is_dir() { Some(folder.to_owned()) } else { kept().map(|it| it.path) };
+    let base = folder.as_deref().map(base_of_adapter).transpose()?.flatten();
+    match (base, folder) {
+        (Some(base), Some(folder)) => Ok((locate(&base)?, Some(folder))),
+        _ => Ok((locate(model)?, None)),
+    }
 }
 
 /// The folder of `model`, which this process holds until it ends, so that nobody removes it. A model of the hub that
 /// is not on this machine, or not all of it, is pulled first, in sight of the user.
-pub(crate) fn locate(model: &str) -> Result<std::path::PathBuf> {
+pub(crate) fn locate(model: &str) -> Result<PathBuf> {
     let environment = Environment::from_process();
     let found = Catalog::scan(&environment).find(model).and_then(Entry::usable);
     let entry = match found {

@@ -35,14 +35,17 @@ impl<'a> Scope<'a> {
         self.device
     }
 
-    /// What says how images are made into what the network reads: `preprocessor_config.json`, or its part of the newer
-    /// `processor_config.json`.
+    /// What says how images are made into what the network reads: `preprocessor_config.json`, that of an adapter before that of
+    /// the checkpoint, or its part of the newer `processor_config.json`.
     pub(crate) fn preprocessor(&self) -> Result<Config> {
         const FILE: &str = "preprocessor_config.json";
         let missing = || {
             let path = self.config.file().with_file_name(FILE);
             Error::Checkpoint(checkpoint::Error::FileMissing { path })
         };
+        if let Some(config) = self.adapter.and_then(Adapter::preprocessor) {
+            return Ok(config.clone());
+        }
         let folder = self.folder.ok_or_else(missing)?;
         if let Some(config) = folder.side_config(FILE)? {
             return Ok(config);
@@ -188,6 +191,11 @@ impl<'a> Scope<'a> {
     /// Takes note of how few bits the matrix here bears.
     pub(crate) fn note_care(&self, care: Care) {
         self.path.note_care(care);
+    }
+
+    /// Takes note that all matrices below this place stay floats: a small part of a model, which suffers most.
+    pub(crate) fn note_floats(&self) {
+        self.path.note_care_below(Care::Float);
     }
 
     /// Takes note that one token reads only `chosen` of the `count` parts below this place.

@@ -263,6 +263,39 @@ fn an_element_that_cannot_be_kept_is_named() {
     }
 }
 
+/// A network that sees: what makes features of images stays as it is, in every layout, and what tells how is copied.
+#[test]
+fn towers_keep_their_floats() {
+    let scratch = tempfile::tempdir().unwrap();
+    let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() }).unwrap();
+    for (name, tower, files) in [
+        ("qwen2_5_vl", "visual.", ["preprocessor_config.json", "chat_template.json"]),
+        ("qwen2_5_vl_nested", "model.visual.", ["processor_config.json", "chat_template.jinja"]),
+        ("colqwen2_5_merged", "visual.", ["processor_config.json", "chat_template.jinja"]),
+    ] {
+        let from = fixtures().join("vision").join(name);
+        let to = scratch.path().join(name);
+        let conversion = Conversion::plan(&from, recipe(affine(4, 32))).unwrap();
+        conversion.write(&to, &mut on).unwrap();
+        let folder = Folder::open(&to).unwrap();
+        models::load(&folder, &device).unwrap();
+        let [before, index] = [&Folder::open(&from).unwrap(), &folder].map(|f| f.index().unwrap());
+        for tensor in &index.tensors {
+            let floats = tensor.name.starts_with(tower) || tensor.name.contains("custom_text_proj");
+            assert!(!floats || tensor.quantization.is_none(), "{name}: {}", tensor.name);
+            assert!(!floats || before.get(&tensor.name).unwrap().dtype == tensor.dtype);
+        }
+        let coded = index.tensors.iter().filter(|tensor| tensor.quantization.is_some());
+        assert_eq!(coded.count(), conversion.matrices().0, "{name}");
+        // Rows of 80 have no groups of 32.
+        assert!(conversion.matrices().0 >= 3 * 6, "{name}: six of each layer");
+        for file in files {
+            let copies = [&from, &to].map(|folder| fs::read(folder.join(file)).unwrap());
+            assert_eq!(copies[0], copies[1], "{name}: {file}");
+        }
+    }
+}
+
 /// Experts that lie one by one become stacks, in the order of their numbers; the router keeps eight bits, and stays
 /// what it is where an exception says so.
 #[test]

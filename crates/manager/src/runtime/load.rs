@@ -192,6 +192,15 @@ impl Drop for LoadedModel {
     }
 }
 
+/// What the adapter in the folder `path` says it was trained on; `None` if `path` is no adapter, or one that does not say it.
+///
+/// # Errors
+///
+/// If its configuration cannot be read.
+pub fn base_of_adapter(path: &Path) -> Result<Option<String>, Error> {
+    Ok(Adapter::base(path)?)
+}
+
 /// The tokenizer of the model in the folder `path`, without its weights.
 ///
 /// # Errors

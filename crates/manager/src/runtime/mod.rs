@@ -22,6 +22,6 @@ pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds};
 pub use error::Error;
 pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
 pub(crate) use load::chat_template;
-pub use load::{KvCodes, LoadOptions, LoadedModel, tokenizer};
+pub use load::{KvCodes, LoadOptions, LoadedModel, base_of_adapter, tokenizer};
 pub use perplexity::{Comparison, Score};
 pub use rerank::{Relevance, RerankOptions};

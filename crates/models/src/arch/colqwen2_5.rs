@@ -7,6 +7,7 @@
 //! - Reference: `colpali_engine/models/qwen2_5/colqwen2_5/modeling_colqwen2_5.py`; Faysse et al., "ColPali" (2024)
 //! - Checkpoints: `vidore/colqwen2.5-v0.2` on `vidore/colqwen2.5-base`
 
+use checkpoint::Care;
 use kernels::Tensor;
 
 use super::qwen2_5_vl::{SeeingStack, build_as};
@@ -39,6 +40,7 @@ pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
         let fits = (1..=MOST_DIMENSIONS).contains(&rows);
         root.expect(fits, PROJECTION, rows, "a matrix of between 1 and 65536 rows")?;
         let custom_text_proj = Linear::load(&place, hidden, rows, true)?;
+        place.note_care(Care::Float);
         Ok(Network::Encoder(Box::new(Retriever { network, custom_text_proj })))
     })
 }

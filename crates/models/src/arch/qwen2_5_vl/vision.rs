@@ -147,7 +147,7 @@ impl Tower {
         scope.expect(window > 0, "vision_config.window_size", c.window_size, "at least a block")?;
         let frame = [c.temporal_patch_size, c.patch_size, c.patch_size];
         let blocks = scope.at("blocks");
-        Ok(Self {
+        let tower = Self {
             name: scope.name().to_owned(),
             device: scope.device().clone(),
             patch_embed: scope.at("patch_embed.proj").patches(c.hidden_size, 3, &frame)?,
@@ -159,7 +159,9 @@ impl Tower {
             window,
             merge: c.spatial_merge_size,
             images: Arc::new(images),
-        })
+        };
+        scope.note_floats();
+        Ok(tower)
     }
 }
 
