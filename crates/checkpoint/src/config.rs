@@ -88,6 +88,18 @@ impl Config {
         }
     }
 
+    /// The same object with the fields of the object `usual` that it has not.
+    #[must_use]
+    pub fn or(&self, usual: &Value) -> Self {
+        let mut out = self.clone();
+        if let (Value::Object(fields), Value::Object(usual)) = (&mut out.value, usual) {
+            for (field, value) in usual {
+                fields.entry(field).or_insert_with(|| value.clone());
+            }
+        }
+        out
+    }
+
     /// Reads the object as the configuration `T` of an architecture. Every float in it is finite, also as an `f32`.
     ///
     /// # Errors

@@ -69,6 +69,7 @@ const TABLE: &[(&str, Build)] = table! {
     "gemma3_text" => gemma3,
     "gpt_oss" => gpt_oss,
     "llama" => llama,
+    "llava_next" => llava_next,
     "mistral" => mistral,
     "modernbert" => modernbert,
     "nomic_bert" => nomic_bert,

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Block, GatedMlp, RopeConfig,
-    Rotation, Stack, StackConfig, StackOptions, refuse_unknown,
+    Activation, Attention, AttentionConfig, AttentionOptions, Block, GatedMlp, Language,
+    RopeConfig, Rotation, Stack, StackConfig, StackOptions, refuse_unknown,
 };
-use crate::{Model, Network, Remember, Result, Scope};
+use crate::{Model, Remember, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -39,23 +39,32 @@ struct Config {
 }
 
 pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
-    let config: Config = root.config().parse("mistral")?;
-    let network = load(root, &config)?;
-    Ok(Model {
-        architecture: "mistral",
-        network: Network::Decoder(Box::new(network)),
-        vocabulary: config.vocab_size,
-        context: config.max_position_embeddings,
-        hidden: config.hidden_size,
+    Ok(load([&root.at("model"), root], root.config(), "mistral")?.alone("mistral"))
+}
+
+/// What a configuration within another leaves out, as the reference fills it in.
+pub(super) fn usual() -> Value {
+    json!({
+        "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 14336,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-6,
+        "vocab_size": 32000, "max_position_embeddings": 131072, "sliding_window": 4096
     })
 }
 
-fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block<Attention>>> {
-    refuse_unknown(root, "mistral", &c.rest)?;
+/// What lies at the first of `places`, and the head below the second; `config` says how it is built.
+pub(super) fn load(
+    places: [&Scope<'_>; 2],
+    config: &checkpoint::Config,
+    architecture: &'static str,
+) -> Result<Language<Stack<Block<Attention>>>> {
+    let c: Config = config.parse(architecture)?;
+    let places = places.map(|place| place.beside(config));
+    let root = &places[1];
+    refuse_unknown(root, architecture, &c.rest)?;
     c.hidden_act.expect_silu(root)?;
     root.expect(c.sliding_window != Some(0), "sliding_window", 0, "above zero, or null")?;
     let context = c.max_position_embeddings;
-    let rope = Arc::new(c.rope.build(root, "mistral", c.head_dim(), (10_000.0, context))?);
+    let rope = Arc::new(c.rope.build(root, architecture, c.head_dim(), (10_000.0, context))?);
     let stack = StackConfig {
         vocabulary: c.vocab_size,
         width: c.hidden_size,
@@ -64,7 +73,13 @@ fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block<Attention>>> {
         tied: c.tie_word_embeddings,
         options: StackOptions::default(),
     };
-    Stack::load(root, stack, |scope, layer| block(scope, c, layer, Arc::clone(&rope)))
+    let layer = |scope: &Scope<'_>, layer| block(scope, &c, layer, Arc::clone(&rope));
+    Ok(Language {
+        network: Stack::load_at([&places[0], root], stack, layer)?,
+        vocabulary: c.vocab_size,
+        context: c.max_position_embeddings,
+        hidden: c.hidden_size,
+    })
 }
 
 fn block(

@@ -6,6 +6,7 @@ pub(crate) mod deepseek_v2;
 pub(crate) mod gemma3;
 pub(crate) mod gpt_oss;
 pub(crate) mod llama;
+pub(crate) mod llava_next;
 pub(crate) mod mistral;
 pub(crate) mod modernbert;
 pub(crate) mod nomic_bert;

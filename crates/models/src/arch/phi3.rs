@@ -16,10 +16,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::nn::{
-    Activation, Attention, AttentionConfig, AttentionOptions, Block, FusedMlp, RopeConfig,
-    Rotation, Stack, StackConfig, StackOptions, refuse_unknown,
+    Activation, Attention, AttentionConfig, AttentionOptions, Block, FusedMlp, Language,
+    RopeConfig, Rotation, Stack, StackConfig, StackOptions, refuse_unknown,
 };
-use crate::{Model, Network, Remember, Result, Scope};
+use crate::{Model, Remember, Result, Scope};
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -42,22 +42,22 @@ struct Config {
 }
 
 pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
-    let config: Config = root.config().parse("phi3")?;
-    let network = load(root, &config)?;
-    Ok(Model {
-        architecture: "phi3",
-        network: Network::Decoder(Box::new(network)),
-        vocabulary: config.vocab_size,
-        context: config.context(),
-        hidden: config.hidden_size,
-    })
+    Ok(load([&root.at("model"), root], root.config(), "phi3")?.alone("phi3"))
 }
 
-fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block<Attention>>> {
-    refuse_unknown(root, "phi3", &c.rest)?;
+/// What lies at the first of `places`, and the head below the second; `config` says how it is built.
+pub(super) fn load(
+    places: [&Scope<'_>; 2],
+    config: &checkpoint::Config,
+    architecture: &'static str,
+) -> Result<Language<Stack<Block<Attention>>>> {
+    let c: Config = config.parse(architecture)?;
+    let places = places.map(|place| place.beside(config));
+    let root = &places[1];
+    refuse_unknown(root, architecture, &c.rest)?;
     c.hidden_act.expect_silu(root)?;
     root.expect(c.sliding_window != Some(0), "sliding_window", 0, "above zero, or null")?;
-    let rope = c.rope.build_any(root, "phi3", c.head_dim(), (10_000.0, c.context()))?;
+    let rope = c.rope.build_any(root, architecture, c.head_dim(), (10_000.0, c.context()))?;
     let rope = Arc::new(rope);
     let stack = StackConfig {
         vocabulary: c.vocab_size,
@@ -67,7 +67,13 @@ fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block<Attention>>> {
         tied: c.tie_word_embeddings,
         options: StackOptions { turn: rope.turn(), ..StackOptions::default() },
     };
-    Stack::load(root, stack, |scope, layer| block(scope, c, layer, Arc::clone(&rope)))
+    let layer = |scope: &Scope<'_>, layer| block(scope, &c, layer, Arc::clone(&rope));
+    Ok(Language {
+        network: Stack::load_at([&places[0], root], stack, layer)?,
+        vocabulary: c.vocab_size,
+        context: c.context(),
+        hidden: c.hidden_size,
+    })
 }
 
 fn block(

@@ -6,7 +6,8 @@
 
 use serde_json::Value;
 
-use super::{Image, resize};
+use super::normalization::expect;
+use super::{Filter, Image, Normalization, resize};
 use crate::{Error, Result};
 
 /// The most that one side may be longer than the other.
@@ -25,10 +26,8 @@ pub struct PatchConfig {
     pub min_pixels: usize,
     /// The most.
     pub max_pixels: usize,
-    /// What is taken from red, green and blue, between 0 and 1.
-    pub mean: [f32; 3],
-    /// What they are then divided by.
-    pub deviation: [f32; 3],
+    /// What becomes of bytes.
+    pub normalization: Normalization,
 }
 
 /// An image as the network reads it.
@@ -49,8 +48,7 @@ impl Default for PatchConfig {
             frames: 2,
             min_pixels: 56 * 56,
             max_pixels: 28 * 28 * 1280,
-            mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-            deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
+            normalization: Normalization::default(),
         }
     }
 }
@@ -66,25 +64,9 @@ impl PatchConfig {
         let fail = |field, value: &Value, expected| {
             Err(Error::Config { file: path.to_owned(), field, value: value.to_string(), expected })
         };
-        for (field, on) in [
-            ("do_resize", json(true)),
-            ("do_rescale", json(true)),
-            ("do_normalize", json(true)),
-            ("resample", json(3)),
-        ] {
-            match file.get(field).filter(|value| !value.is_null()) {
-                Some(value) if *value != on => {
-                    return fail(field, value, "as the network was trained");
-                }
-                _ => {}
-            }
-        }
-        if let Some(factor) = file.get("rescale_factor")
-            && factor.as_f64().is_none_or(|factor| (factor * 255.0 - 1.0).abs() > 1e-9)
-        {
-            return fail("rescale_factor", factor, "1 / 255");
-        }
-        let mut out = Self::default();
+        expect(path, file, &[("do_resize", true.into()), ("resample", 3.into())])?;
+        let normalization = Normalization::read(path, file)?;
+        let mut out = Self { normalization, ..Self::default() };
         let size = |edge: &str| file.get("size").and_then(|size| size.get(edge));
         for (field, value, target) in [
             ("patch_size", file.get("patch_size"), &mut out.patch),
@@ -105,18 +87,6 @@ impl PatchConfig {
             match value.as_u64().filter(|n| (1..=1 << 26).contains(n)) {
                 Some(n) => *target = n as usize,
                 None => return fail(field, value, "a number between 1 and 2^26"),
-            }
-        }
-        for (field, target) in [("image_mean", &mut out.mean), ("image_std", &mut out.deviation)] {
-            let Some(value) = file.get(field).filter(|value| !value.is_null()) else { continue };
-            let numbers: Option<Vec<f32>> = value
-                .as_array()
-                .and_then(|list| list.iter().map(|x| Some(x.as_f64()? as f32)).collect());
-            match numbers.and_then(|numbers| <[f32; 3]>::try_from(numbers).ok()) {
-                Some(numbers) if field == "image_mean" || numbers.iter().all(|&x| x > 0.0) => {
-                    *target = numbers;
-                }
-                _ => return fail(field, value, "three numbers"),
             }
         }
         if out.patch > 256 || out.merge > 16 || out.frames > 16 || out.min_pixels > out.max_pixels {
@@ -163,7 +133,7 @@ impl PatchConfig {
     /// As [`fit`](Self::fit).
     pub fn resized(&self, image: &Image) -> Result<Image> {
         let (width, height) = self.fit(image.width(), image.height())?;
-        Ok(resize(image, width, height))
+        Ok(resize(image, width, height, Filter::Bicubic))
     }
 
     /// The patches of `image`, whose sides are whole blocks.
@@ -171,19 +141,14 @@ impl PatchConfig {
         let (width, height) = (image.width(), image.height());
         let (patch, merge) = (self.patch, self.merge);
         let (rows, columns) = (height / patch, width / patch);
-        let value = |channel: usize, byte: u8| {
-            let x = (f64::from(byte) * (1.0 / 255.0)) as f32;
-            (x - self.mean[channel]) / self.deviation[channel]
-        };
-        let table: [Vec<f32>; 3] =
-            [0, 1, 2].map(|c| (0..=255).map(|byte| value(c, byte)).collect());
+        let tables = self.normalization.tables();
         let mut values = Vec::with_capacity(rows * columns * 3 * self.frames * patch * patch);
         for block in 0..rows / merge * (columns / merge) {
             let (down, right) = (block / (columns / merge), block % (columns / merge));
             for inner in 0..merge * merge {
                 let top = (down * merge + inner / merge) * patch;
                 let left = (right * merge + inner % merge) * patch;
-                for (channel, table) in table.iter().enumerate() {
+                for (channel, table) in tables.iter().enumerate() {
                     for _ in 0..self.frames {
                         for y in top..top + patch {
                             let line = &image.pixels()[(y * width + left) * 3..][..patch * 3];
@@ -196,8 +161,4 @@ impl PatchConfig {
         }
         Patches { grid: [rows, columns], values }
     }
-}
-
-fn json(value: impl Into<Value>) -> Value {
-    value.into()
 }

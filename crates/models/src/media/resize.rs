@@ -1,4 +1,4 @@
-//! Bicubic resizing, to the bit as Pillow does it up to version 12: with weights in fixed point, columns first, and a byte
+//! Resizing, to the bit as Pillow does it up to version 12: with weights in fixed point, columns first, and a byte
 //! for each sample between the two passes.
 //!
 //! An image that shrinks is smoothed by as much: the filter is as wide as the step from one pixel to the next. Networks were
@@ -11,24 +11,47 @@ use super::Image;
 /// Bits behind the point of a weight: a byte times a weight, a few times over, fits 32 bits.
 const BITS: u32 = 22;
 
-/// How far the filter reaches on each side, in steps.
-const REACH: f64 = 2.0;
+/// How much a sample counts, by its distance.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Filter {
+    /// A triangle.
+    Bilinear,
+    /// Keys's cubic.
+    Bicubic,
+}
+
+impl Filter {
+    /// How far it reaches on each side, in steps.
+    fn reach(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Self::Bilinear => (1.0 - x.abs()).max(0.0),
+            Self::Bicubic => cubic(x),
+        }
+    }
+}
 
 /// `image` in another size.
 ///
 /// # Panics
 ///
 /// If `width` or `height` is 0.
-pub fn resize(image: &Image, width: usize, height: usize) -> Image {
+pub fn resize(image: &Image, width: usize, height: usize, filter: Filter) -> Image {
     assert!(width > 0 && height > 0, "an image of {width} x {height}");
     let mut pixels = image.pixels.clone();
     if width != image.width {
-        let taps = taps(image.width, width);
+        let taps = taps(image.width, width, filter);
         let rows = pixels.chunks_exact(image.width * 3);
         pixels = rows.flat_map(|row| along(row, 3, &taps)).collect();
     }
     if height != image.height {
-        pixels = along(&pixels, width * 3, &taps(image.height, height));
+        pixels = along(&pixels, width * 3, &taps(image.height, height, filter));
     }
     Image { width, height, pixels }
 }
@@ -40,16 +63,16 @@ struct Taps {
 }
 
 /// For each of `to` samples those of `from` that it is made of.
-fn taps(from: usize, to: usize) -> Vec<Taps> {
+fn taps(from: usize, to: usize, filter: Filter) -> Vec<Taps> {
     let step = from as f64 / to as f64;
     let wide = step.max(1.0);
-    let reach = REACH * wide;
+    let reach = filter.reach() * wide;
     let one = |at: usize| {
         let centre = (at as f64 + 0.5) * step;
         let first = (centre - reach + 0.5).max(0.0) as usize;
         let end = ((centre + reach + 0.5) as usize).min(from);
         let weights: Vec<f64> =
-            (first..end).map(|i| cubic((i as f64 - centre + 0.5) / wide)).collect();
+            (first..end).map(|i| filter.weight((i as f64 - centre + 0.5) / wide)).collect();
         let sum: f64 = weights.iter().sum();
         let fixed = |weight: f64| (weight / sum * f64::from(1 << BITS)).round() as i64;
         Taps { first, weights: weights.into_iter().map(fixed).collect() }
@@ -89,16 +112,18 @@ mod tests {
     #[test]
     fn a_flat_image_stays_flat_and_its_own_size_changes_nothing() {
         let flat = Image::new(7, 5, vec![201; 105]).unwrap();
-        let other = resize(&flat, 23, 3);
-        assert_eq!((other.width(), other.height()), (23, 3));
-        assert!(other.pixels().iter().all(|&x| x == 201));
-        assert_eq!(resize(&flat, 7, 5), flat);
+        for filter in [Filter::Bilinear, Filter::Bicubic] {
+            let other = resize(&flat, 23, 3, filter);
+            assert_eq!((other.width(), other.height()), (23, 3));
+            assert!(other.pixels().iter().all(|&x| x == 201));
+            assert_eq!(resize(&flat, 7, 5, filter), flat);
+        }
     }
 
     #[test]
     fn an_edge_overshoots_and_is_held_in_range() {
         let row: Vec<u8> = (0..8).flat_map(|x| [if x < 4 { 0 } else { 255 }; 3]).collect();
-        let wide = resize(&Image::new(8, 1, row).unwrap(), 16, 1);
+        let wide = resize(&Image::new(8, 1, row).unwrap(), 16, 1, Filter::Bicubic);
         assert!(wide.pixels()[..18].iter().all(|&x| x < 30), "{wide:?}");
         assert!(wide.pixels()[30..].iter().all(|&x| x > 225), "{wide:?}");
     }

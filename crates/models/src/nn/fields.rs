@@ -117,6 +117,8 @@ pub(crate) enum Activation {
     Gelu,
     #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh", alias = "gelu_fast")]
     GeluTanh,
+    #[serde(rename = "quick_gelu")]
+    QuickGelu,
 }
 
 impl Activation {
@@ -131,6 +133,7 @@ impl Activation {
             Self::Silu => None,
             Self::Gelu => Some(gelu(x, Gelu::Erf)),
             Self::GeluTanh => Some(gelu(x, Gelu::Tanh)),
+            Self::QuickGelu => Some(gelu(x, Gelu::Quick)),
         }
     }
 }

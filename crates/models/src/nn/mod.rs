@@ -6,6 +6,7 @@
 
 mod attention;
 mod chunks;
+mod clip;
 mod embedding;
 mod encoder_attention;
 mod fields;
@@ -27,6 +28,7 @@ mod window;
 pub use attention::{Attention, AttentionConfig, AttentionOptions};
 pub use chunks::Chunks;
 pub(crate) use chunks::ChunksConfig;
+pub(crate) use clip::{ClipConfig, ClipTower};
 pub use embedding::Embedding;
 pub(crate) use embedding::rounded;
 pub(crate) use encoder_attention::{EncoderAttention, EncoderAttentionConfig};
@@ -41,7 +43,7 @@ pub use moe::{Mlp, Moe, MoeConfig};
 pub use norm::{LayerNorm, RmsNorm};
 pub(crate) use post_norm::{PostNormConfig, PostNormStack};
 pub use rope::{RopeConfig, Rotation};
-pub use seeing::Seeing;
+pub use seeing::{Language, Seeing};
 pub use stack::{Attend, Block, Stack, StackConfig, StackOptions};
 pub use weight::Weight;
 pub(crate) use window::{LayerTypes, WindowConfig};

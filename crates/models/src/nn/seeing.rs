@@ -2,7 +2,36 @@
 
 use kernels::Tensor;
 
-use crate::{Batch, Cache, Decoder, Encoder, LayerCache, Vision};
+use crate::{Batch, Cache, Decoder, Encoder, LayerCache, Model, Network, Vision};
+
+/// A language network, alone or to be shown images, and what callers of a [`Model`] must know of it.
+#[derive(Debug)]
+pub struct Language<L> {
+    /// The network.
+    pub network: L,
+    /// See [`Model::vocabulary`].
+    pub vocabulary: usize,
+    /// See [`Model::context`].
+    pub context: usize,
+    /// See [`Model::hidden`].
+    pub hidden: usize,
+}
+
+impl<L: Decoder + 'static> Language<L> {
+    /// The model of this network alone.
+    pub fn alone(self, architecture: &'static str) -> Model {
+        let Self { network, vocabulary, context, hidden } = self;
+        let network = Network::Decoder(Box::new(network));
+        Model { architecture, network, vocabulary, context, hidden }
+    }
+
+    /// The model of this network and `vision`, which is `[.., hidden]` wide.
+    pub fn seeing<V: Vision + 'static>(self, architecture: &'static str, vision: V) -> Model {
+        let Self { network, vocabulary, context, hidden } = self;
+        let network = Seeing { language: network, vision };
+        Language { network, vocabulary, context, hidden }.alone(architecture)
+    }
+}
 
 /// `language`, which is shown what `vision` makes of images.
 #[derive(Debug)]

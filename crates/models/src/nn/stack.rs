@@ -138,7 +138,10 @@ impl<L: Attend> Stack<L> {
         let (norm, places) = (model.at("norm"), model.at("layers"));
         Ok(Self {
             name: model.name().to_owned(),
-            embed_tokens: Embedding::load(&model.at("embed_tokens"), vocabulary, width)?,
+            embed_tokens: match root.has("lm_head") {
+                true => Embedding::table(&model.at("embed_tokens"), vocabulary, width)?,
+                false => Embedding::load(&model.at("embed_tokens"), vocabulary, width)?,
+            },
             layers: (0..layers).map(|i| layer(&places.at(i), i)).collect::<Result<_>>()?,
             norm: match options.norm_from_one {
                 true => RmsNorm::load_from_one(&norm, width, eps)?,

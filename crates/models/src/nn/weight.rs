@@ -29,6 +29,14 @@ impl Weight {
         }
     }
 
+    /// How many columns there are: the width of what is multiplied.
+    pub fn columns(&self) -> usize {
+        match self {
+            Self::Dense(weight) => weight.width(),
+            Self::Quantized(weight) => weight.columns,
+        }
+    }
+
     /// Chosen rows of `x` with chosen ones of the `count` matrices that lie below each other here.
     pub fn gather<'a>(&self, x: &Tensor, count: usize, pairs: impl Into<Pairs<'a>>) -> Tensor {
         match self {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use models::Error;
-use models::media::{Image, PatchConfig};
+use models::media::{CropConfig, Image, PatchConfig, Planes};
 use serde_json::{Value, json};
 
 use crate::fixture::Golden;
@@ -66,6 +66,97 @@ fn sizes_are_those_of_the_reference() {
     let error = config.fit(10, 2010).unwrap_err();
     assert!(matches!(error, Error::AspectRatio { width: 10, height: 2010, .. }), "{error}");
     assert!(config.fit(10, 2000).is_ok());
+}
+
+/// The pictures of networks that see, by their names.
+fn picture(name: &str, golden: &Golden, i: usize) -> Image {
+    let size = golden.tokens(&format!("image{i}.size"));
+    let path = crate::vision::root().join("pictures").join(format!("{name}.rgb"));
+    Image::new(size[0] as usize, size[1] as usize, std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn crops_are_those_of_the_reference() {
+    let folder = crate::vision::root().join("llava_next");
+    let golden = Golden::at(&folder.join("golden.safetensors"));
+    let path = folder.join("preprocessor_config.json");
+    let file = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let config = CropConfig::read(&path, &file).unwrap();
+    let grids = [[1, 2], [2, 2], [3, 1], [2, 2]];
+    for (i, (name, wanted)) in ["exact", "odd", "tall", "upright"].iter().zip(grids).enumerate() {
+        let (parts, grid) = config.crops(&picture(name, &golden, i)).unwrap();
+        assert_eq!(grid, wanted, "{name}");
+        let planes = parts.iter().map(|part| Planes::of(part, &config.normalization));
+        let ours: Vec<f32> = planes.flat_map(|planes| planes.values().to_vec()).collect();
+        let truth = golden.values(&format!("image{i}.pixels"));
+        assert_eq!(ours.len(), truth.len(), "{name}");
+        let wrong = ours.iter().zip(truth).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+        assert_eq!(wrong, 0, "{name}");
+    }
+}
+
+/// Heights and widths of images, and the sizes that the reference's own function chooses of the published ones.
+#[test]
+fn grids_are_those_of_the_reference() {
+    let config = CropConfig::read(Path::new("preprocessor_config.json"), &json!({"size": 336}));
+    let config = config.unwrap();
+    for ((height, width), size) in [
+        ((336, 672), [336, 672]),
+        ((100, 100), [336, 672]),
+        ((1000, 1000), [672, 672]),
+        ((300, 301), [336, 672]),
+        ((3508, 2480), [672, 672]),
+        ((2480, 3508), [672, 672]),
+        ((40, 1000), [336, 1008]),
+        ((1000, 40), [1008, 336]),
+        ((671, 673), [672, 672]),
+        ((200, 640), [336, 672]),
+        ((1, 1), [336, 672]),
+        ((5000, 1600), [1008, 336]),
+        ((336, 336), [336, 672]),
+        ((17, 4000), [336, 1008]),
+    ] {
+        let grid = config.best(width, height).unwrap();
+        assert_eq!(grid.map(|crops| crops * 336), size, "{height} x {width}");
+    }
+    let error = config.best(2000, 1).unwrap_err();
+    assert!(matches!(error, Error::AspectRatio { most: 1008, .. }), "{error}");
+    assert_eq!(config.best(1008, 1).unwrap(), [1, 3]);
+}
+
+#[test]
+fn a_file_about_crops_is_read_and_not_overlooked() {
+    let read = |file: Value| CropConfig::read(Path::new("preprocessor_config.json"), &file);
+    let config = read(json!({
+        "size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336},
+        "do_center_crop": true, "resample": 3, "aspect_ratio_setting": "anyres",
+    }));
+    assert_eq!(config.unwrap().grids, [[1, 2], [2, 1], [2, 2], [3, 1], [1, 3]]);
+    for (field, value) in [
+        ("do_resize", json!(false)),
+        ("do_center_crop", json!(false)),
+        ("do_normalize", json!(false)),
+        ("resample", json!(2)),
+        ("aspect_ratio_setting", json!("pad")),
+        ("size", json!({"shortest_edge": 0})),
+        ("size", json!({"shortest_edge": 1_u64 << 62})),
+        ("size", json!({"height": 336, "width": 335})),
+        ("size", json!({"longest_edge": 336})),
+        ("crop_size", json!({"height": 224, "width": 224})),
+        ("image_grid_pinpoints", json!([])),
+        ("image_grid_pinpoints", json!([[336]])),
+        ("image_grid_pinpoints", json!([[336, 500]])),
+        ("image_grid_pinpoints", json!([[336, 0]])),
+        ("image_grid_pinpoints", json!([[336, 336 * 65]])),
+        ("image_grid_pinpoints", json!([[1_u64 << 62, 336]])),
+        ("image_grid_pinpoints", json!(vec![[336, 336]; 65])),
+        ("image_grid_pinpoints", json!("(1x1),...,(6x6)")),
+    ] {
+        let mut file = json!({"size": {"shortest_edge": 336}});
+        file[field] = value;
+        let error = read(file).unwrap_err().to_string();
+        assert!(error.contains(field) && error.contains("preprocessor_config.json"), "{error}");
+    }
 }
 
 #[test]

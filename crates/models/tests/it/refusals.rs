@@ -370,3 +370,61 @@ fn a_network_with_frequencies_by_length_takes_shorter_texts() {
     };
     assert_eq!((context(Value::Null), context(json!(2.0))), (256, 64));
 }
+
+/// A network that sees, from the folder of the others.
+const CROPS: &str = "../vision/llava_next";
+
+#[test]
+fn towers_and_their_crops_are_whole_or_refused() {
+    let set = |field: &'static str, value: Value| move |c: &mut Value| c[field] = value;
+    load(CROPS, |_| {}).unwrap();
+    for (field, value) in [
+        ("vision_feature_select_strategy", json!("full")),
+        ("vision_feature_layer", json!([-2, -3])),
+        ("vision_feature_layer", json!(4)),
+        ("vision_feature_layer", json!(-5)),
+        ("vision_feature_layer", json!(i64::MIN)),
+        ("use_image_newline_parameter", json!(false)),
+        ("projector_hidden_act", json!("silu")),
+        ("projector_hidden_act", json!("relu")),
+        ("image_grid_pinpoints", json!([[56, 112]])),
+        ("num_experts", json!(4)),
+    ] {
+        refused(CROPS, set(field, value), &[field]);
+    }
+    for (field, value) in [
+        ("model_type", json!("siglip_vision_model")),
+        ("hidden_act", json!("silu")),
+        ("image_size", json!(112)),
+        ("image_size", json!(0)),
+        ("image_size", json!(1_u64 << 62)),
+        ("patch_size", json!(0)),
+        ("patch_size", json!(13)),
+        ("num_attention_heads", json!(0)),
+        ("num_attention_heads", json!(5)),
+        ("num_channels", json!(1)),
+        ("num_hidden_layers", json!(0)),
+        ("num_hidden_layers", json!(1_u64 << 62)),
+    ] {
+        refused(CROPS, |c| c["vision_config"][field] = value, &[field]);
+    }
+    for (field, value, says) in [
+        ("hidden_size", json!(1_u64 << 62), "tensor `"),
+        ("intermediate_size", json!(1_u64 << 62), "mlp.fc1"),
+        ("num_hidden_layers", json!(2), "encoder.layers.2"),
+        ("num_hidden_layers", json!(9), "encoder.layers.3"),
+        ("patch_size", json!(7), "position_embedding"),
+    ] {
+        refused(CROPS, |c| c["vision_config"][field] = value, &[says]);
+    }
+    refused(CROPS, |c| c["text_config"]["model_type"] = json!("qwen2"), &["model_type", "qwen2"]);
+    refused(CROPS, |c| c["text_config"]["attention_bias"] = json!(true), &["attention_bias"]);
+    // The published configurations leave out what is the reference's own, and then it is.
+    let without =
+        |c: &mut Value| drop(c["text_config"].as_object_mut().unwrap().remove("hidden_size"));
+    refused(CROPS, without, &["4096"]);
+    load(CROPS, |c| c["text_config"]["tie_word_embeddings"] = json!(false)).unwrap();
+    load(CROPS, |c| c["vision_feature_layer"] = json!(2)).unwrap();
+    load(CROPS, |c| c["vision_feature_layer"] = json!(-1)).unwrap();
+    load(CROPS, |c| c["vision_feature_layer"] = json!(0)).unwrap();
+}

@@ -132,7 +132,7 @@ fn compare(name: &str, device: Device, near: impl Fn(&str, &[f32], &[f32])) {
     for (i, seen) in seen.iter().enumerate() {
         for (tap, ours) in &seen.taps {
             // A checkpoint may keep its parts in other places than the reference.
-            let places = ["visual.", "vision_model.", "vision_tower."];
+            let places = ["visual.", "vision_model.", "vision_tower.", "model."];
             let core = places.iter().find_map(|place| Some(tap.rsplit_once(place)?.1));
             let core = core.unwrap_or(tap);
             let truth = golden.names().find(|name| is_of(i, name) && name.ends_with(core));
