@@ -17,6 +17,7 @@
 
 mod activations;
 mod along;
+mod blocks;
 mod each;
 mod exact;
 mod formats;
@@ -38,7 +39,6 @@ use formats::{Format, with_format, with_planes};
 use pairs::{Pairs, Widen};
 use panel::{Ahead, Panel};
 pub(crate) use panels::Panels;
-use scales::PanelScales;
 use tiles::Tiles;
 use weights::Weights;
 
@@ -125,7 +125,6 @@ struct Product<'a, 'b> {
 struct Scratch {
     panel: Panel,
     pairs: Panel,
-    scales: PanelScales,
 }
 
 thread_local! {
@@ -175,19 +174,15 @@ impl Product<'_, '_> {
 
     fn pairs<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
         let Self { level, w, out, .. } = *self;
-        let (format, count) = (PhantomData::<F>, w.columns() / (4 * F::PLANES));
-        let (factor, offset) = (panel::scale_factor::<F>(w), pairs::offset::<F>());
-        SCRATCH.with_borrow_mut(|Scratch { panel, pairs, scales }| {
+        let (format, factor) = (PhantomData::<F>, panel::scale_factor::<F>(w));
+        SCRATCH.with_borrow_mut(|Scratch { panel, pairs }| {
             for row in rows.step_by(level.lanes()) {
-                scales.read(level, w, row, factor);
-                panel.turn(level, w, row);
+                let blocks = panel.turn(level, w, row);
                 let ahead = Ahead::of(level, w, row);
-                dispatch(level, Widen { format, from: panel, count, to: pairs });
-                let (panel, rows, biased) = (&*pairs, w.rows(), F::BIASED);
-                dispatch_pairs(
-                    level,
-                    Pairs { panel, scales, biased, offset, x, ahead, row, rows, out },
-                );
+                let (groups, to) = (w.groups(), &mut *pairs);
+                let blocks = dispatch(level, Widen { format, panel, blocks, groups, factor, to });
+                let (panel, rows) = (&*pairs, w.rows());
+                dispatch_pairs(level, Pairs { panel, blocks, x, ahead, row, rows, out });
             }
         });
     }
@@ -195,22 +190,21 @@ impl Product<'_, '_> {
     fn tiles<F: Format>(&self, x: &Rounded, rows: Range<usize>) {
         let Self { level, w, out, .. } = *self;
         let (format, factor) = (PhantomData::<F>, panel::scale_factor::<F>(w));
-        SCRATCH.with_borrow_mut(|Scratch { panel, scales, .. }| {
+        SCRATCH.with_borrow_mut(|Scratch { panel, .. }| {
             for row in rows.step_by(level.lanes()) {
                 let laid = w.panels().and_then(|panels| panels.panel(level.lanes(), row));
-                let (codes, ahead) = match &laid {
-                    Some(laid) => {
-                        scales.widen(level, laid, w.scale(), w.groups(), factor);
-                        (laid.codes, Ahead::of_laid(laid, w.groups()))
+                let (panel, blocks, ahead) = match laid {
+                    Some((panel, blocks)) => {
+                        let ahead = Ahead::of_laid(level, panel, blocks, x.plan.rows);
+                        (panel, blocks, ahead)
                     }
                     None => {
-                        scales.read(level, w, row, factor);
-                        panel.turn(level, w, row);
-                        (panel.bytes(), Ahead::of(level, w, row))
+                        let blocks = panel.turn(level, w, row);
+                        (panel.bytes(), blocks, Ahead::of(level, w, row))
                     }
                 };
                 let rows = w.rows();
-                dispatch(level, Tiles { format, codes, scales, x, ahead, row, rows, out });
+                dispatch(level, Tiles { format, panel, blocks, factor, x, ahead, row, rows, out });
             }
         });
     }

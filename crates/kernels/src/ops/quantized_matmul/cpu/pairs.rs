@@ -8,9 +8,9 @@
 use std::marker::PhantomData;
 
 use super::activations::Rounded;
+use super::blocks::{Blocks, Kept};
 use super::formats::Format;
-use super::panel::{Ahead, Panel, each_tile, finish, vectors};
-use super::scales::PanelScales;
+use super::panel::{Ahead, Panel, each_tile, finish};
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd};
 
@@ -37,46 +37,69 @@ pub(super) fn pairs<S: CodeSimd, F: Format>(simd: S, codes: S::Bytes) -> [S::Byt
     [simd.pair(value(0), value(16)), simd.pair(value(8), value(24))]
 }
 
-/// Widens the codes of a panel to pairs: two vectors of another panel for each of one of codes.
+/// Widens the codes of a panel that was turned over to pairs: two vectors of another panel for each
+/// plane of one of codes. Scales are multiplied with their factor, and biases take off what was added
+/// to codes.
 pub(super) struct Widen<'a, F> {
     pub(super) format: PhantomData<F>,
-    pub(super) from: &'a Panel,
-    /// Vectors of packed codes.
-    pub(super) count: usize,
+    pub(super) panel: &'a Panel,
+    /// What the panel is made of, and how many there are.
+    pub(super) blocks: Blocks,
+    pub(super) groups: usize,
+    /// What scales are multiplied with.
+    pub(super) factor: f32,
     pub(super) to: &'a mut Panel,
 }
 
 impl<F: Format> CodeKernel for Widen<'_, F> {
-    type Output = ();
+    type Output = Blocks;
 
     #[inline(always)]
-    fn run<S: CodeSimd>(self, simd: S) {
-        let Self { from, count, to, .. } = self;
-        let from = vectors::<S>(from.bytes(), count);
-        let mut to = to.room::<S>(2 * F::PLANES * count);
-        for i in 0..count {
-            // SAFETY: there are `count` vectors, and room for two for each plane of each.
+    fn run<S: CodeSimd>(self, simd: S) -> Blocks {
+        let Self { panel, blocks, groups, to, .. } = self;
+        let (added, factor) = (const { offset::<F>() }, simd.splat(self.factor));
+        let biased = F::BIASED || added != 0.0;
+        let wide = Blocks { biased, vectors: 2 * F::PLANES * blocks.vectors, ..blocks };
+        assert!(blocks.kept == Kept::F32 && blocks.biased == F::BIASED, "scales of a panel");
+        assert!(panel.bytes().len() >= groups * blocks.bytes(S::LANES), "blocks of a panel");
+        let mut from = panel.bytes().as_ptr();
+        let mut to = to.room(groups * wide.bytes(S::LANES)).as_mut_ptr();
+        for _ in 0..groups {
+            // SAFETY: there are as many blocks, and room for as many wider ones, as groups.
             unsafe {
-                let packed = simd.load(from.add(i * S::WIDTH));
-                for plane in 0..F::PLANES {
-                    let [first, second] = pairs::<S, F>(simd, F::plane(simd, packed, plane));
-                    simd.store(to, first);
-                    simd.store(to.add(S::WIDTH), second);
-                    to = to.add(2 * S::WIDTH);
+                let scale = simd.mul(simd.load_floats(from.cast()), factor);
+                simd.store_floats(to.cast(), scale);
+                if biased {
+                    let bias = if F::BIASED {
+                        simd.load_floats(from.add(S::WIDTH).cast())
+                    } else {
+                        simd.splat(0.0)
+                    };
+                    let bias = simd.fma(scale, simd.splat(-added), bias);
+                    simd.store_floats(to.add(S::WIDTH).cast(), bias);
+                }
+                from = from.add(blocks.head(S::LANES));
+                to = to.add(wide.head(S::LANES));
+                for _ in 0..blocks.vectors {
+                    let packed = simd.load(from);
+                    for plane in 0..F::PLANES {
+                        let [first, second] = pairs::<S, F>(simd, F::plane(simd, packed, plane));
+                        simd.store(to, first);
+                        simd.store(to.add(S::WIDTH), second);
+                        to = to.add(2 * S::WIDTH);
+                    }
+                    from = from.add(S::WIDTH);
                 }
             }
         }
+        wide
     }
 }
 
 /// Products of an unpacked panel with every row of activations.
 pub(super) struct Pairs<'a, 'b> {
     pub(super) panel: &'a Panel,
-    pub(super) scales: &'a PanelScales,
-    /// Whether groups have biases.
-    pub(super) biased: bool,
-    /// See [`offset`].
-    pub(super) offset: f32,
+    pub(super) blocks: Blocks,
     pub(super) x: &'a Rounded,
     pub(super) ahead: Ahead,
     /// The first row of the weight.
@@ -92,10 +115,6 @@ impl CodeKernel for Pairs<'_, '_> {
 
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
-        let plan = self.x.plan;
-        let groups = plan.groups();
-        assert!(self.scales.scales().len() >= groups * S::LANES, "scales of the panel");
-        assert!(self.scales.biases().len() >= groups * S::LANES, "biases of the panel");
         each_tile!(self, simd);
     }
 }
@@ -104,23 +123,24 @@ impl Pairs<'_, '_> {
     /// The products with the `T` rows of activations from `first` on.
     #[inline(always)]
     fn tile<S: CodeSimd, const T: usize>(&self, simd: S, first: usize, mut ahead: Ahead) {
-        let plan = self.x.plan;
-        let x = self.x.codes(first);
+        let (plan, blocks) = (self.x.plan, self.blocks);
+        let (groups, biased) = (plan.groups(), blocks.biased);
+        let (x, x_sums) = (self.x.codes(first), self.x.sums(first));
         assert!(x.len() >= 2 * T * plan.columns, "a whole tile");
-        assert!(self.x.sums(first).len() >= T * plan.groups(), "sums of a tile");
-        let (mut x, mut x_sums) = (x.as_ptr(), self.x.sums(first).as_ptr());
-        let mut codes = vectors::<S>(self.panel.bytes(), plan.columns / 2);
-        let (mut scales, mut biases) =
-            (self.scales.scales().as_ptr(), self.scales.biases().as_ptr());
-        let (none, offset) = (simd.splat(0.0), simd.splat(-self.offset));
-        let mut totals = [none; T];
-        for _ in 0..plan.groups() {
+        assert!(x_sums.len() >= T * groups, "sums of a tile");
+        assert!(blocks.kept == Kept::F32 && 2 * blocks.vectors == plan.group, "pairs of a group");
+        assert!(self.panel.bytes().len() >= groups * blocks.bytes(S::LANES), "blocks of a panel");
+        let (mut x, mut x_sums) = (x.as_ptr(), x_sums.as_ptr());
+        let mut at = self.panel.bytes().as_ptr();
+        let mut totals = [simd.splat(0.0); T];
+        for _ in 0..groups {
             ahead.ask(simd);
-            // SAFETY: the panel has a vector, and the tile a pair of each row, for every two
-            // columns, and both have scales and sums for each group; `run` and we have checked.
+            // SAFETY: the panel has a block for each group, the tile a pair of each row for every
+            // two columns, and a sum for each row and group; we have checked all.
             unsafe {
                 let mut dots = [simd.splat(0.0); T];
-                for _ in 0..plan.group / 2 {
+                let mut codes = at.add(blocks.head(S::LANES));
+                for _ in 0..blocks.vectors {
                     let w = simd.load(codes);
                     for (t, dot) in dots.iter_mut().enumerate() {
                         *dot = simd.dot_pairs(*dot, w, simd.repeat(x.add(4 * t)));
@@ -128,19 +148,17 @@ impl Pairs<'_, '_> {
                     codes = codes.add(S::WIDTH);
                     x = x.add(4 * T);
                 }
-                let scale = simd.load_floats(scales);
+                let scale = simd.load_floats(at.cast());
                 for (total, dot) in totals.iter_mut().zip(dots) {
                     *total = simd.fma(dot, scale, *total);
                 }
-                if self.biased || self.offset != 0.0 {
-                    let bias = if self.biased { simd.load_floats(biases) } else { none };
-                    let bias = simd.fma(scale, offset, bias);
+                if biased {
+                    let bias = simd.load_floats(at.add(S::WIDTH).cast());
                     for (t, total) in totals.iter_mut().enumerate() {
                         *total = simd.fma(bias, simd.splat(*x_sums.add(t)), *total);
                     }
                 }
-                scales = scales.add(S::LANES);
-                biases = biases.add(S::LANES);
+                at = codes;
                 x_sums = x_sums.add(T);
             }
         }

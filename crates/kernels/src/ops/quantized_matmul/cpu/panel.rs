@@ -6,10 +6,9 @@
 //! Nothing else is rounded, so a product is the same to the bit whatever it is computed beside.
 #![expect(unsafe_code, reason = "scales are walked by pointer, and tasks write disjoint columns")]
 
-use super::activations::Rounded;
+use super::blocks::{Blocks, Kept};
 use super::formats::{Format, load};
-use super::panels::Laid;
-use super::scales::PanelScales;
+use super::scales::TurnScales;
 use super::weights::{Codes, Weights};
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
@@ -125,19 +124,13 @@ macro_rules! each_tile {
 }
 pub(super) use each_tile;
 
-/// Where vectors begin, at least `count` of them.
-///
-/// # Panics
-///
-/// If there are fewer.
-#[inline(always)]
-pub(super) fn vectors<S: CodeSimd>(bytes: &[u8], count: usize) -> *const u8 {
-    assert!(bytes.len() >= count * S::WIDTH, "vectors of a panel");
-    bytes.as_ptr()
-}
-
-/// The bytes between what is read of panels that lie in a row and what is asked of memory.
+/// The bytes between what is read of panels that were laid out and what is asked of memory.
 const DISTANCE: usize = 8192;
+
+/// How many rows of activations make it worth to ask for panels that were laid out. With one, memory
+/// is the limit, and the processor's own foresight gets more of it than questions do, since fewer of
+/// these can be open; with more, foresight does not look far enough past the work.
+const WORTH_ASKING: usize = 2;
 
 /// What is asked of memory while a panel is multiplied: the next one. Asked for while a panel is
 /// turned over, it would come no faster, and nothing while panels are multiplied.
@@ -146,6 +139,8 @@ pub(super) struct Ahead {
     from: *const u8,
     /// For each group.
     lines: usize,
+    /// The bytes between those of one group and of the next.
+    step: usize,
 }
 
 impl Ahead {
@@ -153,14 +148,14 @@ impl Ahead {
     pub(super) fn of(level: Level, w: &Weights<'_>, row: usize) -> Self {
         let bytes = level.lanes() * w.code_bytes();
         let lines = bytes.div_ceil(w.groups().max(1)).div_ceil(WIDEST);
-        Self { from: w.row(row).as_ptr().wrapping_add(bytes), lines }
+        Self { from: w.row(row).as_ptr().wrapping_add(bytes), lines, step: lines * WIDEST }
     }
 
-    /// What follows `panel`, of panels that lie in a row; it has so many groups.
-    pub(super) fn of_laid(panel: &Laid<'_>, groups: usize) -> Self {
-        let bytes = panel.scales.len() + panel.biases.len() + panel.codes.len();
-        let lines = bytes.div_ceil(groups.max(1)).div_ceil(WIDEST);
-        Self { from: panel.codes.as_ptr().wrapping_add(DISTANCE), lines }
+    /// What follows in a row of panels, one of which is to meet so many rows of activations.
+    pub(super) fn of_laid(level: Level, panel: &[u8], blocks: Blocks, m: usize) -> Self {
+        let step = blocks.bytes(level.lanes());
+        let lines = if m < WORTH_ASKING { 0 } else { step.div_ceil(WIDEST) };
+        Self { from: panel.as_ptr().wrapping_add(DISTANCE), lines, step }
     }
 
     /// Asks for as much as belongs to the next group.
@@ -169,7 +164,7 @@ impl Ahead {
         for line in 0..self.lines {
             simd.prefetch(self.from.wrapping_add(line * WIDEST));
         }
-        self.from = self.from.wrapping_add(self.lines * WIDEST);
+        self.from = self.from.wrapping_add(self.step);
     }
 
     /// Nothing more.
@@ -179,43 +174,49 @@ impl Ahead {
     }
 }
 
-/// Vectors, each in lines of the cache of its own.
+/// Memory for blocks, in lines of the cache, used again and again.
 #[derive(Default)]
 pub(super) struct Panel(Vec<CacheLine>);
 
 impl Panel {
-    /// Turns over the codes of the rows of `w` from `row` on: a vector has a packed word of each
-    /// row, or four codes where they straddle bytes.
+    /// Turns over the rows of `w` from `row` on, into blocks with scales in `f32`: a vector of codes
+    /// has a packed word of each row, or four codes where they straddle bytes. Where the weight ends,
+    /// its last row stands in.
     ///
     /// # Panics
     ///
     /// If there is no such row.
-    pub(super) fn turn(&mut self, level: Level, w: &Weights<'_>, row: usize) {
-        let panel = self;
+    pub(super) fn turn(&mut self, level: Level, w: &Weights<'_>, row: usize) -> Blocks {
+        let blocks = Blocks::of(w, Kept::F32);
+        // Whole squares of lanes are written.
+        let room = w.groups().next_multiple_of(2 * level.lanes()) * blocks.bytes(level.lanes());
+        let panel = self.room(room);
         match w.format() {
-            Codes::Affine(3) => dispatch(level, Turn::<3> { w, row, panel }),
-            Codes::Affine(5) => dispatch(level, Turn::<5> { w, row, panel }),
-            Codes::Affine(6) => dispatch(level, Turn::<6> { w, row, panel }),
+            Codes::Affine(3) => dispatch(level, Turn::<3> { w, row, blocks, panel }),
+            Codes::Affine(5) => dispatch(level, Turn::<5> { w, row, blocks, panel }),
+            Codes::Affine(6) => dispatch(level, Turn::<6> { w, row, blocks, panel }),
             Codes::Affine(_) | Codes::E2m1 | Codes::E4m3 => {
-                dispatch(level, Turn::<0> { w, row, panel });
+                dispatch(level, Turn::<0> { w, row, blocks, panel });
             }
         }
+        dispatch(level, TurnScales { w, row, blocks, panel });
+        blocks
     }
 
-    /// The vectors, and room behind them.
+    /// The blocks, and room behind them.
     pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: lines are bytes.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * WIDEST) }
     }
 
-    /// Room for `count` vectors, and what is in them.
-    #[inline(always)]
-    pub(super) fn room<S: CodeSimd>(&mut self, count: usize) -> *mut u8 {
-        let lines = (count * S::WIDTH).div_ceil(WIDEST);
+    /// Room for `count` bytes, and what is in them.
+    pub(super) fn room(&mut self, count: usize) -> &mut [u8] {
+        let lines = count.div_ceil(WIDEST);
         if self.0.len() < lines {
             self.0.resize(lines, CacheLine::ZERO);
         }
-        self.0.as_mut_ptr().cast()
+        // SAFETY: lines are bytes.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), count) }
     }
 }
 
@@ -223,7 +224,8 @@ impl Panel {
 struct Turn<'a, 'b, const BITS: usize> {
     w: &'a Weights<'b>,
     row: usize,
-    panel: &'a mut Panel,
+    blocks: Blocks,
+    panel: &'a mut [u8],
 }
 
 impl<const BITS: usize> CodeKernel for Turn<'_, '_, BITS> {
@@ -231,25 +233,32 @@ impl<const BITS: usize> CodeKernel for Turn<'_, '_, BITS> {
 
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
-        let Self { w, row, panel } = self;
+        let Self { w, row, blocks, panel } = self;
         let (rows, bytes) = (w.rows_from(row), w.code_bytes());
         let step = if BITS == 0 { S::WIDTH } else { S::WIDTH * BITS / 8 };
-        let mut to = panel.room::<S>(bytes.div_ceil(step) * S::LANES);
+        let count = bytes.div_ceil(step) * S::LANES;
+        let (head, shift) = (blocks.head(S::LANES), blocks.vectors.trailing_zeros());
+        assert!(blocks.vectors.is_power_of_two(), "vectors of a block");
+        let heads = count.div_ceil(blocks.vectors) * head;
+        assert!(panel.len() >= heads + count * S::WIDTH, "room for the codes of a panel");
+        let mut number = 0;
         for at in (0..bytes).step_by(step) {
             let readable = bytes - at;
             // SAFETY: `readable` bytes follow in each row, and there is room for as many vectors as
-            // there are lanes in each step. No load reads more than a vector: with a constant, none
-            // has a choice to make.
+            // there are lanes in each step, each behind the heads of its block and of those before
+            // it. No load reads more than a vector: with a constant, none has a choice to make.
             unsafe {
                 let turned = if readable >= S::WIDTH {
                     turn!(simd, i => load::<S, BITS>(simd, rows[i].add(at), S::WIDTH))
                 } else {
                     turn!(simd, i => load::<S, BITS>(simd, rows[i].add(at), readable))
                 };
+                let to = panel.as_mut_ptr().add(head + number * S::WIDTH);
                 for_each_lane!(simd, turned, (i, words) => {
-                    simd.store(to.add(i * S::WIDTH), words);
+                    let heads = ((number + i) >> shift) * head;
+                    simd.store(to.add(heads + i * S::WIDTH), words);
                 });
-                to = to.add(S::LANES * S::WIDTH);
+                number += S::LANES;
             }
         }
     }
@@ -259,83 +268,6 @@ impl<const BITS: usize> CodeKernel for Turn<'_, '_, BITS> {
 #[inline(always)]
 pub(super) fn scale_factor<F: Format>(w: &Weights<'_>) -> f32 {
     if F::OFFSET.is_some() { 0.5 * w.factor() } else { w.factor() }
-}
-
-/// Sums over groups, for a panel and `T` rows of activations.
-pub(super) struct Totals<S: CodeSimd, const T: usize> {
-    totals: [S::Floats; T],
-    scales: *const f32,
-    biases: *const f32,
-    x_scales: *const f32,
-    x_sums: *const f32,
-}
-
-impl<S: CodeSimd, const T: usize> Totals<S, T> {
-    /// Begins with the first group, for the tile of activations whose first row is `first`.
-    #[inline(always)]
-    pub(super) fn new(simd: S, x: &Rounded, first: usize, scales: &PanelScales) -> Self {
-        let groups = x.plan.groups();
-        let (x_scales, x_sums) = (x.scales(first), x.sums(first));
-        assert!(x_scales.len() >= T * groups && x_sums.len() >= T * groups, "a whole tile");
-        let (scales, biases) = (scales.scales(), scales.biases());
-        assert!(scales.len() >= groups * S::LANES && biases.len() >= scales.len(), "groups");
-        Self {
-            totals: [simd.splat(0.0); T],
-            scales: scales.as_ptr(),
-            biases: biases.as_ptr(),
-            x_scales: x_scales.as_ptr(),
-            x_sums: x_sums.as_ptr(),
-        }
-    }
-
-    /// Where the dot products of this group begin; `offset` tells whether codes have one.
-    ///
-    /// # Safety
-    ///
-    /// Not every group was added.
-    #[inline(always)]
-    pub(super) unsafe fn first(&self, simd: S, offset: bool) -> [S::Ints; T] {
-        let mut first = [simd.zero(); T];
-        if offset {
-            for (t, first) in first.iter_mut().enumerate() {
-                // SAFETY: there is a number for each row of this group.
-                *first = simd.splat_int(unsafe { self.x_sums.add(t).cast::<i32>().read() });
-            }
-        }
-        first
-    }
-
-    /// Adds the dot products of this group, and goes on to the next.
-    ///
-    /// # Safety
-    ///
-    /// Not every group was added.
-    #[inline(always)]
-    pub(super) unsafe fn add(&mut self, simd: S, dots: [S::Ints; T], offset: bool) {
-        // SAFETY: there is a vector for each group, and a number for each row and group.
-        unsafe {
-            let scale = simd.load_floats(self.scales);
-            for (t, (total, dot)) in self.totals.iter_mut().zip(dots).enumerate() {
-                let scale = simd.mul(scale, simd.splat(*self.x_scales.add(t)));
-                *total = simd.fma(simd.to_floats(dot), scale, *total);
-            }
-            if !offset {
-                let bias = simd.load_floats(self.biases);
-                for (t, total) in self.totals.iter_mut().enumerate() {
-                    *total = simd.fma(bias, simd.splat(*self.x_sums.add(t)), *total);
-                }
-            }
-            self.scales = self.scales.add(S::LANES);
-            self.biases = self.biases.add(S::LANES);
-            self.x_scales = self.x_scales.add(T);
-            self.x_sums = self.x_sums.add(T);
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn sums(self) -> [S::Floats; T] {
-        self.totals
-    }
 }
 
 /// Writes the products of the panel from `row` on with the activations from `first` on.

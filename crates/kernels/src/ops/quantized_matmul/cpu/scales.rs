@@ -3,11 +3,11 @@
 //! Every conversion is exact.
 #![expect(unsafe_code, reason = "scales lie at any address")]
 
+use super::blocks::{Blocks, Kept};
 use super::panel::{for_each_lane, turn};
-use super::panels::Laid;
 use super::weights::Weights;
 use crate::DType;
-use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
+use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, WIDEST};
 
 /// How a scale is stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,115 +87,22 @@ pub(super) fn widen<S: CodeSimd>(simd: S, kind: Scale, bytes: &[u8]) -> S::Float
     simd.first(floats, bytes.len() / kind.size())
 }
 
-/// The scales and biases of a panel: as many rows of the weight as a vector has lanes.
-#[derive(Default)]
-pub(super) struct PanelScales {
-    /// For each group a vector: a number of each row.
-    scales: Vec<f32>,
-    biases: Vec<f32>,
+/// Turns over the scales and biases of the rows of a weight from `row` on, into the blocks of a panel
+/// that keep them as `f32`; where the weight ends, its last row stands in.
+pub(super) struct TurnScales<'a, 'b> {
+    pub(super) w: &'a Weights<'b>,
+    pub(super) row: usize,
+    pub(super) blocks: Blocks,
+    /// Room for as many blocks as whole squares of lanes have groups.
+    pub(super) panel: &'a mut [u8],
 }
 
-impl PanelScales {
-    /// Reads the panel from `row` on, scales multiplied with `factor`; where the weight ends, its
-    /// last row stands in.
-    pub(super) fn read(&mut self, level: Level, w: &Weights<'_>, row: usize, factor: f32) {
-        dispatch(level, Read { all: self, w, row, factor });
-    }
-
-    /// Reads a panel that lies in a row: `kind`s for so many groups.
-    pub(super) fn widen(
-        &mut self,
-        level: Level,
-        panel: &Laid<'_>,
-        kind: Scale,
-        groups: usize,
-        factor: f32,
-    ) {
-        dispatch(level, WidenAll { all: self, panel, kind, groups, factor });
-    }
-
-    /// A vector for each group.
-    #[inline(always)]
-    pub(super) fn scales(&self) -> &[f32] {
-        &self.scales
-    }
-
-    /// As [`scales`](Self::scales); arbitrary if there are none.
-    #[inline(always)]
-    pub(super) fn biases(&self) -> &[f32] {
-        &self.biases
-    }
-}
-
-struct WidenAll<'a, 'b> {
-    all: &'a mut PanelScales,
-    panel: &'a Laid<'b>,
-    kind: Scale,
-    groups: usize,
-    factor: f32,
-}
-
-impl CodeKernel for WidenAll<'_, '_> {
+impl CodeKernel for TurnScales<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: CodeSimd>(self, simd: S) {
-        // With a constant, the usual way, the loop has no choice to make.
-        if self.kind == Scale::BF16 {
-            self.of_kind(simd, Scale::BF16);
-        } else {
-            let kind = self.kind;
-            self.of_kind(simd, kind);
-        }
-    }
-}
-
-impl WidenAll<'_, '_> {
-    #[inline(always)]
-    fn of_kind<S: CodeSimd>(self, simd: S, kind: Scale) {
-        let Self { all, panel, groups, factor, .. } = self;
-        if all.scales.len() < groups * S::LANES {
-            all.scales.resize(groups * S::LANES, 0.0);
-            all.biases.resize(groups * S::LANES, 0.0);
-        }
-        let factor = simd.splat(factor);
-        let step = S::LANES * kind.size();
-        let scales = panel.scales.chunks_exact(step).zip(all.scales.chunks_exact_mut(S::LANES));
-        for (from, to) in scales.take(groups) {
-            // SAFETY: there is a number, and room for one, for each lane.
-            unsafe {
-                let scale = simd.mul(widen_all(simd, kind, from.as_ptr()), factor);
-                simd.store_floats(to.as_mut_ptr(), scale);
-            }
-        }
-        let biases = panel.biases.chunks_exact(step).zip(all.biases.chunks_exact_mut(S::LANES));
-        for (from, to) in biases.take(groups) {
-            // SAFETY: as above.
-            unsafe { simd.store_floats(to.as_mut_ptr(), widen_all(simd, kind, from.as_ptr())) };
-        }
-    }
-}
-
-struct Read<'a, 'b> {
-    all: &'a mut PanelScales,
-    w: &'a Weights<'b>,
-    row: usize,
-    factor: f32,
-}
-
-impl CodeKernel for Read<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: CodeSimd>(self, simd: S) {
-        let Self { all, w, row, factor } = self;
-        // Whole squares of lanes are written.
-        let room = w.groups().next_multiple_of(2 * S::LANES) * S::LANES;
-        if all.scales.len() < room {
-            all.scales.resize(room, 0.0);
-            all.biases.resize(room, 0.0);
-        }
-        let affine = w.is_affine();
+        let Self { w, row, blocks, panel } = self;
         let [scales, biases] = w.scales_from(row);
         let (kind, bytes, half) = (w.scale(), w.groups() * w.scale().size(), S::WIDTH / 2);
         // The same of the next panel: nothing else asks for them in time.
@@ -203,8 +110,11 @@ impl CodeKernel for Read<'_, '_> {
             simd.prefetch(scales[0].wrapping_add(S::LANES * bytes + line));
             simd.prefetch(biases[0].wrapping_add(S::LANES * bytes + line));
         }
-        let groups = half / kind.size();
-        let factor = simd.splat(factor);
+        // Groups of a square, and of a word.
+        let (groups, parts) = (half / kind.size(), 4 / kind.size());
+        let (block, bits) = (blocks.bytes(S::LANES), 8 * kind.size());
+        assert!(blocks.kept == Kept::F32, "scales of a panel");
+        assert!(panel.len() >= bytes.div_ceil(half) * groups * block, "squares of a panel");
         for (square, at) in (0..bytes).step_by(half).enumerate() {
             let readable = (bytes - at).min(half);
             // SAFETY: so many bytes follow in each row. With a constant, no load has a choice to make.
@@ -220,36 +130,22 @@ impl CodeKernel for Read<'_, '_> {
                     })
                 }
             };
-            let to = square * groups * S::LANES;
-            let to_scales = &mut all.scales[to..][..groups * S::LANES];
-            let to_biases = &mut all.biases[to..][..groups * S::LANES];
-            let numbers = 4 / kind.size() * S::LANES;
-            for_each_lane!(simd, turned, (i, words) => {
-                if i < S::LANES / 2 {
-                    store_parts(simd, kind, words, factor, &mut to_scales[i * numbers..][..numbers]);
-                } else if affine {
-                    let to = &mut to_biases[(i - S::LANES / 2) * numbers..][..numbers];
-                    store_parts(simd, kind, words, simd.splat(1.0), to);
-                }
-            });
+            // SAFETY: there are blocks for whole squares, as just checked, and in each of them room for
+            // a vector of scales, and for one of biases behind it if there are any.
+            unsafe {
+                let to = panel.as_mut_ptr().add(square * groups * block);
+                for_each_lane!(simd, turned, (i, words) => {
+                    let bias = i >= S::LANES / 2;
+                    let group = (i % (S::LANES / 2)) * parts;
+                    let to = to.add(group * block + if bias { S::WIDTH } else { 0 });
+                    for part in 0..if bias && !blocks.biased { 0 } else { parts } {
+                        let mask = u32::MAX >> (32 - bits);
+                        let word = simd.word_field(words, (part * bits) as u32, mask);
+                        let floats = widen_words(simd, kind, word);
+                        simd.store_floats(to.add(part * block).cast(), floats);
+                    }
+                });
+            }
         }
-    }
-}
-
-/// Writes the numbers that words consist of times a factor, a vector for each part of a word.
-#[inline(always)]
-fn store_parts<S: CodeSimd>(
-    simd: S,
-    kind: Scale,
-    words: S::Bytes,
-    factor: S::Floats,
-    to: &mut [f32],
-) {
-    let bits = 8 * kind.size();
-    for (part, to) in to.chunks_exact_mut(S::LANES).enumerate() {
-        let word = simd.word_field(words, (part * bits) as u32, u32::MAX >> (32 - bits));
-        let floats = simd.mul(widen_words(simd, kind, word), factor);
-        // SAFETY: there is room for a vector.
-        unsafe { simd.store_floats(to.as_mut_ptr(), floats) };
     }
 }

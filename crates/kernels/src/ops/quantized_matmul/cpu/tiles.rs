@@ -1,8 +1,9 @@
-//! More rows of activations than [`along`](super::along) takes: batches and prompts.
+//! Rows of the weight side by side: batches and prompts, and whatever meets a weight that lies so.
 //!
-//! A panel of the weight, turned over in the cache, meets tile after tile of activations whose sums
-//! stay in registers. Codes stay packed in the panel, which so takes no more of the cache than of
-//! memory, and are cut into bytes once for each tile. Scales are applied once for each group.
+//! A panel of the weight, turned over in the cache or laid out in memory, meets tile after tile of
+//! activations whose sums stay in registers. Codes stay packed in the panel, which so takes no more
+//! of the cache than of memory, and are cut into bytes once for each tile. Scales are applied once
+//! for each group.
 //!
 //! Tuning: the height of a tile is [`CodeSimd::TILE`]; the length of a panel is not bounded, so
 //! that long rows come from the second level cache.
@@ -11,18 +12,20 @@
 use std::marker::PhantomData;
 
 use super::activations::Rounded;
+use super::blocks::{Blocks, widen_kept};
 use super::formats::Format;
-use super::panel::{Ahead, Totals, each_tile, finish, vectors};
-use super::scales::PanelScales;
+use super::panel::{Ahead, each_tile, finish};
 use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd};
 
 /// Products of a panel with every row of activations.
 pub(super) struct Tiles<'a, 'b, F> {
     pub(super) format: PhantomData<F>,
-    /// Packed words, turned over.
-    pub(super) codes: &'a [u8],
-    pub(super) scales: &'a PanelScales,
+    /// Blocks of packed words.
+    pub(super) panel: &'a [u8],
+    pub(super) blocks: Blocks,
+    /// What scales are multiplied with.
+    pub(super) factor: f32,
     pub(super) x: &'a Rounded,
     pub(super) ahead: Ahead,
     /// The first row of the weight.
@@ -46,20 +49,33 @@ impl<F: Format> Tiles<'_, '_, F> {
     /// The products with the `T` rows of activations from `first` on.
     #[inline(always)]
     fn tile<S: CodeSimd, const T: usize>(&self, simd: S, first: usize, mut ahead: Ahead) {
-        let plan = self.x.plan;
-        let words = plan.group / (4 * F::PLANES);
-        let x = self.x.codes(first);
+        let (plan, blocks) = (self.x.plan, self.blocks);
+        let (groups, offset) = (plan.groups(), F::OFFSET.is_some());
+        let (x, x_scales) = (self.x.codes(first), self.x.scales(first));
+        let x_sums = self.x.sums(first);
         assert!(x.len() >= T * plan.columns, "a whole tile");
-        let mut x = x.as_ptr();
-        let mut packed = vectors::<S>(self.codes, plan.columns / (4 * F::PLANES));
-        let mut totals = Totals::<S, T>::new(simd, self.x, first, self.scales);
-        for _ in 0..plan.groups() {
+        assert!(x_scales.len() >= T * groups && x_sums.len() >= T * groups, "a whole tile");
+        assert!(blocks.vectors * 4 * F::PLANES == plan.group, "words of a group");
+        assert!(self.panel.len() >= groups * blocks.bytes(S::LANES), "blocks of a panel");
+        let (mut x, mut at) = (x.as_ptr(), self.panel.as_ptr());
+        let (mut x_scales, mut x_sums) = (x_scales.as_ptr(), x_sums.as_ptr());
+        let (head, biases) = (blocks.head(S::LANES), S::LANES * blocks.kept.size());
+        let factor = simd.splat(self.factor);
+        let mut totals = [simd.splat(0.0); T];
+        for _ in 0..groups {
             ahead.ask(simd);
-            // SAFETY: the panel has a vector for every word, and the tile four bytes of each row
-            // for every four columns; we have checked both. We come here once for each group.
+            // SAFETY: the panel has a block for every group, with a vector for every word, and the
+            // tile four bytes of each row for every four columns, and numbers of each row for every
+            // group; we have checked all. We come here once for each group.
             unsafe {
-                let mut dots = totals.first(simd, F::OFFSET.is_some());
-                for _ in 0..words {
+                let mut dots = [simd.zero(); T];
+                if offset {
+                    for (t, dot) in dots.iter_mut().enumerate() {
+                        *dot = simd.splat_int(x_sums.add(t).cast::<i32>().read());
+                    }
+                }
+                let mut packed = at.add(head);
+                for _ in 0..blocks.vectors {
                     let word = simd.load(packed);
                     for plane in 0..F::PLANES {
                         let codes = F::plane(simd, word, plane);
@@ -75,9 +91,23 @@ impl<F: Format> Tiles<'_, '_, F> {
                     }
                     packed = packed.add(S::WIDTH);
                 }
-                totals.add(simd, dots, F::OFFSET.is_some());
+                let scale = widen_kept(simd, blocks.kept, at);
+                let scale = if offset { simd.mul(scale, factor) } else { scale };
+                for (t, (total, dot)) in totals.iter_mut().zip(dots).enumerate() {
+                    let scale = simd.mul(scale, simd.splat(*x_scales.add(t)));
+                    *total = simd.fma(simd.to_floats(dot), scale, *total);
+                }
+                if F::BIASED {
+                    let bias = widen_kept(simd, blocks.kept, at.add(biases));
+                    for (t, total) in totals.iter_mut().enumerate() {
+                        *total = simd.fma(bias, simd.splat(*x_sums.add(t)), *total);
+                    }
+                }
+                at = packed;
+                x_scales = x_scales.add(T);
+                x_sums = x_sums.add(T);
             }
         }
-        finish(simd, totals.sums(), (first, self.row), self.rows, self.out);
+        finish(simd, totals, (first, self.row), self.rows, self.out);
     }
 }
