@@ -201,6 +201,7 @@ pub(crate) fn check_inside(from: &Path, name: &str) -> Result<()> {
 }
 
 /// The content of a file.
+#[derive(Clone)]
 pub(crate) struct Map {
     pub(crate) bytes: Bytes,
     /// The memory map, if that is what it is.

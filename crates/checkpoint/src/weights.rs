@@ -247,7 +247,13 @@ impl Path<'_> {
     /// Gives the memory of `tensor` back to the system: for a device that has copied it. Its bytes stay valid, and are
     /// read from the file again if somebody looks.
     pub fn let_go(&self, tensor: &RawTensor) {
-        self.weights.maps.iter().for_each(|map| map.let_go(&tensor.bytes));
+        self.letting_go(tensor)();
+    }
+
+    /// [`let_go`](Self::let_go), for whoever will have copied `tensor` later.
+    pub fn letting_go(&self, tensor: &RawTensor) -> impl FnOnce() + Send + use<> {
+        let (maps, part) = (self.weights.maps.clone(), tensor.bytes.clone());
+        move || maps.iter().for_each(|map| map.let_go(&part))
     }
 
     /// Whether a tensor `name` here, or below a place `name` here, has not been taken yet.

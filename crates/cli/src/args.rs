@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
+use manager::machine::Machine;
 use manager::runtime::{Backend, KvCodes};
 use manager::{CpuOptions, KvQuantization, Precision, WeightLayout};
 
@@ -29,15 +30,12 @@ pub(crate) struct Compute {
     /// The same as `--precision exact`
     #[arg(long, conflicts_with = "precision")]
     pub(crate) exact: bool,
-    /// Where the CPU reads quantized weights: mapped multiplies them where the file's memory map has
-    /// them; panels lays them out in memory of folio's own, which takes a moment, and continues
-    /// several texts at once up to half as fast again [default: mapped; panels for a `bench --batch`
-    /// of more than two]
+    /// Where the CPU reads quantized weights: panels are memory of folio's own, laid out while a model
+    /// is loaded, which takes a moment; mapped is the file's memory map, which other processes share,
+    /// and which multiplies more slowly [default: mapped at first, and panels after some tokens, in
+    /// at most half of the memory that is available]
     #[arg(long, value_name = "WHERE", value_enum)]
     pub(crate) weights: Option<Weights>,
-    /// Texts that will be continued at once, as far as a command knows.
-    #[arg(skip)]
-    pub(crate) texts: usize,
     /// Where to compute: auto takes MLX on a Mac if it can be used, and else the CPU
     #[arg(long, value_name = "DEVICE", value_enum, default_value_t, hide_possible_values = true)]
     pub(crate) device: Where,
@@ -94,8 +92,11 @@ impl Compute {
     pub(crate) fn cpu(self) -> CpuOptions {
         let weights = match self.weights {
             Some(Weights::Panels) => WeightLayout::Panels,
-            None if self.texts > 2 => WeightLayout::Panels,
-            Some(Weights::Mapped) | None => WeightLayout::InPlace,
+            Some(Weights::Mapped) => WeightLayout::InPlace,
+            None => {
+                let half = Machine::look().memory_available / 2;
+                WeightLayout::InTime { room: usize::try_from(half).unwrap_or(usize::MAX) }
+            }
         };
         CpuOptions { threads: self.threads, isa: None, precision: self.precision(), weights }
     }

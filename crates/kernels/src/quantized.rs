@@ -1,6 +1,6 @@
 //! A matrix in one of MLX's quantized formats.
 
-use crate::ops::Panels;
+use crate::ops::LaidOut;
 use crate::{DType, Device, Tensor};
 
 /// The meaning of codes and scales.
@@ -47,19 +47,20 @@ pub struct QuantizedTensor {
 }
 
 impl QuantizedTensor {
-    /// Lays the weight out as its device multiplies it fastest, if that is not how it lies, and tells
-    /// whether it did. Products then no longer read the memory that it came in; only
-    /// [`quantized_take`](crate::ops::quantized_take) does.
+    /// Lays the weight out as its device multiplies it fastest, now or in time, as the device was
+    /// opened with a [`WeightLayout`](crate::WeightLayout); tells whether that is so. Products then no
+    /// longer read the memory that it came in; only [`quantized_take`](crate::ops::quantized_take)
+    /// does. `done` is called when it has come to that.
     ///
-    /// Nothing is done unless the device was opened with [`WeightLayout::Panels`](crate::WeightLayout)
-    /// and rounds activations to bytes, the codes have 2, 4 or 8 bits, and there is memory.
-    pub fn lay_out(&mut self) -> bool {
-        let panels = match self.weight.device() {
-            Device::Cpu(cpu) => Panels::of(&cpu, self),
+    /// Nothing is done unless the device rounds activations to bytes and the codes have 2, 4 or 8 bits.
+    /// Where there is no memory, the weight stays as it is.
+    pub fn lay_out(&mut self, done: impl FnOnce() + Send + 'static) -> bool {
+        let laid_out = match self.weight.device() {
+            Device::Cpu(cpu) => LaidOut::of(&cpu, self, Box::new(done)),
             Device::Mlx(_) => None,
         };
-        panels.is_some_and(|panels| {
-            self.weight.set_panels(panels);
+        laid_out.is_some_and(|laid_out| {
+            self.weight.lay_out(laid_out);
             true
         })
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::cpu::{Buffer, Cpu};
 use crate::device::to_f32;
 use crate::mlx::{Array, Mlx};
-use crate::ops::Panels;
+use crate::ops::LaidOut;
 use crate::{DType, Device};
 
 /// A shape, an element type and storage on a device. Immutable, and cheap to clone.
@@ -16,8 +16,8 @@ pub struct Tensor {
     shape: Box<[usize]>,
     dtype: DType,
     storage: Storage,
-    /// The same numbers as another layout has them.
-    panels: Option<Arc<Panels>>,
+    /// The same numbers as another layout has them, or will have them.
+    laid_out: Option<Arc<LaidOut>>,
 }
 
 /// Where the elements are.
@@ -50,7 +50,7 @@ impl Storage {
 
 impl Tensor {
     pub(crate) fn from_parts(shape: &[usize], dtype: DType, storage: Storage) -> Self {
-        Self { shape: shape.into(), dtype, storage, panels: None }
+        Self { shape: shape.into(), dtype, storage, laid_out: None }
     }
 
     /// A tensor over a buffer that a kernel has filled.
@@ -114,13 +114,13 @@ impl Tensor {
         Self::from_parts(shape, self.dtype, storage)
     }
 
-    /// The panels of packed codes that were laid out.
-    pub(crate) fn panels(&self) -> Option<&Panels> {
-        self.panels.as_deref()
+    /// The other layout of packed codes, if they have or will have one.
+    pub(crate) fn laid_out(&self) -> Option<&LaidOut> {
+        self.laid_out.as_deref()
     }
 
-    pub(crate) fn set_panels(&mut self, panels: Panels) {
-        self.panels = Some(Arc::new(panels));
+    pub(crate) fn lay_out(&mut self, laid_out: LaidOut) {
+        self.laid_out = Some(Arc::new(laid_out));
     }
 
     /// The elements, copied to the host; waits for the device.

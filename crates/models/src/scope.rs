@@ -149,15 +149,14 @@ impl<'a> Scope<'a> {
     }
 
     /// Takes `weight: [rows, columns]` here, dense or in any of MLX's formats, to multiply with: laid
-    /// out anew, if the device has a layout of its own.
+    /// out anew, now or in time, if the device has a layout of its own.
     pub(crate) fn weight(&self, rows: usize, columns: usize) -> Result<Weight> {
         let matrix = self.path.matrix(rows, columns)?;
         let mut weight = self.whole(&matrix)?;
-        if let Weight::Quantized(tensor) = &mut weight
-            && tensor.lay_out()
-        {
-            // What was laid out need not be in memory twice while the rest is loaded.
-            parts(&matrix).for_each(|raw| self.path.let_go(raw));
+        if let Weight::Quantized(tensor) = &mut weight {
+            // What is laid out need not be in memory twice.
+            let parts: Vec<_> = parts(&matrix).map(|raw| self.path.letting_go(raw)).collect();
+            tensor.lay_out(|| parts.into_iter().for_each(|let_go| let_go()));
         }
         Ok(weight)
     }

@@ -16,7 +16,7 @@ use crate::{models, output};
 /// Measure how fast a model answers.
 ///
 /// Made-up prompts go through the same road as any request. Rates are medians over `--repeat`
-/// rounds, after one round that is not counted.
+/// rounds, after two rounds that are not counted.
 #[derive(Args, Debug)]
 pub(crate) struct Bench {
     /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
@@ -45,9 +45,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let begun = Instant::now();
-        let texts = self.batch.iter().copied().max().unwrap_or_default();
-        let compute = Compute { texts, ..self.compute };
-        let model = models::load_keeping(&self.model, compute, self.kept)?;
+        let model = models::load_keeping(&self.model, self.compute, self.kept)?;
         let load = begun.elapsed();
         // One token of a one-token prompt: what a cold start costs before anything is computed.
         let first = BenchOptions { prompt: 1, generate: 1, batch: 1, repeat: 1 };

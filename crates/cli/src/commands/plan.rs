@@ -8,7 +8,7 @@ use manager::describe::{Description, NetworkFacts, WeightFacts, describe};
 use manager::machine::Machine;
 use manager::plan::{Demand, Plan as Figures, Room, Verdict, plan};
 use manager::runtime::{Error, LoadOptions, ModelKind};
-use manager::{Environment, KvFormat, bandwidth};
+use manager::{Device, Environment, KvFormat, Precision, WeightLayout, bandwidth};
 use serde_json::{Value, json};
 
 use crate::args::{Compute, Kept, parse_bytes};
@@ -55,8 +55,8 @@ struct Answer {
     threads: Option<usize>,
     figures: Figures,
     step: u64,
-    /// Whether the device has weights in memory of its own.
-    copies: bool,
+    /// How the device has weights in memory.
+    how: &'static str,
 }
 
 impl Plan {
@@ -137,8 +137,21 @@ impl Plan {
             threads,
             figures,
             step: step as u64,
-            copies: device.copies(),
+            how: how(&device),
         })
+    }
+}
+
+/// How weights come to lie in the memory of `device`.
+fn how(device: &Device) -> &'static str {
+    let layout = device.as_cpu().map(|cpu| cpu.weights());
+    match layout {
+        None => "copied for MLX",
+        Some(WeightLayout::Panels) => "laid out from their files",
+        Some(WeightLayout::InTime { .. }) if device.precision() == Precision::Fast => {
+            "mapped from their files, laid out as they are used"
+        }
+        Some(WeightLayout::InPlace | WeightLayout::InTime { .. }) => "mapped from their files",
     }
 }
 
@@ -150,7 +163,7 @@ impl Answer {
     fn text(&self) -> String {
         let f = &self.figures;
         let mut facts = Facts::default();
-        let how = if self.copies { "copied for MLX" } else { "mapped from their files" };
+        let how = self.how;
         facts.add("weights", format!("{:>8}  {how}", bytes(self.demand.weights)));
         if self.is_language() {
             let each = bytes(self.demand.cache_per_token);

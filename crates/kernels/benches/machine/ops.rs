@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use kernels::ops::{self, Gelu, Mask, PagedAttention};
-use kernels::{CpuOptions, DType, Device};
+use kernels::{CpuOptions, DType, Device, WeightLayout};
 
 use crate::formats::{Format, OTHERS, USUAL, size};
 use crate::operands::{Heads, cache, dense, numbers};
@@ -45,7 +45,9 @@ struct Bench {
 pub(crate) fn run(group: &str, quick: bool) {
     let most = std::thread::available_parallelism().map_or(1, usize::from);
     for threads in if most > 1 { vec![1, most] } else { vec![1] } {
-        let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
+        // As weights lie that have been used for a while.
+        let weights = WeightLayout::Panels;
+        let options = CpuOptions { threads: Some(threads), weights, ..CpuOptions::default() };
         let bench = Bench { threads, quick, device: Device::cpu(options).expect("a device") };
         match group {
             "quantized" => USUAL.iter().for_each(|format| bench.quantized(*format, SMALL, &ROWS)),
@@ -72,7 +74,10 @@ impl Bench {
         let bytes = size(&first);
         let copies = (SPREAD / bytes).max(1);
         let more = (1..copies).map(|variant| format.weight(&self.device, shape, variant));
-        let weights: Vec<_> = std::iter::once(first).chain(more).collect();
+        let mut weights: Vec<_> = std::iter::once(first).chain(more).collect();
+        for weight in &mut weights {
+            weight.lay_out(|| ());
+        }
         for &m in rows {
             let x = numbers(&self.device, &[m, shape[1]]);
             let operations = 2 * m * shape[0] * shape[1];

@@ -13,6 +13,7 @@ pub(crate) mod simd;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use buffer::Buffer;
 pub use isa::Isa;
@@ -49,15 +50,29 @@ impl fmt::Display for Precision {
 }
 
 /// Where the CPU reads quantized weights.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WeightLayout {
     /// In the memory that they came in, row by row: a file's map, which processes share.
-    #[default]
     InPlace,
     /// In memory of their own, where the format allows it and activations are rounded to bytes: as
     /// many rows side by side as a vector has lanes. It takes the time to write that memory, once,
-    /// and saves turning them over for each product.
+    /// and saves turning them over for each product; and one row of activations is multiplied as
+    /// fast as memory can be read.
     Panels,
+    /// In place at first, and in panels when they have been multiplied often enough for that to have
+    /// been worth it: not all in the same step, so that none takes long. Products of up to four rows
+    /// of activations are summed in another order from then on.
+    InTime {
+        /// The most bytes that panels take; weights that find no room stay in place.
+        room: usize,
+    },
+}
+
+impl Default for WeightLayout {
+    /// In time, with all the room that is wanted.
+    fn default() -> Self {
+        Self::InTime { room: usize::MAX }
+    }
 }
 
 /// What the CPU backend is opened with.
@@ -81,6 +96,9 @@ pub struct Cpu {
     weights: WeightLayout,
     recycler: buffer::Recycler,
     regions: region::Regions,
+    /// How many weights were to be laid out in time, and the bytes that further ones may take.
+    waiting: AtomicUsize,
+    room: AtomicUsize,
 }
 
 impl Cpu {
@@ -96,7 +114,12 @@ impl Cpu {
         let pool = Pool::start(threads)?;
         let CpuOptions { precision, weights, .. } = options;
         let (recycler, regions) = (buffer::Recycler::default(), region::Regions::default());
-        Ok(Arc::new(Self { isa, precision, pool, weights, recycler, regions }))
+        let room = match weights {
+            WeightLayout::InTime { room } => room,
+            WeightLayout::InPlace | WeightLayout::Panels => 0,
+        };
+        let (waiting, room) = (AtomicUsize::new(0), AtomicUsize::new(room));
+        Ok(Arc::new(Self { isa, precision, pool, weights, recycler, regions, waiting, room }))
     }
 
     /// The instruction set its kernels use.
@@ -112,6 +135,19 @@ impl Cpu {
     /// Where quantized weights are read.
     pub fn weights(&self) -> WeightLayout {
         self.weights
+    }
+
+    /// Takes so many bytes of room for a weight that is to be laid out in time, and answers how many
+    /// such weights there were before; nothing if there is no room.
+    pub(crate) fn take_room(&self, bytes: usize) -> Option<usize> {
+        let rest = |room: usize| room.checked_sub(bytes);
+        self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).ok()?;
+        Some(self.waiting.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Gives back what was taken.
+    pub(crate) fn give_room(&self, bytes: usize) {
+        self.room.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Memory of `len` bytes that lives as long as weights, once `fill` has written it.

@@ -44,7 +44,7 @@ pub use layer_norm::layer_norm;
 pub use matmul::matmul;
 pub use multiply::multiply;
 pub use paged_attention::{PagedAttention, paged_attention};
-pub(crate) use quantized_matmul::Panels;
+pub(crate) use quantized_matmul::LaidOut;
 pub use quantized_matmul::{quantized_matmul, quantized_matmuls};
 pub use quantized_take::quantized_take;
 pub use rms_norm::rms_norm;

@@ -30,6 +30,9 @@ pub struct Rate {
     pub most: f64,
 }
 
+/// Rounds before those that are counted.
+const UNCOUNTED: usize = 2;
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BenchReport {
@@ -48,8 +51,9 @@ impl LoadedModel {
     pub fn bench(&self, options: BenchOptions) -> Result<BenchReport, Error> {
         let BenchOptions { prompt, generate, batch, repeat } = options;
         let (mut prefill, mut decode) = (Vec::new(), Vec::new());
-        // The first round also commits memory and fills caches: it is not counted.
-        for round in 0..=repeat.max(1) {
+        // The first rounds also commit memory, fill caches, and see weights laid out: they are not
+        // counted.
+        for round in 0..UNCOUNTED + repeat.max(1) {
             let settings = GenerateOptions {
                 max_tokens: Some(generate.max(1)),
                 temperature: Some(0.0),
@@ -73,7 +77,7 @@ impl LoadedModel {
                 let at = begun + timings.first_token.unwrap_or_default();
                 (first, last) = (first.max(at), last.max(at + timings.decode));
             }
-            if round == 0 {
+            if round < UNCOUNTED {
                 continue;
             }
             prefill.push((prompt * batch) as f64 / (first - begun).as_secs_f64());

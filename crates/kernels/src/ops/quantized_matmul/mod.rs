@@ -16,7 +16,7 @@ pub(super) mod reference;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cpu::Panels;
+pub(crate) use cpu::LaidOut;
 pub(super) use cpu::{decode_rows, multiply_each};
 
 use crate::cpu::simd::quantized::Level;

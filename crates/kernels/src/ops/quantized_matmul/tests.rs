@@ -1,6 +1,9 @@
 //! Every format on every level of instructions, alone and with more threads; the integers exactly,
 //! and what is not a number.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use half::bf16;
 
@@ -153,7 +156,7 @@ fn panels_multiply_as_rows_do() {
                 let k = groups * quantization.group_size;
                 let w = quantized(&home, 2, n, k, quantization);
                 let mut panels = quantized(&laid, 2, n, k, quantization);
-                assert_eq!(panels.lay_out(), suits, "{quantization:?}");
+                assert_eq!(panels.lay_out(|| ()), suits, "{quantization:?}");
                 let all = activations(&home, 1, &[29, k]);
                 let truth = quantized_matmul(&all, &w).to_vec();
                 for m in [1, 2, 3, 4, 5, 11, 29] {
@@ -171,8 +174,75 @@ fn panels_multiply_as_rows_do() {
         let exact = CpuOptions { precision: Precision::Exact, ..options };
         let exact = CpuOptions { weights: WeightLayout::Panels, ..exact };
         let mut w = quantized(&Device::cpu(exact).unwrap(), 2, 8, 128, quantizations()[0]);
-        assert!(!w.lay_out());
+        assert!(!w.lay_out(|| ()));
     }
+}
+
+/// A weight that is laid out in time is multiplied as it lies first, and then as one that was laid out
+/// at once; another one has its turn in another step. It is said once.
+#[test]
+fn weights_are_laid_out_after_some_use() {
+    let [mapped, laid, in_time] =
+        [WeightLayout::InPlace, WeightLayout::Panels, WeightLayout::default()].map(|weights| {
+            let options = CpuOptions { threads: Some(2), weights, ..CpuOptions::default() };
+            Device::cpu(options).unwrap()
+        });
+    let quantization = quantizations()
+        .into_iter()
+        .find(|q| q.mode == QuantizationMode::Affine && q.bits == 4)
+        .unwrap();
+    let (n, k) = (37, 5 * quantization.group_size);
+    let product = |device: &Device, w: &QuantizedTensor, m| {
+        quantized_matmul(&activations(device, 1, &[m, k]), w).to_vec()
+    };
+    let weight = |device: &Device| {
+        let (mut w, times) = (quantized(device, 2, n, k, quantization), Arc::default());
+        let counted = Arc::clone(&times);
+        let lies = w.lay_out(move || _ = AtomicUsize::fetch_add(&counted, 1, Ordering::Relaxed));
+        (w, times, lies)
+    };
+    let truths = [(&mapped, 0), (&laid, 1)].map(|(device, said)| {
+        let (w, times, lies) = weight(device);
+        assert_eq!((lies, times.load(Ordering::Relaxed)), (said == 1, said));
+        product(device, &w, 1)
+    });
+    assert_ne!(truths[0], truths[1]);
+    let mut turns = Vec::new();
+    for m in [1, 1, 9] {
+        let (w, times, lies) = weight(&in_time);
+        assert!(lies && times.load(Ordering::Relaxed) == 0);
+        let mut turn = None;
+        for step in 0..64 {
+            // A clone is the same weight.
+            let y = product(&in_time, &w.clone(), if turn.is_some() { 1 } else { m });
+            let is_laid = times.load(Ordering::Relaxed);
+            assert!(m > 1 || y == truths[is_laid], "step {step}");
+            turn = turn.or((is_laid == 1).then_some(step));
+        }
+        assert_eq!(times.load(Ordering::Relaxed), 1);
+        assert_eq!(product(&in_time, &w, 1), truths[1]);
+        turns.extend(turn);
+    }
+    // What more rows gain counts for more.
+    assert!(turns.len() == 3 && turns[0] > 1 && turns[1] > turns[0], "{turns:?}");
+    assert!(turns[2] >= 1 && turns[2] < turns[0], "{turns:?}");
+}
+
+/// Panels take no more than the room there is, and give it back.
+#[test]
+fn weights_without_room_stay_in_place() {
+    let weights = WeightLayout::InTime { room: 32 * (64 + 4) };
+    let device = Device::cpu(CpuOptions { weights, ..CpuOptions::default() }).unwrap();
+    let format = (QuantizationMode::Affine, 8, 64);
+    let lies = |rows| plain(&device, (rows, 64), format, |_| 1).lay_out(|| ());
+    let held = [32, 32].map(|rows| {
+        let mut w = plain(&device, (rows, 64), format, |_| 1);
+        (w.lay_out(|| ()), w)
+    });
+    assert_eq!(held.each_ref().map(|(lies, _)| *lies), [true, false]);
+    assert!(!lies(32));
+    drop(held);
+    assert!(lies(32) && !lies(64));
 }
 
 #[test]

@@ -15,6 +15,11 @@ pub(in crate::ops) fn multiply_each(
 ) -> Vec<Tensor> {
     let Some((first, _)) = pairs.first() else { return Vec::new() };
     let cpu = first.cpu();
+    for (x, w) in pairs {
+        if let Some(laid_out) = w.weight.laid_out() {
+            laid_out.meet(cpu, w, x.rows());
+        }
+    }
     let weights: Vec<_> = pairs.iter().map(|(_, w)| Weights::new(w)).collect();
     let both = || pairs.iter().zip(&weights);
     // Activations that meet several weights of one format are rounded once.

@@ -10,10 +10,12 @@
 //!
 //! 8-bit floats (`mxfp8`) have no integer form, and go the way of `bf16` where others go a fast one.
 //!
-//! Where the device is to have [`panels`], a weight of 2, 4 or 8 bits lies turned over for good, and
-//! any number of rows goes the way of [`tiles`].
+//! A weight of 2, 4 or 8 bits that lies in [`panels`] is turned over for good, and any number of rows
+//! goes the way of [`tiles`]. Unless the device is to leave weights in place, it comes to that from
+//! the start, or when it has been multiplied for a while.
 //!
-//! A row's products do not depend on how many rows go the same way beside it.
+//! A row's products do not depend on how many rows go the same way beside it. The ways of few and of
+//! many rows sum in another order, and differ in the last bits.
 
 mod activations;
 mod along;
@@ -38,7 +40,7 @@ use exact::Exact;
 use formats::{Format, with_format, with_planes};
 use pairs::{Pairs, Widen};
 use panel::{Ahead, Panel};
-pub(crate) use panels::Panels;
+pub(crate) use panels::LaidOut;
 use tiles::Tiles;
 use weights::Weights;
 

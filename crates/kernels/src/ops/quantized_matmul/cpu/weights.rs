@@ -1,6 +1,6 @@
 //! A quantized matrix as kernels read it: in place, byte by byte, checked once.
 
-use super::panels::Panels;
+use super::panels::{LaidOut, Panels};
 use super::scales::Scale;
 use crate::{QuantizationMode, QuantizedTensor};
 
@@ -78,7 +78,7 @@ impl<'a> Weights<'a> {
             codes,
             scales,
             biases,
-            panels: w.weight.panels(),
+            panels: w.weight.laid_out().and_then(LaidOut::panels),
         }
     }
 
