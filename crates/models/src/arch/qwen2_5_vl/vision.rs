@@ -6,6 +6,7 @@
 //! order of the image is restored.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -79,6 +80,8 @@ pub(crate) struct Tower {
     window: usize,
     /// The side of a block, in patches.
     merge: usize,
+    /// Patches from which on a group of windows is closed.
+    together: usize,
     images: Arc<Images>,
 }
 
@@ -158,6 +161,7 @@ impl Tower {
             rope: in_two_axes(head_dim, c.rope_parameters.rope_theta.unwrap_or(ROPE_BASE)),
             window,
             merge: c.spatial_merge_size,
+            together: TOGETHER,
             images: Arc::new(images),
         };
         scope.note_floats();
@@ -188,19 +192,27 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, positions: &[u32], rope: &Rope, windows: &Windows) -> Tensor {
+    /// Adds what patches see within each of `sequences`.
+    fn attend(
+        &self,
+        x: &Tensor,
+        positions: &[u32],
+        rope: &Rope,
+        sequences: &[Range<usize>],
+    ) -> Tensor {
         let (rows, width) = (x.rows(), x.width());
         let heads = [rows, self.heads, width / self.heads];
         let qkv = self.qkv.forward(&self.norm1.forward(x));
         let [q, k, v] = ops::split(&qkv, [width; 3]).map(|part| part.reshape(&heads));
         let [q, k] = [q, k].map(|part| ops::rope(&part, positions, rope));
-        let image = 0..rows;
-        let sequences =
-            if self.whole { std::slice::from_ref(&image) } else { &windows.patches[..] };
         let scale = (heads[2] as f32).sqrt().recip();
         let y = scaled_dot_product_attention(&q, &k, &v, sequences, scale, Mask::Full);
-        let x = ops::add(x, &self.proj.forward(&y));
-        ops::add(&x, &self.mlp.forward(&self.norm2.forward(&x)))
+        ops::add(x, &self.proj.forward(&y))
+    }
+
+    /// Adds what the feed-forward block makes of each row.
+    fn feed(&self, x: &Tensor) -> Tensor {
+        ops::add(x, &self.mlp.forward(&self.norm2.forward(x)))
     }
 }
 
@@ -237,13 +249,52 @@ impl Vision for Tower {
         let x = tap("patch_embed", self.patch_embed.matmul(&x));
         let mut x = ops::take(&x, &windows.patch_order);
         let positions = windows.positions(picture.grid, self.merge);
+        // A few windows at a time: what is made on the way stays small.
+        let groups = windows.groups(self.together);
+        let part = |x: &Tensor, group: &Group| {
+            let rows: Vec<u32> = (group.rows.start as u32..group.rows.end as u32).collect();
+            ops::take(x, &rows)
+        };
+        let whole = |parts: Vec<Tensor>, x: &Tensor| {
+            let starts = groups.iter().map(|group| group.rows.start);
+            ops::slice_update(x, &starts.zip(parts).collect::<Vec<_>>())
+        };
         for layer in &self.blocks {
-            x = taps.tap(&layer.name, layer.forward(&x, &positions, &self.rope, &windows));
+            let attended = |group: &Group, x: &Tensor| {
+                let positions = &positions[2 * group.rows.start..2 * group.rows.end];
+                layer.attend(x, positions, &self.rope, &group.windows)
+            };
+            let image = Group::of(0..rows);
+            let seen = layer.whole.then(|| attended(&image, &x));
+            let computed = |group: &Group| match &seen {
+                Some(seen) => layer.feed(&part(seen, group)),
+                None => layer.feed(&attended(group, &part(&x, group))),
+            };
+            let parts = groups.iter().map(computed).collect();
+            x = taps.tap(&layer.name, whole(parts, &x));
         }
         let merged = tap("merger", self.merger.forward(&x, area));
         ops::take(&merged, &windows.place_of_block)
     }
 }
+
+/// Windows that are computed together.
+struct Group {
+    /// The places of their patches.
+    rows: Range<usize>,
+    /// Each window, counted from the first of these places.
+    windows: Vec<Range<usize>>,
+}
+
+impl Group {
+    /// One window alone.
+    fn of(rows: Range<usize>) -> Self {
+        Self { windows: iter::once(0..rows.len()).collect(), rows }
+    }
+}
+
+/// Patches that are computed together, but for one window more: their activations fit in memory that is used again.
+const TOGETHER: usize = 1024;
 
 /// How the blocks of an image are sorted into windows.
 struct Windows {
@@ -280,6 +331,22 @@ impl Windows {
         Self { order, place_of_block, patch_order, patches }
     }
 
+    /// All windows in their order, a few in each group.
+    fn groups(&self, together: usize) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for window in &self.patches {
+            match groups.last_mut() {
+                Some(group) if group.rows.len() < together => {
+                    let first = group.rows.start;
+                    group.windows.push(window.start - first..window.end - first);
+                    group.rows.end = window.end;
+                }
+                _ => groups.push(Group::of(window.clone())),
+            }
+        }
+        groups
+    }
+
     /// The row and the column of each patch, in the order of windows.
     fn positions(&self, [_, across]: [usize; 2], merge: usize) -> Vec<u32> {
         let of_block = |&block: &u32| {
@@ -293,7 +360,13 @@ impl Windows {
 
 #[cfg(test)]
 mod tests {
-    use super::Windows;
+    use checkpoint::Folder;
+    use kernels::{CpuOptions, Device, Precision};
+
+    use super::super::preprocess::Images;
+    use super::{TOGETHER, Tower, Windows};
+    use crate::media::Image;
+    use crate::{Scope, Taps, Vision as _};
 
     /// The reference's own order, for an image of 6 by 5 blocks.
     #[test]
@@ -314,6 +387,34 @@ mod tests {
         assert_eq!(positions[16 * 8..][..4], [0, 8, 0, 9]);
     }
 
+    /// Whatever stands together, each window is computed alike.
+    #[test]
+    fn groups_of_any_size_make_the_same_features() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/vision/qwen2_5_vl");
+        let options = CpuOptions { precision: Precision::Exact, ..CpuOptions::default() };
+        let device = Device::cpu(options).unwrap();
+        let folder = Folder::open(path.as_ref()).unwrap();
+        let features = |together: usize| {
+            let weights = folder.weights().unwrap();
+            let root = Scope::new(weights.root(), folder.config(), &device).of(&folder);
+            let images = Images::read(&root.preprocessor().unwrap(), 1).unwrap();
+            let config = folder.config().part("vision_config").unwrap().unwrap();
+            let config = config.parse("qwen2_5_vl").unwrap();
+            let tower = Tower::load(&root.at("visual"), config, 64, images).unwrap();
+            let tower = Tower { together, ..tower };
+            // Nine windows, five of them cut.
+            let pixels = (0..300 * 280 * 3).map(|i| (i * 31 % 251) as u8).collect();
+            let image = Image::new(300, 280, pixels).unwrap();
+            let picture = tower.preprocess().picture(&image).unwrap();
+            tower.forward(&picture, &Taps::default()).to_vec()
+        };
+        let all = features(usize::MAX);
+        assert_eq!(all.len(), 110 * 64);
+        for together in [1, 64, 100, 200] {
+            assert_eq!(features(together), all, "{together}");
+        }
+    }
+
     #[test]
     fn a_page_has_as_many_windows_as_the_reference_says() {
         let windows = Windows::of([46, 36], 4, 4);
@@ -321,5 +422,13 @@ mod tests {
         let ends: Vec<_> = windows.patches.iter().rev().take(3).map(|window| window.end).collect();
         assert_eq!(ends, [6624, 6592, 6560]);
         assert_eq!(windows.order[..5], [0, 1, 2, 3, 36]);
+        let groups = windows.groups(TOGETHER);
+        assert_eq!(
+            (groups.len(), groups[0].rows.clone(), groups[0].windows.len()),
+            (7, 0..1024, 16)
+        );
+        assert_eq!(groups[6].rows, 6144..6624);
+        assert_eq!(groups[6].windows.last(), Some(&(448..480)));
+        assert!(groups.windows(2).all(|pair| pair[0].rows.end == pair[1].rows.start));
     }
 }
