@@ -21,6 +21,15 @@ pub trait Preprocess: Debug + Send + Sync {
     /// The token that mentions an image. A prompt has one for each, in order; for the network it stands as often as the
     /// [picture](Picture::tokens) has tokens.
     fn token(&self) -> u32;
+
+    /// How the words of a prompt mention an image, where [`token`](Self::token) has no spelling: what stands before its number,
+    /// which counts from 1, and what behind.
+    ///
+    /// Words before, between and behind such mentions are encoded each on their own, as texts from their beginning, with what the
+    /// tokenizer puts before one; the token stands between them.
+    fn mention(&self) -> Option<[&'static str; 2]> {
+        None
+    }
 }
 
 /// A network from pictures to features, which stand among the embeddings of tokens.

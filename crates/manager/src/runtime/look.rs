@@ -8,7 +8,7 @@ use engine::{Passage, PromptImage, Refusal};
 use models::media;
 use models::{Picture, Preprocess};
 use sha2::{Digest as _, Sha256};
-use text::{Image, LocalTime, Message, Special};
+use text::{Image, LocalTime, Message, Part, Special};
 
 use super::error::Error;
 use super::generate::Prompt;
@@ -49,11 +49,35 @@ impl LoadedModel {
                 let images: Vec<&Image> = messages.iter().flat_map(Message::images).collect();
                 // Before the template complains that it knows none.
                 self.expect_sight(images.len())?;
-                let text = template.render(messages, &options).map_err(fail)?;
-                let tokens = self.tokenizer.encode(&text, Special::Omit).map_err(fail)?;
+                let Some(preprocess) = &self.facts.vision else {
+                    let text = template.render(messages, &options).map_err(fail)?;
+                    let tokens = self.tokenizer.encode(&text, Special::Omit).map_err(fail)?;
+                    return Ok(tokens.into());
+                };
+                // The processors of networks that see encode what a template made as they encode any text.
+                let encode = |text: &str| {
+                    let special = if self.begins(text) { Special::Omit } else { Special::Add };
+                    self.tokenizer.encode(text, special).map_err(fail)
+                };
+                let Some(mention) = preprocess.mention() else {
+                    let text = template.render(messages, &options).map_err(fail)?;
+                    return self.shown(encode(&text)?, &images);
+                };
+                let text = template.render(&worded(messages, mention), &options).map_err(fail)?;
+                let mut tokens = Vec::new();
+                for (place, piece) in between(&text, mention).into_iter().enumerate() {
+                    tokens.extend((place > 0).then(|| preprocess.token()));
+                    tokens.extend(encode(piece)?);
+                }
                 self.shown(tokens, &images)
             }
         }
+    }
+
+    /// Whether `text` begins with what marks the beginning of one.
+    fn begins(&self, text: &str) -> bool {
+        let mark = self.tokenizer.bos().and_then(|bos| self.tokenizer.token(bos));
+        mark.is_some_and(|mark| text.starts_with(&mark))
     }
 
     fn expect_sight(&self, images: usize) -> Result<(), Error> {
@@ -76,6 +100,32 @@ impl LoadedModel {
         let pictures = images.iter().enumerate().map(seen).collect::<Result<Vec<_>, _>>()?;
         Ok(placed(&tokens, mention, pictures))
     }
+}
+
+/// `messages` with a line of words for each image: its number, from 1, between what `mention` says.
+fn worded(messages: &[Message], [before, behind]: [&str; 2]) -> Vec<Message> {
+    let mut messages = messages.to_vec();
+    let images = messages.iter_mut().flat_map(|message| &mut message.content);
+    let images = images.filter(|part| matches!(part, Part::Image(_)));
+    for (index, part) in images.enumerate() {
+        *part = Part::Text(format!("{before}{}{behind}\n", index + 1));
+    }
+    messages
+}
+
+/// What stands before, between and behind the mentions in `text`, which are numbers between what `mention` says.
+fn between<'a>(text: &'a str, [before, behind]: [&str; 2]) -> Vec<&'a str> {
+    let (mut pieces, mut from) = (Vec::new(), 0);
+    for (at, _) in text.match_indices(before) {
+        let number = text[at + before.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+        let end = text.len() - number.len();
+        if at >= from && end > at + before.len() && number.starts_with(behind) {
+            pieces.push(&text[from..at]);
+            from = end + behind.len();
+        }
+    }
+    pieces.push(&text[from..]);
+    pieces
 }
 
 /// Decodes and resizes image `index` of a prompt.
@@ -125,14 +175,35 @@ fn digest(picture: &Picture) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use models::Picture;
-    use models::media::Image;
+    use models::{Picture, media};
+    use text::{Image, Message, Part};
 
     use super::{digest, placed};
 
     fn picture(tokens: usize, red: u8) -> Picture {
-        let parts = vec![Image::new(1, 1, vec![red, 0, 0]).unwrap()];
+        let parts = vec![media::Image::new(1, 1, vec![red, 0, 0]).unwrap()];
         Picture { parts, size: [1, 1], grid: [1, tokens], tokens }
+    }
+
+    #[test]
+    fn images_are_mentioned_in_words_where_there_is_no_token() {
+        let mention = ["<|image_", "|>"];
+        let image = || Part::Image(Image::new(b"x".to_vec()));
+        let mut asked = Message::user("What?");
+        asked.content.insert(0, image());
+        let mut again = Message::user("And here?");
+        again.content.push(image());
+        let worded = super::worded(&[asked, again], mention);
+        let words: Vec<_> = worded.iter().map(Message::text).collect();
+        assert_eq!(words, ["<|image_1|>\nWhat?", "And here?<|image_2|>\n"]);
+        for (text, pieces) in [
+            ("a<|image_1|>b<|image_12|>", &["a", "b", ""][..]),
+            ("<|image_|><|image_1><|image_1", &["<|image_|><|image_1><|image_1"]),
+            ("<|image_<|image_3|>|>", &["<|image_", "|>"]),
+            ("", &[""]),
+        ] {
+            assert_eq!(super::between(text, mention), pieces, "{text}");
+        }
     }
 
     #[test]

@@ -64,7 +64,18 @@ fn messages(prompt: &Value) -> Vec<Message> {
                 _ => Part::Text(part["text"].as_str().unwrap().to_owned()),
             };
             message.content = match turn["content"].as_str() {
-                Some(text) => vec![Part::Text(text.to_owned())],
+                Some(text) => {
+                    // Words that mention images are made of them.
+                    let (mut words, mut parts) = (text, Vec::new());
+                    while let Some((_, rest)) =
+                        words.strip_prefix("<|image_").and_then(|rest| rest.split_once("|>\n"))
+                    {
+                        parts.push(Part::Image(picture(names.next().unwrap().as_str().unwrap())));
+                        words = rest;
+                    }
+                    parts.push(Part::Text(words.to_owned()));
+                    parts
+                }
                 None => turn["content"].as_array().unwrap().iter().map(part).collect(),
             };
             message
