@@ -3,8 +3,8 @@
 //! Norms before and after each block, whose weights are what one is added to; norms on query and key
 //! heads; embeddings times the root of their width. Of every `sliding_window_pattern` layers all but
 //! the last look back over a window only, and rotate with a base of their own. A checkpoint with a
-//! vision tower has all of this below `language_model`; the tower and its projector are left out,
-//! for nothing here gives it pictures.
+//! vision tower has all of this below `language_model`, or below `model.language_model` with the head
+//! apart; the tower and its projector are left out, for nothing here gives it pictures.
 //!
 //! - Reference: `transformers/models/gemma3/modeling_gemma3.py`, `mlx_lm/models/gemma3_text.py`
 //! - Checkpoints: `mlx-community/gemma-3-1b-it-4bit`, `mlx-community/gemma-3-4b-it-4bit`
@@ -76,16 +76,26 @@ impl Default for Config {
 
 pub(crate) fn build(root: &Scope<'_>) -> Result<Model> {
     let Some(text) = root.config().part("text_config")? else {
-        return built("gemma3_text", root, &root.config().parse("gemma3_text")?);
+        let config = root.config().parse("gemma3_text")?;
+        return built("gemma3_text", [&root.at("model"), root], &config);
     };
+    // Newer programs put all but the head below `model`.
+    let inner = if root.has("model.language_model") { root.at("model") } else { root.clone() };
     for tower in ["vision_tower", "multi_modal_projector"] {
         root.at(tower).ignore_all();
+        inner.at(tower).ignore_all();
     }
-    built("gemma3", &root.at("language_model").beside(&text), &text.parse("gemma3")?)
+    let language = inner.at("language_model");
+    let places = match language.has("model") {
+        true => [language.at("model"), language],
+        false => [language, root.clone()],
+    };
+    let [model, head] = places.each_ref().map(|place| place.beside(&text));
+    built("gemma3", [&model, &head], &text.parse("gemma3")?)
 }
 
-fn built(architecture: &'static str, scope: &Scope<'_>, config: &Config) -> Result<Model> {
-    let network = load(scope, config)?;
+fn built(architecture: &'static str, places: [&Scope<'_>; 2], config: &Config) -> Result<Model> {
+    let network = load(places, config)?;
     Ok(Model {
         architecture,
         network: Network::Decoder(Box::new(network)),
@@ -95,7 +105,8 @@ fn built(architecture: &'static str, scope: &Scope<'_>, config: &Config) -> Resu
     })
 }
 
-fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block>> {
+fn load(places: [&Scope<'_>; 2], c: &Config) -> Result<Stack<Block>> {
+    let root = places[1];
     refuse_unknown(root, "gemma3", &c.rest)?;
     let (gelu, found) = (Activation::GeluTanh, c.hidden_activation);
     root.expect(found == gelu, "hidden_activation", format!("{found:?}"), "gelu_pytorch_tanh")?;
@@ -126,7 +137,7 @@ fn load(root: &Scope<'_>, c: &Config) -> Result<Stack<Block>> {
             ..StackOptions::default()
         },
     };
-    Stack::load(root, stack, |scope, layer| Block::load(scope, c, layer, &ropes))
+    Stack::load_at(places, stack, |scope, layer| Block::load(scope, c, layer, &ropes))
 }
 
 #[derive(Debug)]
