@@ -163,6 +163,8 @@ pub struct NetworkFacts {
     pub hidden: usize,
     /// The length of its embeddings, for an embedding model.
     pub embedding: Option<usize>,
+    /// Whether it sees images.
+    pub sees: bool,
     /// What each layer keeps of a token; empty for an embedding model.
     pub layers: Vec<LayerFacts>,
     /// Bytes of weights that one pass reads at least, that of a single token: all but the rows of tables that are only
@@ -202,9 +204,15 @@ impl NetworkFacts {
             Network::Encoder(encoder) => {
                 let head = EmbeddingHead::load(folder, &device, &**encoder, hidden)?;
                 drop(TokenHeads::load(folder, &device, hidden)?);
-                (ModelKind::Embedding, Vec::new(), Some(head.width()))
+                let width = encoder.retrieval().is_none().then(|| head.width());
+                (ModelKind::Embedding, Vec::new(), width)
             }
             Network::Classifier(_) => (ModelKind::Classifier, Vec::new(), None),
+        };
+        let sees = match &network {
+            Network::Decoder(decoder) => decoder.vision().is_some(),
+            Network::Encoder(encoder) => encoder.vision().is_some(),
+            Network::Classifier(classifier) => classifier.vision().is_some(),
         };
         let layers = layers.iter().map(LayerFacts::of).collect();
         let looked_up = looked_up(index, kind, vocabulary);
@@ -215,6 +223,7 @@ impl NetworkFacts {
             vocabulary,
             hidden,
             embedding,
+            sees,
             layers,
             bytes_per_pass: experts.read(index).saturating_sub(looked_up),
             bytes_per_token: activations(index, hidden, &experts),

@@ -192,9 +192,11 @@ impl<'a> Scope<'a> {
         self.path.note_care(care);
     }
 
-    /// Takes note that all matrices below this place stay floats: a small part of a model, which suffers most.
+    /// Takes note that what lies below this place makes features of images: a token of text reads none of it, and matrices stay
+    /// floats, for they are a small part of a model, and suffer most.
     pub(crate) fn note_floats(&self) {
         self.path.note_care_below(Care::Float);
+        self.path.note_chosen(0, 1);
     }
 
     /// Takes note that one token reads only `chosen` of the `count` parts below this place.

@@ -162,7 +162,9 @@ fn tell(description: &Description, facts: &mut Facts) {
             ModelKind::Embedding => ", an embedding model",
             ModelKind::Classifier => ", a classifier of texts",
         });
-        facts.add("architecture", format!("{name}{kind}"));
+        let sees =
+            if network.as_ref().is_some_and(|network| network.sees) { ", sees images" } else { "" };
+        facts.add("architecture", format!("{name}{kind}{sees}"));
     }
     if let Some(weights) = weights {
         facts.add("parameters", count(weights.parameters));
@@ -309,6 +311,7 @@ fn describe_json(description: &Description, object: &mut Value) {
             ModelKind::Embedding => "embedding",
             ModelKind::Classifier => "classifier",
         });
+        object["sees_images"] = json!(network.sees);
         if !network.layers.is_empty() {
             let per_token = |dtype| network.cache_bytes_per_token(dtype);
             object["cache_bytes_per_token"] =
