@@ -183,7 +183,7 @@ impl Layer {
         Ok(Self {
             name: scope.name().to_owned(),
             norm1: RmsNorm::load(&scope.at("norm1"), width, EPS)?,
-            qkv: Linear::load(&scope.at("attn.qkv"), width, 3 * width, true)?,
+            qkv: Linear::load(&scope.at("attn.qkv"), width, width.saturating_mul(3), true)?,
             proj: Linear::load(&scope.at("attn.proj"), width, width, true)?,
             norm2: RmsNorm::load(&scope.at("norm2"), width, EPS)?,
             mlp: GatedMlp::load(&scope.at("mlp"), width, c.intermediate_size, true)?,
@@ -218,7 +218,7 @@ impl Layer {
 
 impl Merger {
     fn load(scope: &Scope<'_>, c: &VisionConfig, width: usize) -> Result<Self> {
-        let inner = c.hidden_size * c.spatial_merge_size.pow(2);
+        let inner = c.hidden_size.saturating_mul(c.spatial_merge_size.saturating_pow(2));
         Ok(Self {
             ln_q: RmsNorm::load(&scope.at("ln_q"), c.hidden_size, EPS)?,
             first: Linear::load(&scope.at("mlp.0"), inner, inner, true)?,
