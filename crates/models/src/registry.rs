@@ -74,6 +74,7 @@ const TABLE: &[(&str, Build)] = table! {
     "modernbert" => modernbert,
     "nomic_bert" => nomic_bert,
     "phi3" => phi3,
+    "phi3_v" => phi3_v,
     "qwen2" => qwen2,
     "qwen2_5_vl" => qwen2_5_vl,
     "qwen3" => qwen3,

@@ -112,7 +112,12 @@ impl<'a> Scope<'a> {
 
     /// Takes `name: [len]`, widened to `f32`: a norm's weight or a bias.
     pub(crate) fn vector(&self, name: &str, len: usize) -> Result<Tensor> {
-        let raw = self.path.take(name, &[len])?;
+        self.widened(name, &[len])
+    }
+
+    /// Takes `name`, widened to `f32`: a few numbers to add, or to stand among others.
+    pub(crate) fn widened(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let raw = self.path.take(name, shape)?;
         Ok(self.device.widen(&raw.shape, float(&raw)?, &raw.bytes))
     }
 

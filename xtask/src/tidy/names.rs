@@ -62,6 +62,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("crates/manager/src/self_test.rs", "embeds fixtures, whose folders are named after them"),
     ("crates/models/src/arch/colqwen2_5.rs", "is another network, with a head of its own"),
     ("crates/models/src/arch/llava_next/mod.rs", "shows images to one of two other networks"),
+    ("crates/models/src/arch/phi3_v/mod.rs", "shows images to another network"),
 ];
 
 /// A line of the table.

@@ -11,6 +11,7 @@ pub(crate) mod mistral;
 pub(crate) mod modernbert;
 pub(crate) mod nomic_bert;
 pub(crate) mod phi3;
+pub(crate) mod phi3_v;
 pub(crate) mod qwen2;
 pub(crate) mod qwen2_5_vl;
 pub(crate) mod qwen3;

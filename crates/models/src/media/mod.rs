@@ -1,11 +1,13 @@
 //! Images, made into what a network reads: pure functions of pixels.
 
+mod board;
 mod crops;
 mod normalization;
 mod patches;
 mod planes;
 mod resize;
 
+pub use board::BoardConfig;
 pub use crops::CropConfig;
 pub use normalization::Normalization;
 pub use patches::{PatchConfig, Patches};
@@ -42,6 +44,13 @@ impl Image {
         &self.pixels
     }
 
+    /// Its rows as columns.
+    pub(crate) fn transposed(&self) -> Self {
+        let column = |x: usize| self.pixels[x * 3..].chunks(self.width * 3).map(|rest| &rest[..3]);
+        let pixels = (0..self.width).flat_map(column).flatten().copied().collect();
+        Self { width: self.height, height: self.width, pixels }
+    }
+
     /// Itself in the middle of an image of another size and one colour; where what is around it is odd, there is more of it
     /// below and to the right.
     ///
@@ -67,5 +76,27 @@ impl Image {
         let row = |y: usize| &self.pixels[(y * self.width + left) * 3..][..side * 3];
         let pixels = (top..top + side).flat_map(row).copied().collect();
         Self { width: side, height: side, pixels }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Image;
+
+    #[test]
+    fn an_image_is_turned_padded_and_cut() {
+        let image = Image::new(3, 2, (0..18).collect()).unwrap();
+        let turned = image.transposed();
+        assert_eq!((turned.width(), turned.height()), (2, 3));
+        let rows = [[0, 1, 2, 9, 10, 11], [3, 4, 5, 12, 13, 14], [6, 7, 8, 15, 16, 17]];
+        assert_eq!(turned.pixels(), rows.as_flattened());
+        assert_eq!(turned.transposed(), image);
+        let padded = turned.padded(5, 4, 7);
+        let mut board = vec![7; 60];
+        for (y, row) in rows.iter().enumerate() {
+            board[y * 15 + 3..][..6].copy_from_slice(row);
+        }
+        assert_eq!(padded.pixels(), board);
+        assert_eq!(padded.square([1, 2], 2).pixels(), [12, 13, 14, 7, 7, 7, 15, 16, 17, 7, 7, 7]);
     }
 }

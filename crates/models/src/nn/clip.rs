@@ -1,11 +1,10 @@
 //! CLIP's vision tower: squares of one size, cut into patches, each of which has a learned place.
 //!
-//! Only as many layers are loaded and computed as whoever reads the tower wants; what lies behind them is left alone.
+//! Only as many layers are computed as whoever reads the tower wants. What lies behind them is let go.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use checkpoint::Care;
 use kernels::ops::{Mask, scaled_dot_product_attention};
 use kernels::{Device, Tensor, ops};
 use serde::Deserialize;
@@ -116,12 +115,15 @@ impl ClipTower {
         embeddings.ignore("position_ids");
         let positions = embeddings.at("position_embedding");
         let position_embedding = Embedding::table(&positions, area + 1, width)?;
-        // One row is added to each patch.
-        positions.note_care(Care::Float);
         let encoder = scope.at("encoder").at("layers");
-        (layers..c.num_hidden_layers).for_each(|layer| encoder.at(layer).ignore_all());
-        scope.at("post_layernorm").ignore_all();
-        Ok(Self {
+        // Taken all the same, where it is there: a converted checkpoint is to have it for others.
+        for layer in (layers..c.num_hidden_layers).filter(|layer| encoder.has(&layer.to_string())) {
+            drop(Layer::load(&encoder.at(layer), c)?);
+        }
+        if scope.has("post_layernorm") {
+            drop(LayerNorm::load(&scope.at("post_layernorm"), width, c.layer_norm_eps)?);
+        }
+        let tower = Self {
             name: scope.name().to_owned(),
             device: scope.device().clone(),
             class_embedding: embeddings.vector("class_embedding", width)?.reshape(&[1, width]),
@@ -130,7 +132,9 @@ impl ClipTower {
             pre_layrnorm: LayerNorm::load(&scope.at("pre_layrnorm"), width, c.layer_norm_eps)?,
             layers: (0..layers).map(|i| Layer::load(&encoder.at(i), c)).collect::<Result<_>>()?,
             area,
-        })
+        };
+        scope.note_floats();
+        Ok(tower)
     }
 
     /// The hidden states `[squares * area, width]` of the patches of squares, whose numbers are

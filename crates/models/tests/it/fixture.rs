@@ -94,10 +94,15 @@ impl Fixture {
 
     /// A cache of 64 pages, in `f32` but where activations are not.
     pub(crate) fn cache(&self) -> Cache {
+        self.cache_of(64)
+    }
+
+    /// The same of this many pages.
+    pub(crate) fn cache_of(&self, pages: usize) -> Cache {
         let layers: Vec<LayerCache> = self.decoder().unwrap().layers();
         let rounded = self.device.as_mlx().is_some_and(|mlx| mlx.is_native());
         let dtype = if rounded { self.device.cache_dtype() } else { DType::F32 };
-        Cache::new(&self.device, &layers, PAGE, 64, dtype)
+        Cache::new(&self.device, &layers, PAGE, pages, dtype)
     }
 }
 
@@ -143,6 +148,10 @@ impl Golden {
             tensors.insert(tensor.name.clone(), (shape, values));
         }
         Self { tensors }
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> &[usize] {
+        &self.tensors[name].0
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

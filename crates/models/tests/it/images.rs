@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use models::Error;
-use models::media::{CropConfig, Image, PatchConfig, Planes};
+use models::media::{BoardConfig, CropConfig, Image, PatchConfig, Planes};
 use serde_json::{Value, json};
 
 use crate::fixture::Golden;
@@ -92,6 +92,48 @@ fn crops_are_those_of_the_reference() {
         assert_eq!(ours.len(), truth.len(), "{name}");
         let wrong = ours.iter().zip(truth).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
         assert_eq!(wrong, 0, "{name}");
+    }
+}
+
+#[test]
+fn boards_are_those_of_the_reference() {
+    let folder = crate::vision::root().join("phi3_v");
+    let golden = Golden::at(&folder.join("golden.safetensors"));
+    let path = folder.join("preprocessor_config.json");
+    let file = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let config = BoardConfig::read(&path, &file, 336).unwrap();
+    for (i, name) in ["exact", "odd", "tall"].into_iter().enumerate() {
+        let (board, [rows, columns]) = config.fitted(&picture(name, &golden, i)).unwrap();
+        assert_eq!([rows as u32, columns as u32], golden.tokens(&format!("image{i}.grid"))[..]);
+        let board = Planes::of(&board, &config.normalization);
+        let small = board.interpolated(336);
+        // Of each part and colour, every seventh pixel of every seventh row.
+        let mut ours: Vec<f32> = Vec::new();
+        let mut take = |planes: &Planes, [height, width]: [usize; 2], [top, left]: [usize; 2]| {
+            for plane in planes.values().chunks_exact(height * width) {
+                for y in (top..top + 336).step_by(7) {
+                    ours.extend(plane[y * width + left..][..336].iter().step_by(7));
+                }
+            }
+        };
+        take(&small, [336, 336], [0, 0]);
+        for crop in 0..rows * columns {
+            let corner = [crop / columns, crop % columns].map(|at| at * 336);
+            take(&board, [rows * 336, columns * 336], corner);
+        }
+        let truth = golden.values(&format!("image{i}.pixels"));
+        assert_eq!(ours.len(), truth.len(), "{name}");
+        let wrong = ours.iter().zip(truth).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+        assert_eq!(wrong, 0, "{name}");
+    }
+    let narrow = |width: usize| Image::new(width, 1, vec![0; width * 3]).unwrap();
+    assert_eq!(config.fitted(&narrow(4 * 336)).unwrap().1, [1, 4]);
+    let error = config.fitted(&narrow(4 * 336 + 1)).unwrap_err();
+    assert!(matches!(error, Error::AspectRatio { most: 1344, .. }), "{error}");
+    for value in [json!(0), json!(65), json!(-1), json!(2.5), json!("four")] {
+        let file = json!({"num_crops": value});
+        let error = BoardConfig::read(&path, &file, 336).unwrap_err().to_string();
+        assert!(error.contains("num_crops") && error.contains("preprocessor_config.json"));
     }
 }
 

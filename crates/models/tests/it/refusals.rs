@@ -32,8 +32,12 @@ fn load_renamed(
     files.insert("config.json".to_owned(), config.to_string().into_bytes().into());
     if !from.is_empty() {
         let mut bytes = files["model.safetensors"].to_vec();
-        let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
-        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+        let found =
+            |bytes: &[u8]| bytes.windows(from.len()).position(|part| part == from.as_bytes());
+        assert!(from.len() == to.len() && found(&bytes).is_some());
+        while let Some(at) = found(&bytes) {
+            bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+        }
         files.insert("model.safetensors".to_owned(), bytes.into());
     }
     let folder = Folder::from_files(files).unwrap();
@@ -427,4 +431,50 @@ fn towers_and_their_crops_are_whole_or_refused() {
     load(CROPS, |c| c["vision_feature_layer"] = json!(2)).unwrap();
     load(CROPS, |c| c["vision_feature_layer"] = json!(-1)).unwrap();
     load(CROPS, |c| c["vision_feature_layer"] = json!(0)).unwrap();
+}
+
+/// A network that sees, whose tower is named and not described.
+const BOARD: &str = "../vision/phi3_v";
+
+#[test]
+fn a_tower_that_is_named_is_the_one_that_is_known() {
+    load(BOARD, |_| {}).unwrap();
+    for (part, field, value) in [
+        ("embd_layer", "hd_transform_order", json!("glb")),
+        ("embd_layer", "embedding_cls", json!("audio")),
+        ("embd_layer", "projection_cls", json!("linear")),
+        ("embd_layer", "use_hd_transform", json!(false)),
+        ("embd_layer", "with_learnable_separator", json!(false)),
+        ("img_processor", "name", json!("siglip_vision_model")),
+        ("img_processor", "model_name", json!("openai/clip-vit-base-patch32")),
+        ("img_processor", "num_img_tokens", json!(576)),
+        ("img_processor", "type_feature", json!("cls_patch")),
+        ("img_processor", "image_dim_out", json!(0)),
+        ("img_processor", "image_dim_out", json!(1_u64 << 62)),
+        ("img_processor", "image_dim_out", json!(100)),
+    ] {
+        let set = |c: &mut Value| c[part][field] = value.clone();
+        let says = if value == json!(100) { "num_attention_heads" } else { field };
+        refused(BOARD, set, &[says]);
+        // What is left out is refused alike, where it is off then.
+        let without = |c: &mut Value| drop(c[part].as_object_mut().unwrap().remove(field));
+        match field {
+            "projection_cls" | "use_hd_transform" | "with_learnable_separator" => {
+                refused(BOARD, without, &[field]);
+            }
+            "hd_transform_order" | "type_feature" => load(BOARD, without).unwrap(),
+            _ => {}
+        }
+    }
+    refused(BOARD, |c| c["img_processor"]["image_dim_out"] = json!(128), &["tensor `"]);
+    refused(BOARD, |c| c["img_processor"]["layer_idx"] = json!(-5), &["vision_feature_layer"]);
+    load(BOARD, |c| c["img_processor"]["layer_idx"] = json!(-1)).unwrap();
+    load(BOARD, |c| c["embd_layer"]["hd_transform_order"] = json!("glb_sub")).unwrap();
+    refused(BOARD, |c| c["rope_scaling"]["short_factor"] = json!([1.0]), &["short_factor"]);
+}
+
+#[test]
+fn the_text_half_is_found_where_newer_programs_put_it() {
+    let names = ("language_model.model.", "model.language_model.");
+    load_renamed("gemma3", |_| {}, names).unwrap();
 }

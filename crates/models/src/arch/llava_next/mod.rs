@@ -124,7 +124,7 @@ impl Eyes {
         let projector = scope.at("multi_modal_projector");
         let bias = c.multimodal_projector_bias.unwrap_or(true);
         let map = |name, from| Linear::load(&projector.at(name), from, hidden, bias);
-        Ok(Self {
+        let eyes = Self {
             name: projector.name().to_owned(),
             vision_tower: ClipTower::load(&tower, clip, clip.layers_of(scope, state)?)?,
             linear_1: map("linear_1", clip.hidden_size)?,
@@ -132,7 +132,9 @@ impl Eyes {
             activation,
             image_newline: scope.vector("image_newline", hidden)?.reshape(&[1, hidden]),
             images: Arc::new(images),
-        })
+        };
+        projector.note_floats();
+        Ok(eyes)
     }
 }
 
