@@ -12,8 +12,9 @@ use crate::{Error, Result};
 /// The most crops of an image, and the most sizes to choose from.
 const MOST: usize = 64;
 
-/// The longest side of a crop.
+/// The longest side of a crop, and the most pixels of all of them.
 const LONGEST: usize = 1024;
+const MOST_PIXELS: usize = 1 << 24;
 
 /// What `preprocessor_config.json` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +73,7 @@ impl CropConfig {
             return fail(
                 "image_grid_pinpoints",
                 sizes.unwrap_or(&usual),
-                "heights and widths in whole crops, 64 at most",
+                "heights and widths in whole crops, 64 at most, and 2^24 pixels",
             );
         };
         Ok(Self { side, grids, normalization: Normalization::read(path, file)? })
@@ -82,7 +83,7 @@ impl CropConfig {
     pub fn grids(sizes: &Value, side: usize) -> Option<Vec<[usize; 2]>> {
         let crops = |edge: &Value| {
             let edge = usize::try_from(edge.as_u64()?).ok()?;
-            (edge.is_multiple_of(side) && edge > 0).then_some(edge / side)
+            (edge > 0 && edge.is_multiple_of(side)).then(|| edge / side)
         };
         let one = |size: &Value| match &size.as_array()?[..] {
             [height, width] => Some([crops(height)?, crops(width)?]),
@@ -90,8 +91,10 @@ impl CropConfig {
         };
         let sizes = sizes.as_array().filter(|sizes| (1..=MOST).contains(&sizes.len()))?;
         let grids: Vec<_> = sizes.iter().map(one).collect::<Option<_>>()?;
-        let few =
-            |[rows, columns]: &[usize; 2]| rows.checked_mul(*columns).is_some_and(|n| n <= MOST);
+        let few = |[rows, columns]: &[usize; 2]| {
+            let crops = rows.checked_mul(*columns).filter(|&crops| crops <= MOST);
+            crops.is_some_and(|crops| crops * side * side <= MOST_PIXELS)
+        };
         grids.iter().all(few).then_some(grids)
     }
 

@@ -13,9 +13,10 @@ use serde_json::Value;
 use super::{Activation, Embedding, LayerNorm, Linear, Weight, refuse_unknown};
 use crate::{Result, Scope, Taps};
 
-/// The most layers, and the longest side of a square, that are believed.
+/// The most layers, the longest side of a square, and the most patches across it, that are believed.
 const MOST_LAYERS: usize = 1 << 10;
 const LONGEST: usize = 1 << 12;
+const MOST_ACROSS: usize = 128;
 
 /// A tower's part of a configuration. What is left out is as in the reference.
 #[derive(Clone, Debug, Deserialize)]
@@ -54,14 +55,19 @@ impl Default for ClipConfig {
 }
 
 impl ClipConfig {
-    /// How many layers are computed for the hidden states number `state`: 0 are those before the first layer, -1 those behind
-    /// the last.
-    pub(crate) fn layers_of(&self, scope: &Scope<'_>, state: i64) -> Result<usize> {
+    /// How many layers are computed for the hidden states whose number, `state`, stands in `field`: 0 are those before the first
+    /// layer, -1 those behind the last.
+    pub(crate) fn layers_of(
+        &self,
+        scope: &Scope<'_>,
+        field: &'static str,
+        state: i64,
+    ) -> Result<usize> {
         let all = self.num_hidden_layers;
         let behind = usize::try_from(state.unsigned_abs()).unwrap_or(usize::MAX);
         let layers = if state < 0 { (all + 1).checked_sub(behind) } else { Some(behind) };
         let layers = layers.filter(|&layers| layers <= all);
-        scope.expect(layers.is_some(), "vision_feature_layer", state, "one of the tower's")?;
+        scope.expect(layers.is_some(), field, state, "one of the tower's layers")?;
         Ok(layers.unwrap_or(all))
     }
 
@@ -80,8 +86,9 @@ impl ClipConfig {
         scope.expect(channels == 3, "vision_config.num_channels", channels, "3")?;
         let field = "vision_config.image_size";
         scope.expect((1..=LONGEST).contains(&side), field, side, "between 1 and 4096")?;
-        let divides = patch > 0 && side.is_multiple_of(patch);
-        scope.expect(divides, "vision_config.patch_size", patch, "a divisor of image_size")?;
+        let divides = patch > 0 && side.is_multiple_of(patch) && side / patch <= MOST_ACROSS;
+        let expected = "a divisor of image_size, and a 128th of it at least";
+        scope.expect(divides, "vision_config.patch_size", patch, expected)?;
         let field = "vision_config.num_hidden_layers";
         scope.expect((1..=MOST_LAYERS).contains(&layers), field, layers, "between 1 and 1024")?;
         let (width, heads) = (self.hidden_size, self.num_attention_heads);

@@ -190,11 +190,13 @@ fn a_file_about_crops_is_read_and_not_overlooked() {
         ("image_grid_pinpoints", json!([[336, 500]])),
         ("image_grid_pinpoints", json!([[336, 0]])),
         ("image_grid_pinpoints", json!([[336, 336 * 65]])),
+        ("image_grid_pinpoints", json!([[1024 * 5, 1024 * 5]])),
         ("image_grid_pinpoints", json!([[1_u64 << 62, 336]])),
         ("image_grid_pinpoints", json!(vec![[336, 336]; 65])),
         ("image_grid_pinpoints", json!("(1x1),...,(6x6)")),
     ] {
-        let mut file = json!({"size": {"shortest_edge": 336}});
+        let large = value == json!([[1024 * 5, 1024 * 5]]);
+        let mut file = json!({"size": {"shortest_edge": if large { 1024 } else { 336 }}});
         file[field] = value;
         let error = read(file).unwrap_err().to_string();
         assert!(error.contains(field) && error.contains("preprocessor_config.json"), "{error}");

@@ -421,6 +421,11 @@ fn towers_and_their_crops_are_whole_or_refused() {
     ] {
         refused(CROPS, |c| c["vision_config"][field] = value, &[says]);
     }
+    let fine = |c: &mut Value| {
+        (c["vision_config"]["image_size"], c["vision_config"]["patch_size"]) =
+            (json!(1024), json!(4));
+    };
+    refused(CROPS, fine, &["patch_size", "128th"]);
     refused(CROPS, |c| c["text_config"]["model_type"] = json!("qwen2"), &["model_type", "qwen2"]);
     refused(CROPS, |c| c["text_config"]["attention_bias"] = json!(true), &["attention_bias"]);
     // The published configurations leave out what is the reference's own, and then it is.
@@ -467,7 +472,7 @@ fn a_tower_that_is_named_is_the_one_that_is_known() {
         }
     }
     refused(BOARD, |c| c["img_processor"]["image_dim_out"] = json!(128), &["tensor `"]);
-    refused(BOARD, |c| c["img_processor"]["layer_idx"] = json!(-5), &["vision_feature_layer"]);
+    refused(BOARD, |c| c["img_processor"]["layer_idx"] = json!(-5), &["layer_idx"]);
     load(BOARD, |c| c["img_processor"]["layer_idx"] = json!(-1)).unwrap();
     load(BOARD, |c| c["embd_layer"]["hd_transform_order"] = json!("glb_sub")).unwrap();
     refused(BOARD, |c| c["rope_scaling"]["short_factor"] = json!([1.0]), &["short_factor"]);

@@ -117,6 +117,7 @@ impl Eyes {
             return Err(scope.unsupported(NAME, "projector_hidden_act", "silu"));
         }
         clip.check(scope, NAME)?;
+        let layers = clip.layers_of(scope, "vision_feature_layer", state)?;
         let images =
             Images::read(scope, clip, c.image_token_index, c.image_grid_pinpoints.as_ref())?;
         let tower = scope.at("vision_tower");
@@ -126,7 +127,7 @@ impl Eyes {
         let map = |name, from| Linear::load(&projector.at(name), from, hidden, bias);
         let eyes = Self {
             name: projector.name().to_owned(),
-            vision_tower: ClipTower::load(&tower, clip, clip.layers_of(scope, state)?)?,
+            vision_tower: ClipTower::load(&tower, clip, layers)?,
             linear_1: map("linear_1", clip.hidden_size)?,
             linear_2: map("linear_2", hidden)?,
             activation,

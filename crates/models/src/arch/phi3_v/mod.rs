@@ -136,7 +136,8 @@ impl Eyes {
             ..ClipConfig::default()
         };
         clip.check(scope, NAME)?;
-        let computed = clip.layers_of(scope, c.img_processor.layer_idx)?;
+        let computed =
+            clip.layers_of(scope, "img_processor.layer_idx", c.img_processor.layer_idx)?;
         // The table of the tokens' own embeddings once more.
         scope.ignore("wte.weight");
         let wide = 4 * width;
