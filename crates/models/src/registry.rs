@@ -83,7 +83,8 @@ const TABLE: &[(&str, Build)] = table! {
 };
 
 /// Checkpoints that go by the name of what they were made from: a tensor that only they have, and their own name.
-const MADE_FROM: &[(&str, &str)] = &[("custom_text_proj", "colqwen2_5")];
+const MADE_FROM: &[(&str, &str)] =
+    &[("custom_text_proj", "colqwen2_5"), ("embedding_proj_layer", "colqwen2_5")];
 
 /// Every `model_type` that can be loaded.
 pub fn architectures() -> impl Iterator<Item = &'static str> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use checkpoint::{Adapter, Folder};
+use checkpoint::{Adapter, Folder, NewTensor};
 use kernels::{Device, Isa, Precision, Tensor, ops};
 use models::media::Image;
 use models::{
@@ -337,4 +337,48 @@ fn fast_vectors_stay_close_to_the_reference() {
             assert!(cosine > 0.985, "{name}: `{what}`: cosine {cosine}");
         });
     }
+}
+
+/// The same below `vlm`, as other programs write it.
+#[test]
+fn a_retriever_may_have_its_body_in_one_part() {
+    let from = root().join("colqwen2_5_merged");
+    let to = tempfile::tempdir().unwrap();
+    let source = Folder::open(&from).unwrap();
+    let weights = source.weights().unwrap();
+    let renamed: Vec<_> = source
+        .index()
+        .unwrap()
+        .tensors
+        .iter()
+        .map(|tensor| {
+            let name = match tensor.name.strip_prefix("custom_text_proj.") {
+                Some(rest) => format!("embedding_proj_layer.{rest}"),
+                None => format!("vlm.{}", tensor.name),
+            };
+            (name, weights.get(&tensor.name).unwrap())
+        })
+        .collect();
+    let tensors: Vec<_> = renamed
+        .iter()
+        .map(|(name, tensor)| NewTensor {
+            name,
+            dtype: tensor.dtype,
+            shape: &tensor.shape,
+            bytes: &tensor.bytes,
+        })
+        .collect();
+    checkpoint::write(&to.path().join("model.safetensors"), &tensors, &Default::default()).unwrap();
+    let config = fs::read(from.join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let config = serde_json::json!({"model_type": "colqwen2", "vlm_config": config});
+    fs::write(to.path().join("config.json"), config.to_string()).unwrap();
+    let file = "processor_config.json";
+    fs::copy(from.join(file), to.path().join(file)).unwrap();
+    let device = fixture::device(Isa::best(), Precision::Exact);
+    let vectors_of = |path: &Path| {
+        let model = models::load(&Folder::open(path).unwrap(), &device).unwrap();
+        vectors(model.network.encoder().unwrap(), &[1, 2, 3, 4], Vec::new())
+    };
+    assert_eq!(vectors_of(to.path()), vectors_of(&from));
 }

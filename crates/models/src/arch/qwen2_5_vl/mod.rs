@@ -9,6 +9,7 @@
 
 mod preprocess;
 mod vision;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,27 +85,32 @@ pub(super) fn build_as(
     headless: bool,
     network: impl FnOnce(SeeingStack, usize) -> Result<Network>,
 ) -> Result<Model> {
-    let whole: Whole = root.config().parse(architecture)?;
-    let vision = root.config().part("vision_config")?.unwrap_or_else(|| root.config().clone());
-    let text = root.config().part("text_config")?;
-    let text = text.as_ref().unwrap_or(root.config());
-    let mut config: Config = text.parse(architecture)?;
-    config.rest.remove("vision_config");
-    config.tie_word_embeddings = config.tie_word_embeddings.or(whole.tie_word_embeddings);
+    // Some programs put all of it into one part more, and some of those leave its fields outside as well.
+    let inner = root.config().part("vlm_config")?;
+    let config = inner.as_ref().unwrap_or(root.config());
+    let root = if root.has("vlm") { root.at("vlm") } else { root.clone() };
+    let root = &root.beside(config);
+    let whole: Whole = config.parse(architecture)?;
+    let vision = config.part("vision_config")?.unwrap_or_else(|| config.clone());
+    let text = config.part("text_config")?;
+    let text = text.as_ref().unwrap_or(config);
+    let mut own: Config = text.parse(architecture)?;
+    own.rest.remove("vision_config");
+    own.tie_word_embeddings = own.tie_word_embeddings.or(whole.tie_word_embeddings);
     let [model, head, visual] = places(root);
     if headless {
         head.at("lm_head").ignore_all();
     }
     let images = Images::read(&root.preprocessor()?, whole.image_token_id)?;
-    let stack = load([&model.beside(text), &head.beside(text)], &config, architecture, headless)?;
+    let stack = load([&model.beside(text), &head.beside(text)], &own, architecture, headless)?;
     let vision_config: VisionConfig = vision.parse(architecture)?;
-    let tower = Tower::load(&visual.beside(&vision), vision_config, config.hidden_size, images)?;
+    let tower = Tower::load(&visual.beside(&vision), vision_config, own.hidden_size, images)?;
     Ok(Model {
         architecture,
-        network: network(Seeing { language: stack, vision: tower }, config.hidden_size)?,
-        vocabulary: config.vocab_size,
-        context: config.context(),
-        hidden: config.hidden_size,
+        network: network(Seeing { language: stack, vision: tower }, own.hidden_size)?,
+        vocabulary: own.vocab_size,
+        context: own.context(),
+        hidden: own.hidden_size,
     })
 }
 
