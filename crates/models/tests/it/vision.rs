@@ -242,6 +242,40 @@ fn fast_mode_stays_close_to_the_reference() {
     }
 }
 
+/// Widths and heights of images, and how many tokens the reference has for them: how much is padding is a matter of rounding.
+#[test]
+fn an_image_of_any_shape_has_as_many_tokens_as_the_reference_says() {
+    let device = fixture::device(Isa::best(), Precision::Exact);
+    let fixture = Fixture::at(&root().join("llava_next"), device);
+    let vision = fixture.decoder().unwrap().vision().unwrap();
+    for ((width, height), tokens) in [
+        ((1, 1), 36),
+        ((56, 112), 56),
+        ((112, 56), 52),
+        ((57, 113), 56),
+        ((168, 1), 16),
+        ((1, 168), 28),
+        ((90, 31), 34),
+        ((31, 90), 40),
+        ((300, 7), 16),
+        ((7, 300), 28),
+        ((101, 100), 88),
+        ((100, 101), 88),
+        ((223, 97), 60),
+        ((5, 4), 44),
+        ((640, 480), 70),
+        ((333, 111), 68),
+        ((111, 333), 76),
+        ((84, 56), 44),
+        ((160, 50), 68),
+    ] {
+        let image = Image::new(width, height, vec![90; width * height * 3]).unwrap();
+        let seen = look(vision, &image);
+        assert_eq!(seen.picture.tokens, tokens, "{width} x {height}");
+        assert_eq!(seen.features.rows(), tokens, "{width} x {height}");
+    }
+}
+
 /// A checkpoint that makes vectors, with an adapter where it is of no use alone.
 fn retrieval(name: &str, device: &Device) -> Model {
     let folder = Folder::open(&root().join(name)).unwrap();
