@@ -180,7 +180,7 @@ impl Bars {
 }
 
 const SPIN: &str = "  {spinner} {msg}";
-const READ: &str = "  reading {wide_bar} {pos} of {len} tokens";
+const READ: &str = "  reading {wide_bar} {pos} of {len} tokens, {elapsed}";
 const COUNT: &str = "  {wide_bar} {pos} of {len} {msg}, {eta} left";
 const WRITE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left  {msg:40!}";
 const FILE: &str = "  {wide_msg} {decimal_bytes:>10} of {decimal_total_bytes:<10} {percent:>3}%";
@@ -232,6 +232,8 @@ pub(crate) fn reading(show: bool, tokens: usize) -> ProgressBar {
     );
     let bar = bar.with_style(style(READ));
     bar.tick();
+    // An image may take a minute, in which no token is read.
+    bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }
 

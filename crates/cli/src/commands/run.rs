@@ -15,6 +15,7 @@ use rustyline::error::ReadlineError;
 use serde_json::json;
 
 use crate::args::{Adapted, Compute, Kept};
+use crate::fetching::INTERRUPTED;
 use crate::progress::{Silence, reading};
 use crate::report::{Problem, Result};
 use crate::{material, models, output};
@@ -275,10 +276,12 @@ fn followed_by(words: String, material: Vec<String>) -> String {
     std::iter::once(words).chain(material).collect::<Vec<_>>().join("\n\n")
 }
 
-/// Follows an answer to its end; Ctrl-C ends it early.
+/// Follows an answer to its end; Ctrl-C ends it early, after the step that is under way, and once more ends the program.
+#[expect(clippy::exit, reason = "who interrupts twice does not want to wait")]
 async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, FinishReason)> {
     let mut text = String::new();
-    let _silence = Silence::begin();
+    let silence = Silence::begin();
+    let mut interrupted = false;
     let bar = reading(show, answer.usage().prompt_tokens);
     // Listens all the time: also to what comes while a piece is written.
     let mut interrupt = Box::pin(tokio::signal::ctrl_c());
@@ -286,7 +289,16 @@ async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, Fini
         let piece = tokio::select! {
             piece = answer.next_piece_async() => piece?,
             _ = &mut interrupt => {
+                if interrupted {
+                    bar.finish_and_clear();
+                    drop(silence);
+                    std::process::exit(INTERRUPTED.into());
+                }
+                interrupted = true;
                 answer.cancel();
+                if show && text.is_empty() {
+                    bar.suspend(|| eprintln!("stopping after what is under way; Ctrl-C again leaves at once"));
+                }
                 interrupt = Box::pin(tokio::signal::ctrl_c());
                 continue;
             }
