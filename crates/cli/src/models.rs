@@ -57,13 +57,27 @@ pub(crate) fn load_adapted(
 /// The folder of `model`; and where `model` is the folder of an adapter that names what it was trained on, that of its base, and
 /// the adapter's own.
 fn based(model: &str) -> Result<(PathBuf, Option<PathBuf>)> {
-    let kept = || Catalog::scan(&Environment::from_process()).find(model).ok();
     let folder = Path::new(model);
-    let folder = if folder.is_dir() { Some(folder.to_owned()) } else { kept().map(|it| it.path) };
-    let base = folder.as_deref().map(base_of_adapter).transpose()?.flatten();
-    match (base, folder) {
-        (Some(base), Some(folder)) => Ok((locate(&base)?, Some(folder))),
-        _ => Ok((locate(model)?, None)),
+    let of_adapter = || -> Result<Option<(PathBuf, PathBuf)>> {
+        let kept = || Catalog::scan(&Environment::from_process()).find(model).ok();
+        let folder =
+            if folder.is_dir() { Some(folder.to_owned()) } else { kept().map(|it| it.path) };
+        let Some(folder) = folder else { return Ok(None) };
+        Ok(base_of_adapter(&folder)?
+            .map(|base| locate(&base))
+            .transpose()?
+            .map(|base| (base, folder)))
+    };
+    if let Some((base, adapter)) = of_adapter()? {
+        return Ok((base, Some(adapter)));
+    }
+    match locate(model) {
+        Ok(path) => Ok((path, None)),
+        // What was pulled meanwhile may be an adapter, which is no whole model.
+        Err(failure) => match of_adapter()? {
+            Some((base, adapter)) => Ok((base, Some(adapter))),
+            None => Err(failure),
+        },
     }
 }
 

@@ -78,6 +78,39 @@ fn run_pulls_in_sight_of_the_user() {
 }
 
 #[test]
+fn an_adapter_is_pulled_and_put_on_its_base() {
+    let mut world = World::new();
+    let vision = fixture("").join("../vision");
+    let (base, adapter) = (vision.join("colqwen2_5"), vision.join("colqwen2_5_adapter"));
+    let hub = HubServer::start();
+    let config = fs::read_to_string(adapter.join("adapter_config.json")).unwrap();
+    let config = config.replace("vidore/colqwen2.5-base", base.to_str().unwrap());
+    hub.put("adapter_config.json", config.as_bytes(), false);
+    for (file, large) in [("adapter_model.safetensors", true), ("preprocessor_config.json", false)]
+    {
+        hub.put(file, &fs::read(adapter.join(file)).unwrap(), large);
+    }
+    world.set("HF_ENDPOINT", &hub.address);
+    world.set("HF_HUB_OFFLINE", "");
+    let (base, adapter) = (base.to_str().unwrap(), adapter.to_str().unwrap());
+    let query = ["--kind", "multi", "rent", "--exact"];
+    let apart = world.run(&[&["debug", "embed", base, "--adapter", adapter][..], &query].concat());
+    assert_eq!(apart.code, Some(0), "{}", apart.err);
+    for time in ["pulled", "kept"] {
+        let pulled = world.run(&[&["debug", "embed", "org/tiny"][..], &query].concat());
+        assert_eq!(pulled.out, apart.out, "{time}: {}", pulled.err);
+    }
+    assert_eq!(hub.ranges("adapter_model.safetensors"), [0], "nothing is fetched twice");
+    let twice = ["debug", "embed", "org/tiny", "--adapter", adapter];
+    let refused = world.run(&[&twice[..], &query].concat());
+    assert!(
+        refused.code == Some(1) && refused.err.contains("an adapter already"),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
 fn failures_say_what_to_do() {
     let mut world = World::new();
     assert_snapshot!("pull_offline", world.run(&["pull", "org/tiny"]).transcript());
