@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use kernels::Tensor;
-use models::{Batch, Encoder, ImageSpan, Taps};
+use models::{Batch, Encoder, Vision};
 
 use crate::PromptImage;
 
@@ -40,6 +40,24 @@ impl From<Vec<u32>> for Passage {
     }
 }
 
+impl Passage {
+    /// Puts it into `batch` as a sequence of its own from position 0, its past and present in `pages`, with what `vision`
+    /// makes of its images.
+    ///
+    /// # Panics
+    ///
+    /// If there are images, and no `vision`.
+    pub fn push(&self, batch: &mut Batch, pages: Vec<u32>, vision: Option<&dyn Vision>) {
+        batch.push(&self.tokens, 0, pages);
+        let see = |image: &PromptImage| {
+            let Some(vision) = vision else { panic!("images for a network without sight") };
+            image.span(Some(vision.forward(&image.picture, batch.taps())))
+        };
+        let images = self.images.iter().map(see).collect();
+        batch.show(images);
+    }
+}
+
 /// Runs one batch: the hidden states of all passages, packed end to end, `[tokens, hidden]`, and
 /// the batch that says which rows are whose.
 ///
@@ -48,17 +66,8 @@ impl From<Vec<u32>> for Passage {
 /// If there are images, and the network sees none.
 pub fn encode(model: &dyn Encoder, passages: &[Passage]) -> (Tensor, Batch) {
     let mut batch = Batch::default();
-    for Passage { tokens, images } in passages {
-        batch.push(tokens, 0, Vec::new());
-        let see = |image: &PromptImage| {
-            let Some(vision) = model.vision() else { panic!("images for a network without sight") };
-            ImageSpan {
-                positions: image.positions.clone(),
-                grid: image.picture.grid,
-                features: Some(vision.forward(&image.picture, &Taps::default())),
-            }
-        };
-        batch.show(images.iter().map(see).collect());
+    for passage in passages {
+        passage.push(&mut batch, Vec::new(), model.vision());
     }
     (model.forward(&batch), batch)
 }

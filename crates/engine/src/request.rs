@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use models::Picture;
+use kernels::Tensor;
+use models::{ImageSpan, Picture};
 
 use crate::Sampling;
 
@@ -35,6 +36,13 @@ pub struct PromptImage {
     pub picture: Arc<Picture>,
     /// Tells its content from any other's: what was computed of an image is used again for the same.
     pub digest: [u8; 32],
+}
+
+impl PromptImage {
+    /// Where it stands in a batch, with `features` if rows of it are there.
+    pub fn span(&self, features: Option<Tensor>) -> ImageSpan {
+        ImageSpan { positions: self.positions.clone(), grid: self.picture.grid, features }
+    }
 }
 
 /// Why a request is not taken on at all.

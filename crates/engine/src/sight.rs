@@ -98,12 +98,9 @@ impl Features {
         vision: &dyn Vision,
     ) -> Vec<ImageSpan> {
         let begun = images.iter().filter(|image| image.positions.start < to);
-        let span = |image: &PromptImage| ImageSpan {
-            positions: image.positions.clone(),
-            grid: image.picture.grid,
-            features: (image.positions.end > from).then(|| self.of(image, vision)),
-        };
-        begun.map(span).collect()
+        let mut features =
+            |image: &PromptImage| (image.positions.end > from).then(|| self.of(image, vision));
+        begun.map(|image| image.span(features(image))).collect()
     }
 }
 

@@ -209,11 +209,7 @@ impl NetworkFacts {
             }
             Network::Classifier(_) => (ModelKind::Classifier, Vec::new(), None),
         };
-        let sees = match &network {
-            Network::Decoder(decoder) => decoder.vision().is_some(),
-            Network::Encoder(encoder) => encoder.vision().is_some(),
-            Network::Classifier(classifier) => classifier.vision().is_some(),
-        };
+        let sees = network.vision().is_some();
         let layers = layers.iter().map(LayerFacts::of).collect();
         let looked_up = looked_up(index, kind, vocabulary);
         Ok(Self {

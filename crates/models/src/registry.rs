@@ -3,7 +3,7 @@
 use checkpoint::{Adapter, Folder, Weights};
 use kernels::Device;
 
-use crate::{Classifier, Decoder, Encoder, Error, Result, Scope, arch};
+use crate::{Classifier, Decoder, Encoder, Error, Result, Scope, Vision, arch};
 
 /// A network of any kind.
 pub enum Network {
@@ -16,6 +16,14 @@ pub enum Network {
 }
 
 impl Network {
+    /// How it sees, if it does.
+    pub fn vision(&self) -> Option<&dyn Vision> {
+        match self {
+            Self::Decoder(decoder) => decoder.vision(),
+            Self::Encoder(_) | Self::Classifier(_) => self.encoder()?.vision(),
+        }
+    }
+
     /// The network as one that reads whole passages, if it is.
     pub fn encoder(&self) -> Option<&dyn Encoder> {
         match self {

@@ -10,11 +10,11 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use checkpoint::{Activation, Adapter, Folder};
-use engine::{Engine, EngineOptions, Event, Finish, Id, Passage, PromptImage, Request};
+use engine::{Engine, EngineOptions, Event, Finish, Id, Passage, Request};
 use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
 use models::{
-    Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, ImageSpan, Model, Network,
-    Preprocess, Retrieval, TokenHeads, Vision, activate, token_vectors,
+    Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, Model, Network, Preprocess,
+    Retrieval, TokenHeads, Vision, activate, token_vectors,
 };
 use text::Pair;
 use tokio::sync::{mpsc, oneshot};
@@ -425,13 +425,12 @@ fn load(
         lengths: None,
         token_heads: [false; 2],
         labels: None,
-        vision: None,
+        vision: network.vision().map(Vision::preprocess),
         retrieval: None,
     };
     let slot = match network {
         Network::Decoder(decoder) => {
             facts.kind = ModelKind::Language;
-            facts.vision = decoder.vision().map(Vision::preprocess);
             let options = engine_options(device, &*decoder, context, options)?;
             let format = options.cache_format;
             facts.cache_tokens = options.cache_tokens;
@@ -442,7 +441,6 @@ fn load(
         Network::Encoder(encoder) => {
             let head = EmbeddingHead::load(folder, device, &*encoder, hidden)?;
             let tokens = TokenHeads::load(folder, device, hidden)?;
-            facts.vision = encoder.vision().map(Vision::preprocess);
             let said =
                 |retrieval: Retrieval<'_>| Said { image: retrieval.image, query: retrieval.query };
             facts.retrieval = encoder.retrieval().map(said);
@@ -526,9 +524,7 @@ fn judge(classifier: &dyn Classifier, pairs: &[Pair], function: Activation) -> V
 fn forward(slot: &Slot, device: &Device, passage: &Passage, taps: bool) -> ForwardReply {
     const PAGE: usize = 32;
     let mut batch = Batch::default();
-    let Passage { tokens, images } = passage;
-    let pages = tokens.len().div_ceil(PAGE);
-    batch.push(tokens, 0, (0..pages as u32).collect());
+    let pages = passage.tokens.len().div_ceil(PAGE);
     if taps {
         batch.record();
     }
@@ -537,15 +533,7 @@ fn forward(slot: &Slot, device: &Device, passage: &Passage, taps: bool) -> Forwa
         Slot::Embedding(embedder) => embedder.encoder.vision(),
         Slot::Classifier(classifier) => classifier.vision(),
     };
-    if let Some(vision) = vision {
-        let see = |image: &PromptImage| ImageSpan {
-            positions: image.positions.clone(),
-            grid: image.picture.grid,
-            features: Some(vision.forward(&image.picture, batch.taps())),
-        };
-        let images = images.iter().map(see).collect();
-        batch.show(images);
-    }
+    passage.push(&mut batch, (0..pages as u32).collect(), vision);
     let (name, out) = match slot {
         Slot::Language(language) => {
             let decoder: &dyn Decoder = language.engine.decoder();

@@ -166,14 +166,8 @@ impl RopeConfig {
         head_dim: usize,
         (theta, context): (f64, usize),
     ) -> Result<Rotation> {
-        if let Some(part) = self.part().filter(|&part| part != 1.0) {
-            return Err(scope.unsupported(architecture, "partial_rotary_factor", part));
-        }
-        let rotation = self.build_any(scope, architecture, head_dim, (theta, context))?;
-        if rotation.beyond.is_some() {
-            return Err(scope.unsupported(architecture, "rope_scaling.rope_type", "longrope"));
-        }
-        Ok(rotation)
+        self.refuse_sections(scope, architecture)?;
+        self.uniform(scope, architecture, head_dim, (theta, context))
     }
 
     /// The fields for the layers of one kind, where a configuration has some for each: those that
@@ -240,11 +234,34 @@ impl RopeConfig {
         head_dim: usize,
         (theta, context): (f64, usize),
     ) -> Result<Rotation> {
+        self.refuse_sections(scope, architecture)?;
+        self.rotation(scope, architecture, head_dim, (theta, context))
+    }
+
+    fn refuse_sections(&self, scope: &Scope<'_>, architecture: &'static str) -> Result<()> {
         if self.scaling().is_some_and(|scaling| scaling.mrope_section.is_some()) {
             let value = "set, for positions in a plane";
             return Err(scope.unsupported(architecture, "rope_scaling.mrope_section", value));
         }
-        self.rotation(scope, architecture, head_dim, (theta, context))
+        Ok(())
+    }
+
+    /// The rotation of whole heads in one way for every length.
+    fn uniform(
+        &self,
+        scope: &Scope<'_>,
+        architecture: &'static str,
+        head_dim: usize,
+        (theta, context): (f64, usize),
+    ) -> Result<Rotation> {
+        if let Some(part) = self.part().filter(|&part| part != 1.0) {
+            return Err(scope.unsupported(architecture, "partial_rotary_factor", part));
+        }
+        let rotation = self.rotation(scope, architecture, head_dim, (theta, context))?;
+        if rotation.beyond.is_some() {
+            return Err(scope.unsupported(architecture, "rope_scaling.rope_type", "longrope"));
+        }
+        Ok(rotation)
     }
 
     /// As [`build`](Self::build), of heads whose pairs go by positions in time, down and across:
@@ -260,9 +277,6 @@ impl RopeConfig {
         head_dim: usize,
         (theta, context): (f64, usize),
     ) -> Result<Rotation> {
-        if let Some(part) = self.part().filter(|&part| part != 1.0) {
-            return Err(scope.unsupported(architecture, "partial_rotary_factor", part));
-        }
         let scaling = self.scaling().unwrap_or_default();
         if scaling.mrope_interleaved == Some(true) {
             let field = "rope_scaling.mrope_interleaved";
@@ -276,10 +290,7 @@ impl RopeConfig {
         let fits = sections.len() == AXES && pairs == Some(head_dim / 2);
         let expected = "three numbers that add up to half of a head";
         scope.expect(fits, "rope_scaling.mrope_section", format!("{sections:?}"), expected)?;
-        let mut rotation = self.rotation(scope, architecture, head_dim, (theta, context))?;
-        if rotation.beyond.is_some() {
-            return Err(scope.unsupported(architecture, "rope_scaling.rope_type", "longrope"));
-        }
+        let mut rotation = self.uniform(scope, architecture, head_dim, (theta, context))?;
         let axes = (0u8..).zip(sections);
         rotation.rope.axes =
             axes.flat_map(|(axis, section)| std::iter::repeat_n(axis, section)).collect();
