@@ -9,7 +9,7 @@ use manager::{Precision, RenderOptions, Special};
 use serde_json::json;
 
 use crate::args::{Adapted, Compute, Kept};
-use crate::commands::run::shown;
+use crate::commands::run::{can_show, shown};
 use crate::progress::counting;
 use crate::report::{Problem, Result};
 use crate::{material, models, output};
@@ -70,10 +70,10 @@ struct Embed {
     #[arg(long, value_name = "KINDS", value_enum, value_delimiter = ',', default_value = "dense")]
     kind: Vec<Kind>,
     /// Put one of the model's own prompts before each text, by name, such as `query`
-    #[arg(long, value_name = "NAME", visible_alias = "prompt-name")]
+    #[arg(long, value_name = "NAME", visible_alias = "prompt-name", requires = "text")]
     prompt: Option<String>,
     /// Keep so many elements of the vector of a text
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "text")]
     dimensions: Option<usize>,
     #[command(flatten)]
     adapted: Adapted,
@@ -137,6 +137,7 @@ impl Debug {
             What::Logits(Logits { model, tokens, prompt, image, out, taps, adapted, compute }) => {
                 let images = material::images(&image)?;
                 let model = models::load_adapted(&model, compute, Kept::default(), &adapted)?;
+                can_show(&model, &images)?;
                 let reply = match prompt {
                     None => model.forward(&tokens, taps)?,
                     Some(words) if model.has_template() => {

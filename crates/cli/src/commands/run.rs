@@ -86,14 +86,11 @@ impl Run {
         let (words, mut material) = self.given()?;
         let images = material::images(&self.image)?;
         let model = models::load_adapted(&self.model, self.compute, self.kept, &self.adapted)?;
-        if !images.is_empty() && (self.raw || !model.sees()) {
-            let reason = if self.raw {
-                "plain text mentions no images: leave `--raw` out".to_owned()
-            } else {
-                format!("`{}` reads text only: name a vision model", model.name())
-            };
+        if self.raw && !images.is_empty() {
+            let reason = "plain text mentions no images: leave `--raw` out".to_owned();
             return Err(Problem::Flag { flag: "--image", reason }.into());
         }
+        can_show(&model, &images)?;
         if !self.raw {
             for text in &mut material {
                 *text = model.tokenizer().disarm(text).into_owned();
@@ -262,6 +259,18 @@ impl Run {
             );
         }
     }
+}
+
+/// Fails unless `model` can be shown `images`, if there are any: it must see, and have a chat template to mention them.
+pub(super) fn can_show(model: &LoadedModel, images: &[Image]) -> Result<()> {
+    let name = model.name();
+    let reason = match (model.sees(), model.has_template()) {
+        _ if images.is_empty() => return Ok(()),
+        (true, true) => return Ok(()),
+        (false, _) => format!("`{name}` reads text only: name a vision model"),
+        (true, false) => format!("`{name}` has no chat template, which would mention it"),
+    };
+    Err(Problem::Flag { flag: "--image", reason }.into())
 }
 
 /// What the person says of images.

@@ -254,3 +254,37 @@ fn convert_writes_a_model_that_runs() {
     let again = convert(&[]);
     assert!(again.err.contains("is there already"), "{}", again.err);
 }
+
+#[test]
+fn images_are_shown_or_refused_and_never_dropped() {
+    let world = World::new();
+    let vision = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/vision");
+    let (picture, other) = (vision.join("pictures/odd.png"), vision.join("pictures/tall.png"));
+    let [picture, other] = [&picture, &other].map(|path| path.to_str().unwrap());
+    let sees = vision.join("qwen2_5_vl");
+    let answer = |images: &[&str]| {
+        let mut words = vec!["run", sees.to_str().unwrap(), "rent", "--max-tokens", "4", "--json"];
+        images.iter().for_each(|image| words.extend(["--image", image]));
+        world.run(&words).json()
+    };
+    let (none, one, two) = (answer(&[]), answer(&[picture]), answer(&[picture, other]));
+    let tokens = |answer: &serde_json::Value| answer["usage"]["prompt_tokens"].as_u64().unwrap();
+    // An image is two tokens around its rows.
+    assert_eq!((tokens(&one) - tokens(&none), tokens(&two) - tokens(&one)), (27, 23));
+    assert_ne!(none["text"], one["text"]);
+    // Without its templates it could mention none.
+    let bare = world.home.path().join("bare");
+    std::fs::create_dir(&bare).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json"] {
+        std::fs::copy(sees.join(file), bare.join(file)).unwrap();
+    }
+    let (blind, bare) = (model("qwen2"), bare.to_str().unwrap().to_owned());
+    for (model, why) in [(&blind, "reads text only"), (&bare, "no chat template")] {
+        let out = ["--out", "x.safetensors"];
+        let run = world.run(&["run", model, "rent", "--image", picture]);
+        let debug = ["debug", "logits", model, "--prompt", "rent", "--image", picture];
+        for refused in [run, world.run(&[&debug[..], &out].concat())] {
+            assert!(refused.code == Some(1) && refused.err.contains(why), "{}", refused.err);
+        }
+    }
+}
