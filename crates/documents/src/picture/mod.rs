@@ -4,8 +4,11 @@
 //! decoder may ask for no more memory than a picture of that size needs. What is transparent becomes white, as paper is; a
 //! photograph is turned as its camera says.
 
+mod jpeg;
+
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{
     DynamicImage, GenericImageView as _, ImageDecoder as _, ImageError, ImageFormat, ImageReader,
     Limits,
@@ -91,6 +94,20 @@ pub fn decode(file: &[u8]) -> Result<Picture, PictureFailure> {
     let found = FileKind::of(file);
     let format = FORMATS.into_iter().find(|(kind, _)| *kind == found);
     let Some((_, format)) = format else { return Err(PictureFailure::NotPicture { found }) };
+    let (mut image, orientation) =
+        if format == ImageFormat::Jpeg { jpeg::decode(file)? } else { by_format(file, format)? };
+    image.apply_orientation(orientation);
+    let (width, height) = image.dimensions();
+    let pixels =
+        if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8().into_raw() };
+    Ok(Picture { width: width as usize, height: height as usize, pixels })
+}
+
+/// Decodes a `file` of any format but JPEG, and says how it is to be turned.
+fn by_format(
+    file: &[u8],
+    format: ImageFormat,
+) -> Result<(DynamicImage, Orientation), PictureFailure> {
     let damaged = |source| PictureFailure::Damaged { source };
     let mut reader = ImageReader::with_format(Cursor::new(file), format);
     // Sixteen bits for each of four channels, what a decoder keeps beside them, and some room for small files.
@@ -99,16 +116,14 @@ pub fn decode(file: &[u8]) -> Result<Picture, PictureFailure> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
-        return Err(PictureFailure::TooLarge { width, height, most: MOST_PIXELS });
-    }
+    not_too_large(width, height)?;
     let orientation = decoder.orientation().map_err(damaged)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    image.apply_orientation(orientation);
-    let (width, height) = image.dimensions();
-    let pixels =
-        if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8().into_raw() };
-    Ok(Picture { width: width as usize, height: height as usize, pixels })
+    Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
+}
+
+fn not_too_large(width: u32, height: u32) -> Result<(), PictureFailure> {
+    let fits = u64::from(width) * u64::from(height) <= MOST_PIXELS;
+    if fits { Ok(()) } else { Err(PictureFailure::TooLarge { width, height, most: MOST_PIXELS }) }
 }
 
 /// The colours of a picture that lies on white paper.
