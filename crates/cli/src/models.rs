@@ -25,12 +25,12 @@ pub(crate) fn runtime(compute: Compute) -> Result<Arc<Runtime>> {
 }
 
 /// Finds `model` (a folder, a name on this machine, or one that the hub has) and loads it.
-pub(crate) fn load(model: &str, compute: Compute) -> Result<LoadedModel> {
+pub(crate) fn load(model: &str, compute: Compute) -> Result<Arc<LoadedModel>> {
     load_keeping(model, compute, Kept::default())
 }
 
 /// The same, with past tokens kept as `kept` says.
-pub(crate) fn load_keeping(model: &str, compute: Compute, kept: Kept) -> Result<LoadedModel> {
+pub(crate) fn load_keeping(model: &str, compute: Compute, kept: Kept) -> Result<Arc<LoadedModel>> {
     load_adapted(model, compute, kept, &Adapted::default())
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn load_adapted(
     compute: Compute,
     kept: Kept,
     adapted: &Adapted,
-) -> Result<LoadedModel> {
+) -> Result<Arc<LoadedModel>> {
     let options = LoadOptions::for_memory(Machine::look().memory_available);
     let options = LoadOptions { kv: kept.codes(), ..options };
     let (path, own) = based(model)?;

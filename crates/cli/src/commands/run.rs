@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use manager::runtime::{
@@ -149,7 +150,7 @@ impl Run {
 
     async fn once(
         &self,
-        model: &LoadedModel,
+        model: &Arc<LoadedModel>,
         prompt: String,
         images: Vec<Image>,
     ) -> Result<ExitCode> {
@@ -180,7 +181,7 @@ impl Run {
 
     fn talk(
         &self,
-        model: &LoadedModel,
+        model: &Arc<LoadedModel>,
         runtime: &tokio::runtime::Runtime,
         (material, images): (Vec<String>, Vec<Image>),
     ) -> Result<ExitCode> {
@@ -287,7 +288,7 @@ fn followed_by(words: String, material: Vec<String>) -> String {
 
 /// Follows an answer to its end; Ctrl-C ends it early, after the step that is under way, and once more ends the program.
 #[expect(clippy::exit, reason = "who interrupts twice does not want to wait")]
-async fn stream(answer: &mut Generation<'_>, show: bool) -> Result<(String, FinishReason)> {
+async fn stream(answer: &mut Generation, show: bool) -> Result<(String, FinishReason)> {
     let mut text = String::new();
     let silence = Silence::begin();
     let mut interrupted = false;

@@ -1,5 +1,6 @@
 //! How fast a model answers, measured through the same road that requests take.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::error::Error;
@@ -48,7 +49,7 @@ impl LoadedModel {
     /// # Errors
     ///
     /// If the prompts do not fit the model.
-    pub fn bench(&self, options: BenchOptions) -> Result<BenchReport, Error> {
+    pub fn bench(self: &Arc<Self>, options: BenchOptions) -> Result<BenchReport, Error> {
         let BenchOptions { prompt, generate, batch, repeat } = options;
         let (mut prefill, mut decode) = (Vec::new(), Vec::new());
         // The first rounds also commit memory, fill caches, and see weights laid out: they are not

@@ -1,5 +1,6 @@
 //! An answer: a prompt made into tokens, and tokens made into text as they come.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::{Finish, Id, Passage, Refusal, Request, Sampling};
@@ -102,8 +103,8 @@ impl Timings {
 
 /// An answer under way. Dropping it ends it.
 #[derive(Debug)]
-pub struct Generation<'a> {
-    model: &'a LoadedModel,
+pub struct Generation {
+    model: Arc<LoadedModel>,
     id: Id,
     updates: mpsc::UnboundedReceiver<Update>,
     detokenizer: Option<Detokenizer>,
@@ -124,10 +125,10 @@ impl LoadedModel {
     ///
     /// If this is no language model, the prompt does not fit, or a parameter makes no sense.
     pub fn generate(
-        &self,
+        self: &Arc<Self>,
         prompt: &Prompt,
         options: &GenerateOptions,
-    ) -> Result<Generation<'_>, Error> {
+    ) -> Result<Generation, Error> {
         let (mut generation, answer) = self.begin(prompt, options)?;
         generation.id = answer.blocking_recv().map_err(|_| Error::Gone)??;
         Ok(generation)
@@ -139,20 +140,20 @@ impl LoadedModel {
     ///
     /// As [`generate`](Self::generate).
     pub async fn generate_async(
-        &self,
+        self: &Arc<Self>,
         prompt: &Prompt,
         options: &GenerateOptions,
-    ) -> Result<Generation<'_>, Error> {
+    ) -> Result<Generation, Error> {
         let (mut generation, answer) = self.begin(prompt, options)?;
         generation.id = answer.await.map_err(|_| Error::Gone)??;
         Ok(generation)
     }
 
     fn begin(
-        &self,
+        self: &Arc<Self>,
         prompt: &Prompt,
         options: &GenerateOptions,
-    ) -> Result<(Generation<'_>, oneshot::Receiver<Result<Id, Error>>), Error> {
+    ) -> Result<(Generation, oneshot::Receiver<Result<Id, Error>>), Error> {
         self.expect(ModelKind::Language, "generate text")?;
         let sampling = self.sampling(options)?;
         let Passage { tokens: prompt, images } = self.passage(prompt)?;
@@ -174,7 +175,7 @@ impl LoadedModel {
         let command = Command::Generate { model: self.id, request, updates: sender, reply };
         self.runtime.send(command)?;
         let generation = Generation {
-            model: self,
+            model: Arc::clone(self),
             id: Id(u64::MAX),
             updates,
             detokenizer: Some(self.tokenizer.detokenizer()),
@@ -222,7 +223,7 @@ impl LoadedModel {
     }
 }
 
-impl Generation<'_> {
+impl Generation {
     /// The next piece, or `None` after the end. Blocks.
     ///
     /// # Errors
@@ -349,7 +350,7 @@ impl Generation<'_> {
     }
 }
 
-impl Drop for Generation<'_> {
+impl Drop for Generation {
     fn drop(&mut self) {
         self.cancel();
     }

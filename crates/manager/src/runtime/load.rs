@@ -87,7 +87,11 @@ impl LoadedModel {
     /// # Errors
     ///
     /// If the folder does not hold a whole model of a known architecture.
-    pub fn load(runtime: &Arc<Runtime>, path: &Path, options: LoadOptions) -> Result<Self, Error> {
+    pub fn load(
+        runtime: &Arc<Runtime>,
+        path: &Path,
+        options: LoadOptions,
+    ) -> Result<Arc<Self>, Error> {
         Self::load_adapted(runtime, path, None, options)
     }
 
@@ -101,7 +105,7 @@ impl LoadedModel {
         path: &Path,
         adapter: Option<&Path>,
         options: LoadOptions,
-    ) -> Result<Self, Error> {
+    ) -> Result<Arc<Self>, Error> {
         let folder = Folder::open(path)?;
         let adapter = adapter.map(Adapter::open).transpose()?.map(Box::new);
         let generation = folder.generation().clone();
@@ -139,7 +143,7 @@ impl LoadedModel {
         if options.kv.is_some() {
             model.expect(ModelKind::Language, "keep past tokens")?;
         }
-        Ok(model)
+        Ok(Arc::new(model))
     }
 
     /// The name of its folder.

@@ -20,7 +20,7 @@ fn runtime() -> Arc<Runtime> {
     Arc::new(Runtime::start(options).unwrap())
 }
 
-fn load(name: &str) -> LoadedModel {
+fn load(name: &str) -> Arc<LoadedModel> {
     LoadedModel::load(&runtime(), &fixture(name), LoadOptions::default()).unwrap()
 }
 
@@ -29,7 +29,11 @@ fn tokens(n: u32) -> Prompt {
 }
 
 /// The whole text, and why it ended.
-fn all(model: &LoadedModel, prompt: &Prompt, options: &GenerateOptions) -> (String, FinishReason) {
+fn all(
+    model: &Arc<LoadedModel>,
+    prompt: &Prompt,
+    options: &GenerateOptions,
+) -> (String, FinishReason) {
     let mut answer = model.generate(prompt, options).unwrap();
     let mut text = String::new();
     loop {
@@ -304,7 +308,7 @@ fn mlx_answers_as_the_cpu_does() {
     for name in ["llama_affine_4_g64", "qwen3", "mistral"] {
         let there = LoadedModel::load(&mlx, &fixture(name), LoadOptions::default()).unwrap();
         let here = load(name);
-        let text = |model: &LoadedModel| {
+        let text = |model: &Arc<LoadedModel>| {
             std::thread::scope(|scope| {
                 let run = |n| move || all(model, &tokens(n), &limited(24));
                 let running: Vec<_> = [5, 40, 70].map(|n| scope.spawn(run(n))).into();

@@ -21,7 +21,7 @@ fn runtime() -> Arc<Runtime> {
     Arc::new(Runtime::start(options).unwrap())
 }
 
-fn load(name: &str, adapter: Option<&str>) -> LoadedModel {
+fn load(name: &str, adapter: Option<&str>) -> Arc<LoadedModel> {
     let adapter = adapter.map(|name| root().join(name));
     let options = LoadOptions::default();
     LoadedModel::load_adapted(&runtime(), &root().join(name), adapter.as_deref(), options).unwrap()
@@ -187,7 +187,7 @@ fn pages_and_queries_are_those_of_the_reference() {
 #[test]
 fn what_cannot_be_seen_is_refused_by_name() {
     let model = load("qwen2_5_vl", None);
-    let ask = |model: &LoadedModel, message: Message| {
+    let ask = |model: &Arc<LoadedModel>, message: Message| {
         let chat = Prompt::Chat(vec![message], Box::new(RenderOptions::answer()));
         model.encode_prompt(&chat).unwrap_err()
     };
