@@ -136,6 +136,8 @@ struct Memory {
 pub struct Detokenizer {
     tokenizer: Arc<Inner>,
     skip_special: bool,
+    /// Special tokens that are written out all the same.
+    kept: Vec<u32>,
     memory: Vec<Memory>,
     /// All ids, only where the decoder has to see them all.
     ids: Vec<u32>,
@@ -155,6 +157,7 @@ impl Detokenizer {
         Self {
             tokenizer,
             skip_special: true,
+            kept: Vec::new(),
             memory: vec![Memory::default(); steps],
             ids: Vec::new(),
         }
@@ -167,6 +170,15 @@ impl Detokenizer {
         self
     }
 
+    /// Writes these special tokens out, and leaves the others out. A text that is no special token changes nothing.
+    #[must_use]
+    pub fn keep(mut self, tokens: &[&str]) -> Self {
+        let special = |id: &u32| self.tokenizer.is_special(*id);
+        self.kept =
+            tokens.iter().filter_map(|text| self.tokenizer.id(text)).filter(special).collect();
+        self
+    }
+
     /// Takes the next id and returns the text that is certain by now; often empty.
     ///
     /// # Errors
@@ -174,17 +186,23 @@ impl Detokenizer {
     pub fn push(&mut self, id: u32) -> Result<String> {
         let tokenizer = self.tokenizer.clone();
         let Some(plan) = tokenizer.plan() else {
-            self.ids.push(id);
+            if !self.leaves_out(id) {
+                self.ids.push(id);
+            }
             return Ok(String::new());
         };
         let mut out = String::new();
-        if self.skip_special && tokenizer.is_special(id) {
+        if self.leaves_out(id) {
             return Ok(out);
         }
         if let Some(token) = tokenizer.token(id) {
             run(&plan.steps, &mut self.memory, token, &mut out);
         }
         Ok(out)
+    }
+
+    fn leaves_out(&self, id: u32) -> bool {
+        self.skip_special && self.tokenizer.is_special(id) && !self.kept.contains(&id)
     }
 
     /// Ends the stream and returns the rest, broken characters included.
@@ -194,7 +212,7 @@ impl Detokenizer {
     pub fn finish(mut self) -> Result<String> {
         let tokenizer = self.tokenizer.clone();
         let Some(plan) = tokenizer.plan() else {
-            return tokenizer.decode_whole(&self.ids, self.skip_special);
+            return tokenizer.decode_whole(&self.ids, false);
         };
         let mut out = String::new();
         for at in 0..plan.steps.len() {

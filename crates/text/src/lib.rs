@@ -7,6 +7,7 @@
 //!    beginning-of-text token before the one that the template already wrote.)
 //! 3. [`Detokenizer::push`] turns each sampled id into text as soon as it is whole characters.
 //! 4. [`StopStrings::push`] ends the text at the first stop string.
+//! 5. [`Reader::push`] of the model's [`Dialect`] tells the answer from thinking and from calls of tools.
 //!
 //! Text that is not a conversation (a passage to embed, a prompt to continue) is encoded with [`Special::Add`], or with
 //! [`Special::AddLiteral`] where a stranger wrote it.
@@ -14,6 +15,7 @@
 mod around;
 mod bpe;
 mod detokenizer;
+mod dialect;
 mod engine;
 mod error;
 mod message;
@@ -22,6 +24,7 @@ mod template;
 mod tokenizer;
 
 pub use detokenizer::Detokenizer;
+pub use dialect::{Answer, Call, Dialect, Fault, Reader, Said, Tools};
 pub use error::{Error, Kind, Result};
 pub use message::{Image, Message, Part, Role, ToolCall};
 pub use stop::{StopOutput, StopStrings};

@@ -334,6 +334,11 @@ impl Tokenizer {
         self.inner.special.contains(&id)
     }
 
+    /// The texts of all special tokens.
+    pub fn special_texts(&self) -> impl Iterator<Item = &str> {
+        self.inner.special_text.iter().map(String::as_str)
+    }
+
     /// The ids that [`Special::Add`] puts before and after a text.
     pub fn around(&self) -> (&[u32], &[u32]) {
         (&self.inner.prefix, &self.inner.suffix)
@@ -462,6 +467,10 @@ impl Inner {
 
     pub(crate) fn token(&self, id: u32) -> Option<String> {
         self.engine.token(id)
+    }
+
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+        self.engine.id(token)
     }
 
     pub(crate) fn is_special(&self, id: u32) -> bool {

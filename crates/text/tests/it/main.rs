@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may stop")]
 
+mod dialect;
 mod golden;
 mod sentencepiece;
 mod stream;

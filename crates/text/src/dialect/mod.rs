@@ -1,0 +1,135 @@
+//! Dialects: how a model marks its thinking and its calls of tools among the words of an answer.
+//!
+//! [`Dialect::of`] finds a checkpoint's dialect from what the checkpoint itself says. [`Dialect::reader`] makes a parser
+//! for one answer; it is fed the answer's text as it comes and tells text, thinking and calls apart. Nothing that a model
+//! writes makes a reader fail, and nothing is lost: what cannot be read as a call is told as [`Said::Broken`], or as a call
+//! with a [`Fault`].
+
+mod envelope;
+mod hermes;
+mod json;
+mod marked;
+mod out;
+mod plain;
+mod reader;
+mod said;
+mod tools;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::Tokenizer;
+
+pub use reader::Reader;
+pub use said::{Answer, Call, Fault, Said};
+pub use tools::Tools;
+
+use out::Out;
+use reader::{Form, Marks};
+
+/// A form of calls.
+#[derive(Debug)]
+struct Known {
+    /// By which it can be chosen.
+    name: &'static str,
+    /// What a call looks like.
+    about: &'static str,
+    /// One of these in a chat template tells that its model speaks so.
+    signs: &'static [&'static str],
+    /// What its parser must be shown.
+    marks: &'static [&'static str],
+    /// Its parser, for an answer to this prompt.
+    form: fn(&str) -> Box<dyn Form>,
+}
+
+/// All of them. The first whose sign a template has is taken; the last has none.
+static KNOWN: &[Known] = &[hermes::KNOWN, plain::KNOWN];
+
+/// What is taken where nothing else is.
+static PLAIN: Known = plain::KNOWN;
+
+/// The marks around thinking that are known.
+const THOUGHTS: [Marks; 2] = [("<think>", "</think>"), ("[THINK]", "[/THINK]")];
+
+/// How a checkpoint's model speaks. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dialect {
+    known: &'static Known,
+    thought: Option<Marks>,
+    /// The texts of special tokens: none of them stands within a thought.
+    special: Arc<[String]>,
+}
+
+impl Dialect {
+    /// The dialect of a checkpoint, by the marks in its chat template and by its tokens. One without a template, or with
+    /// one that has no known marks, is plain.
+    pub fn of(template: Option<&str>, tokenizer: &Tokenizer) -> Self {
+        let source = template.unwrap_or("");
+        let signs = |known: &&Known| known.signs.iter().any(|sign| source.contains(sign));
+        let known = KNOWN.iter().find(signs).unwrap_or(&PLAIN);
+        let thinks = |(open, close): &Marks| {
+            source.contains(close)
+                || (tokenizer.id(open).is_some() && tokenizer.id(close).is_some())
+        };
+        Self {
+            known,
+            thought: THOUGHTS.into_iter().find(thinks),
+            special: tokenizer.special_texts().map(str::to_owned).collect(),
+        }
+    }
+
+    /// The names by which a dialect can be chosen, each with what its calls look like.
+    pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+        KNOWN.iter().map(|known| (known.name, known.about))
+    }
+
+    /// The same, but with calls in the form of this name; none if there is no such name.
+    #[must_use]
+    pub fn with_calls(&self, name: &str) -> Option<Self> {
+        let known = KNOWN.iter().find(|known| known.name == name)?;
+        Some(Self { known, ..self.clone() })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.known.name
+    }
+
+    /// What its calls look like.
+    pub fn about(&self) -> &'static str {
+        self.known.about
+    }
+
+    /// Whether calls can be told from text.
+    pub fn calls(&self) -> bool {
+        self.known.name != PLAIN.name
+    }
+
+    /// Whether the model may think before it answers.
+    pub fn thinks(&self) -> bool {
+        self.thought.is_some()
+    }
+
+    /// A parser for one answer to `prompt`, the rendered conversation: its end says whether the answer begins within a
+    /// thought. Without tools no calls are looked for, and what looks like one is text.
+    pub fn reader(&self, tools: &Tools, prompt: &str) -> Reader {
+        let known = if tools.is_empty() { &PLAIN } else { self.known };
+        let out = Out::new(tools.clone());
+        let reader = Reader::new((known.form)(prompt), known.marks.to_vec(), out);
+        match self.thought {
+            Some(marks) => reader.thinking(marks, self.within(marks, prompt)),
+            None => reader,
+        }
+    }
+
+    /// Whether a prompt ends within a thought: behind its mark neither the thought nor the turn ends.
+    fn within(&self, (open, close): Marks, prompt: &str) -> bool {
+        prompt.rfind(open).is_some_and(|at| {
+            let tail = &prompt[at + open.len()..];
+            !tail.contains(close) && !self.special.iter().any(|token| tail.contains(token.as_str()))
+        })
+    }
+}
