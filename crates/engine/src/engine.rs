@@ -9,10 +9,12 @@ use kernels::ops::Choice;
 use kernels::{DType, Device, KvFormat, Tensor, ops};
 use models::{Batch, Cache, Decoder, LayerCache, Remember};
 
+use crate::constraint::Walker;
 use crate::sample::NotANumber;
 use crate::sight::{Features, SightStats};
 use crate::{
-    Event, Failure, Id, Limits, PagePool, Refusal, Request, Sampler, Scheduler, Slice, Status, Step,
+    Event, Failure, Finish, Flaw, Id, Limits, PagePool, Refusal, Request, Sampler, Scheduler,
+    Slice, Status, Step,
 };
 
 /// What an engine is opened with.
@@ -65,6 +67,8 @@ pub struct Engine {
     under_way: Option<Pass>,
     vocabulary: usize,
     features: Features,
+    /// How far sequences are on their way through what constrains them.
+    walkers: BTreeMap<Id, Walker>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -105,6 +109,7 @@ impl Engine {
             under_way,
             vocabulary,
             features,
+            walkers: BTreeMap::new(),
         }
     }
 
@@ -126,7 +131,10 @@ impl Engine {
         if !request.images.is_empty() && self.decoder.vision().is_none() {
             return Err(Refusal::Blind { images: request.images.len() });
         }
-        self.scheduler.add(id, request)
+        let walker = Walker::of(&request);
+        self.scheduler.add(id, request)?;
+        self.walkers.extend(walker.map(|walker| (id, walker)));
+        Ok(())
     }
 
     /// How often an image was seen already.
@@ -137,6 +145,7 @@ impl Engine {
     /// Forgets a request; `None` if it is already over.
     pub fn cancel(&mut self, id: Id) -> Option<Event> {
         let event = self.scheduler.cancel(id);
+        self.walkers.remove(&id);
         if self.is_idle() {
             self.under_way = None;
         }
@@ -171,9 +180,11 @@ impl Engine {
             Err(failure) => {
                 self.cache.forget();
                 self.features.clear();
-                return self.scheduler.abandon(&pass.step, &failure);
+                let events = self.scheduler.abandon(&pass.step, &failure);
+                return self.follow(events);
             }
         };
+        let events = self.follow(events);
         if let Some(next) = next {
             if next.step.iter().any(|slice| self.scheduler.is_live(slice)) {
                 self.under_way = Some(self.start(next));
@@ -183,6 +194,48 @@ impl Engine {
             }
         }
         events
+    }
+
+    /// Goes on with constraints by what happened, and ends what may not go on.
+    fn follow(&mut self, events: Vec<Event>) -> Vec<Event> {
+        if self.walkers.is_empty() {
+            return events;
+        }
+        let mut out = Vec::with_capacity(events.len());
+        for mut event in events {
+            let mut end = None;
+            match &mut event {
+                Event::Token(id, token) => {
+                    if let Some(walker) = self.walkers.get_mut(id) {
+                        end = match walker.accept(*token) {
+                            Ok(ends) => ends.then_some((*id, Ok(()))),
+                            Err(flaw) => Some((*id, Err(flaw))),
+                        };
+                    }
+                }
+                Event::Finished(id, finish) => {
+                    if let Some(mut walker) = self.walkers.remove(id)
+                        && *finish == Finish::Length
+                    {
+                        *finish = walker.cut();
+                    }
+                }
+                Event::Progress(..) => {}
+            }
+            out.push(event);
+            if let Some((id, why)) = end {
+                let ended = self.scheduler.end(id, |length| match why {
+                    Ok(()) => Finish::Stop,
+                    Err(flaw) => Finish::Failed(flaw.at(length - 1)),
+                });
+                // With a stop token, or the last that fits, it has ended already.
+                if let Some(ended) = ended {
+                    self.walkers.remove(&id);
+                    out.push(ended);
+                }
+            }
+        }
+        out
     }
 
     /// Decides on a pass with nothing before it, prepares it and starts it.
@@ -250,7 +303,11 @@ impl Engine {
             }
             if slice.sample {
                 match self.scheduler.sequence(slice) {
-                    Some((_, sampling)) if self.draws && sampling.is_blind() => {
+                    Some((_, sampling))
+                        if self.draws
+                            && sampling.is_blind()
+                            && !self.walkers.contains_key(&slice.id) =>
+                    {
                         device.push((slice.id, last));
                         draws.push(sampling.draw(slice.end()));
                     }
@@ -295,7 +352,7 @@ impl Engine {
     }
 
     /// Waits for a pass, and samples what the host samples.
-    fn land(&mut self, pass: &Pass) -> Result<Vec<Result<u32, NotANumber>>, Failure> {
+    fn land(&mut self, pass: &Pass) -> Result<Vec<Result<u32, Flaw>>, Failure> {
         let built = pass.built.as_ref().map_err(Clone::clone)?;
         let sampled = catch_unwind(AssertUnwindSafe(|| self.outcomes(pass, built)));
         match (self.device.take_failure(), sampled) {
@@ -306,7 +363,7 @@ impl Engine {
     }
 
     /// One outcome for each slice with `sample`, in order.
-    fn outcomes(&mut self, pass: &Pass, built: &Built) -> Vec<Result<u32, NotANumber>> {
+    fn outcomes(&mut self, pass: &Pass, built: &Built) -> Vec<Result<u32, Flaw>> {
         let (read, drawn) = match &built.choice {
             Some((choice, ids)) => (choice.read(), &ids[..]),
             None => (Vec::new(), &[][..]),
@@ -322,10 +379,15 @@ impl Engine {
         let mut rows = logits.chunks_exact_mut(width);
         let mut choose = |slice: &Slice| {
             if let Some(&drawn) = drawn.get(&slice.id) {
-                return drawn.map_err(|token| NotANumber { token });
+                return drawn.map_err(|token| NotANumber { token }.into());
             }
             match (rows.next(), self.scheduler.sequence(slice)) {
-                (Some(row), Some((tokens, sampling))) => self.sampler.sample(row, tokens, sampling),
+                (Some(row), Some((tokens, sampling))) => {
+                    if let Some(walker) = self.walkers.get_mut(&slice.id) {
+                        walker.restrict(row)?;
+                    }
+                    Ok(self.sampler.sample(row, tokens, sampling)?)
+                }
                 // It has ended meanwhile: nobody asks.
                 _ => Ok(0),
             }
@@ -364,7 +426,7 @@ fn widest(layers: &[LayerCache]) -> Option<usize> {
     })
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without a message".to_owned())

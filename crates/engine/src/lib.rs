@@ -5,6 +5,7 @@
 //! chance come in as values, so everything here can be simulated.
 
 mod cache;
+mod constraint;
 mod encode;
 mod engine;
 mod request;
@@ -13,6 +14,7 @@ mod scheduler;
 mod sight;
 
 pub use cache::{PagePool, PrefixStats};
+pub use constraint::{Constraint, Flaw, Place, Walk};
 pub use encode::{Passage, encode, pack};
 pub use engine::{Engine, EngineOptions};
 pub use request::{Event, Failure, Finish, Id, PromptImage, Refusal, Request};

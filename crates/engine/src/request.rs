@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kernels::Tensor;
 use models::{ImageSpan, Picture};
 
-use crate::Sampling;
+use crate::{Constraint, Sampling};
 
 /// Names a request for as long as it lives.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -25,6 +25,8 @@ pub struct Request {
     pub stop: Vec<u32>,
     /// How the next token is chosen.
     pub sampling: Sampling,
+    /// What the tokens that are added must obey; `max_tokens` may cut them short.
+    pub constraint: Option<Arc<dyn Constraint>>,
 }
 
 /// An image in a prompt.
@@ -114,10 +116,12 @@ pub enum Event {
 /// Why a sequence ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Finish {
-    /// A stop token was sampled.
+    /// A stop token was sampled, or the constraint lets nothing follow.
     Stop,
-    /// `max_tokens` was reached.
+    /// `max_tokens` was reached. What the constraint asks for, if there is one, was complete.
     Length,
+    /// `max_tokens` was reached before what the constraint asks for was complete.
+    Unfinished,
     /// The caller gave up.
     Cancelled,
     /// Something broke.
@@ -135,6 +139,20 @@ pub enum Failure {
         position: usize,
         /// The first token whose logit is no number.
         token: u32,
+    },
+    /// The constraint leaves no token that the network thinks possible.
+    #[error("at position {position} no token may come next that the network thinks possible")]
+    NothingAllowed {
+        /// The position whose output would be chosen from.
+        position: usize,
+    },
+    /// The constraint cannot tell which tokens may come next.
+    #[error("the constraint failed after position {position}: {what}")]
+    Constraint {
+        /// The position of the last token.
+        position: usize,
+        /// Its own words.
+        what: String,
     },
     /// A forward pass panicked.
     #[error("the network failed while computing: {what}")]

@@ -243,7 +243,7 @@ impl Run {
 
     /// Tells what must not be overlooked, and what was asked for.
     fn finish(&self, reason: &FinishReason, usage: Usage, timings: Timings) {
-        if *reason == FinishReason::Length {
+        if matches!(reason, FinishReason::Length | FinishReason::Unfinished) {
             let n = usage.completion_tokens;
             eprintln!("note: the answer was cut after {n} tokens (`--max-tokens`, or the context)");
         }
@@ -336,6 +336,7 @@ fn object(text: &str, reason: &FinishReason, usage: Usage, timings: Timings) -> 
         FinishReason::Stop => ("stop", None),
         FinishReason::StopString(stop) => ("stop", Some(stop)),
         FinishReason::Length => ("length", None),
+        FinishReason::Unfinished => ("unfinished", None),
         FinishReason::Cancelled => ("cancelled", None),
     };
     json!({

@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use sequence::Sequence;
 
 use crate::cache::{PagePool, PrefixStats};
-use crate::sample::NotANumber;
 use crate::sight::Numbers;
-use crate::{Event, Failure, Finish, Id, PromptImage, Refusal, Request, Sampling};
+use crate::{Event, Failure, Finish, Flaw, Id, PromptImage, Refusal, Request, Sampling};
 
 /// What a step may hold and a sequence may grow to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -161,6 +160,11 @@ impl Scheduler {
 
     /// Forgets a request; `None` if it is already over.
     pub fn cancel(&mut self, id: Id) -> Option<Event> {
+        self.end(id, |_| Finish::Cancelled)
+    }
+
+    /// Ends a sequence for what `why` makes of its length; `None` if it is already over.
+    pub(crate) fn end(&mut self, id: Id, why: impl FnOnce(usize) -> Finish) -> Option<Event> {
         let in_queue = self.waiting.iter().position(|sequence| sequence.id == id);
         let sequence = match in_queue {
             Some(at) => self.waiting.remove(at),
@@ -169,8 +173,10 @@ impl Scheduler {
                 Some(self.running.remove(at))
             }
         };
-        self.pool.release(sequence?.table);
-        Some(Event::Finished(id, Finish::Cancelled))
+        let sequence = sequence?;
+        let finish = why(sequence.tokens.len());
+        self.pool.release(sequence.table);
+        Some(Event::Finished(id, finish))
     }
 
     /// Whether there is nothing left to do.
@@ -317,9 +323,9 @@ impl Scheduler {
     }
 
     /// Takes in what the pass sampled: one outcome for each slice with `sample`, in order.
-    pub fn complete(&mut self, step: &[Slice], sampled: &[Result<u32, NotANumber>]) -> Vec<Event> {
+    pub fn complete(&mut self, step: &[Slice], sampled: &[Result<u32, Flaw>]) -> Vec<Event> {
         let mut events = Vec::new();
-        let mut sampled = sampled.iter().copied();
+        let mut sampled = sampled.iter().cloned();
         for slice in step {
             let outcome = if slice.sample { sampled.next() } else { None };
             // Ended or put aside while the pass was under way.
@@ -337,10 +343,7 @@ impl Scheduler {
                     events.push(Event::Progress(slice.id, end));
                     None
                 }
-                Some(Err(NotANumber { token })) => {
-                    let failure = Failure::NotANumber { position: end - 1, token };
-                    Some(Finish::Failed(failure))
-                }
+                Some(Err(flaw)) => Some(Finish::Failed(flaw.at(end - 1))),
                 Some(Ok(token)) => {
                     events.push(Event::Token(slice.id, token));
                     sequence.push(token)

@@ -1,6 +1,7 @@
 //! One test binary for the crate.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod constrained;
 mod overlap;
 mod sight;
 mod simulate;

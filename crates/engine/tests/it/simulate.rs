@@ -211,6 +211,7 @@ impl World {
                 Finish::Length => assert_eq!(got.len(), request.max_tokens, "seed {seed}"),
                 Finish::Stop => assert_eq!(got.last(), request.stop.last(), "seed {seed}"),
                 Finish::Cancelled | Finish::Failed(_) => assert!(got.len() <= request.max_tokens),
+                Finish::Unfinished => panic!("seed {seed}: nothing is constrained here"),
             }
         }
         let status = self.scheduler.status();

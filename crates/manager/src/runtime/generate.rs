@@ -54,6 +54,8 @@ pub enum FinishReason {
     StopString(String),
     /// `max_tokens` was reached.
     Length,
+    /// `max_tokens` was reached before what the constraint asks for was complete.
+    Unfinished,
     /// The caller gave up.
     Cancelled,
 }
@@ -168,7 +170,7 @@ impl LoadedModel {
         };
         let stop = if options.ignore_eos { Vec::new() } else { self.stop.clone() };
         let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: 0 };
-        let request = Request { prompt, images, max_tokens, stop, sampling };
+        let request = Request { prompt, images, max_tokens, stop, sampling, constraint: None };
         let (sender, updates) = mpsc::unbounded_channel();
         let (reply, answer) = oneshot::channel();
         let begun = Instant::now();
@@ -312,6 +314,7 @@ impl Generation {
                 let reason = match finish {
                     Finish::Stop => FinishReason::Stop,
                     Finish::Length => FinishReason::Length,
+                    Finish::Unfinished => FinishReason::Unfinished,
                     Finish::Cancelled => FinishReason::Cancelled,
                     Finish::Failed(failure) => {
                         self.done = true;
