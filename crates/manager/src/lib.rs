@@ -7,6 +7,7 @@ pub mod disk;
 pub mod environment;
 mod error;
 pub mod fetch;
+pub mod house;
 pub mod machine;
 pub mod memory;
 mod peak;

@@ -13,6 +13,7 @@ pub(crate) mod read;
 mod rerank;
 mod rm;
 mod run;
+mod serve;
 mod show;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use crate::report::Result;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(run::Run),
+    Serve(serve::Serve),
     Embed(embed::Embed),
     Rerank(rerank::Rerank),
     Read(read::Read),
@@ -46,6 +48,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Embed(command) => command.run(),
         Command::Rerank(command) => command.run(),
         Command::Read(command) => command.run(),

@@ -151,6 +151,11 @@ impl From<checkpoint::Error> for Error {
 }
 
 impl Error {
+    /// Whether what was given is longer than the model, or its cache, takes.
+    pub fn is_too_long(&self) -> bool {
+        matches!(self, Self::Refused(engine::Refusal::TooLong { .. }) | Self::TextTooLong { .. })
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {

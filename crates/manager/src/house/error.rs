@@ -1,0 +1,89 @@
+//! Why a model of the house does not answer.
+
+use std::sync::Arc;
+
+use crate::Kind;
+use crate::runtime;
+
+/// A request that the house cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name stands for no model, or for one that cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] crate::Error),
+    /// The model is not among those that are offered.
+    #[error("no model named `{name}` is offered here; there are: {}", listed(offered))]
+    NotOffered {
+        /// The name as given.
+        name: String,
+        /// The names that are.
+        offered: Vec<String>,
+    },
+    /// The model cannot be loaded.
+    #[error("`{model}` cannot be loaded")]
+    Load {
+        /// The model.
+        model: String,
+        /// Why.
+        source: Arc<runtime::Error>,
+    },
+    /// The model does not take the request, or failed over it.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    /// No new requests are taken.
+    #[error("the server is shutting down")]
+    Closing,
+    /// The model is in use, and cannot be given up now.
+    #[error("`{model}` is in use by {users} requests")]
+    InUse {
+        /// The model.
+        model: String,
+        /// How many use it.
+        users: usize,
+    },
+    /// A thread of ours ended without an answer.
+    #[error("a background task ended early")]
+    Lost,
+}
+
+impl Error {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Catalog(error) => error.kind(),
+            Self::NotOffered { .. } => Kind::NotFound,
+            Self::Load { source, .. } => match source.kind() {
+                // The caller's request was right; what is on disk is not.
+                Kind::Invalid | Kind::NotFound => Kind::Internal,
+                kind @ (Kind::Overloaded | Kind::Unsupported | Kind::Internal) => kind,
+            },
+            Self::Runtime(error) => error.kind(),
+            Self::Closing | Self::InUse { .. } => Kind::Overloaded,
+            Self::Lost => Kind::Internal,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Catalog(error) => error.hint(),
+            Self::NotOffered { .. } => Some("name one of these".to_owned()),
+            Self::Load { source, .. } => source.hint(),
+            Self::Runtime(error) => error.hint(),
+            Self::Closing => Some("ask again when it has started again".to_owned()),
+            Self::InUse { .. } => Some("ask again when they have ended".to_owned()),
+            Self::Lost => Some("ask again; if it happens twice, report it".to_owned()),
+        }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 20;
+    let shown = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 if names.is_empty() => "none".to_owned(),
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,0 +1,220 @@
+//! `POST /v1/completions`: plain text continued.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
+use manager::house::{Answer, Ask, Said};
+use manager::runtime::{GenerateOptions, Prompt};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::StreamOptions;
+use super::chat::whole;
+use super::sampling::{choices, numbered, stops};
+use super::usage::{finish_reason, usage};
+use crate::fault::Fault;
+use crate::read::{Never, OneOrMany, json};
+use crate::state::Server;
+use crate::{number, sse};
+
+/// What is to be continued: texts, or tokens.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Prompts {
+    Text(String),
+    Texts(Vec<String>),
+    Tokens(Vec<u32>),
+    ManyTokens(Vec<Vec<u32>>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    model: String,
+    prompt: Prompts,
+    max_tokens: Option<usize>,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    top_k: Option<usize>,
+    min_p: Option<f32>,
+    repetition_penalty: Option<f32>,
+    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f32>,
+    seed: Option<i64>,
+    n: Option<usize>,
+    best_of: Option<usize>,
+    #[serde(default)]
+    echo: bool,
+    stop: Option<OneOrMany<String>>,
+    #[serde(default)]
+    stream: bool,
+    stream_options: Option<StreamOptions>,
+    #[serde(default)]
+    ignore_eos: bool,
+    #[serde(rename = "user")]
+    _user: Option<String>,
+    #[serde(default, rename = "suffix")]
+    _suffix: Never,
+    #[serde(default, rename = "logprobs")]
+    _logprobs: Never,
+    logit_bias: Option<Map<String, Value>>,
+}
+
+/// OpenAI's default, which clients of this endpoint count on.
+const MAX_TOKENS: usize = 16;
+
+/// Continues texts.
+pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<Response, Fault> {
+    let request: Request = json(&body)?;
+    let refuse = |name: &str| {
+        Err(Fault::field(name, format!("`{name}` is not supported here: leave it out")))
+    };
+    for (name, value) in [
+        ("presence_penalty", request.presence_penalty),
+        ("frequency_penalty", request.frequency_penalty),
+    ] {
+        if value.is_some_and(|value| value != 0.0) {
+            return refuse(name);
+        }
+    }
+    if request.logit_bias.is_some_and(|bias| !bias.is_empty()) {
+        return refuse("logit_bias");
+    }
+    let n = choices(request.n, server.limits())?;
+    if request.best_of.is_some_and(|best| best != n) {
+        return refuse("best_of");
+    }
+    let (stream, with_usage) =
+        (request.stream, request.stream_options.unwrap_or_default().include_usage);
+    let options = GenerateOptions {
+        max_tokens: Some(request.max_tokens.unwrap_or(MAX_TOKENS)),
+        temperature: request.temperature,
+        top_p: request.top_p,
+        top_k: request.top_k,
+        min_p: request.min_p,
+        repetition_penalty: request.repetition_penalty,
+        seed: request.seed.map(i64::cast_unsigned),
+        stop: stops(request.stop, server.limits())?,
+        ignore_eos: request.ignore_eos,
+    };
+    let prompts: Vec<Prompt> = match request.prompt {
+        Prompts::Text(text) => vec![Prompt::Text(text)],
+        Prompts::Texts(texts) => texts.into_iter().map(Prompt::Text).collect(),
+        Prompts::Tokens(tokens) => vec![Prompt::Tokens(tokens)],
+        Prompts::ManyTokens(many) => many.into_iter().map(Prompt::Tokens).collect(),
+    };
+    let most = server.limits().choices;
+    if prompts.is_empty() || prompts.len().saturating_mul(n) > most {
+        let message = format!(
+            "`prompt` holds {} texts with `n` {n}, but from 1 to {most} answers are given",
+            prompts.len()
+        );
+        return Err(Fault::field("prompt", message));
+    }
+    let (mut answers, mut before) = (Vec::new(), Vec::new());
+    for prompt in prompts {
+        let echoed = match (&prompt, request.echo) {
+            (Prompt::Text(text), true) => text.clone(),
+            (_, false) => String::new(),
+            (Prompt::Tokens(_) | Prompt::Chat(..), true) => return refuse("echo"),
+        };
+        for index in 0..n {
+            let options = numbered(&options, index);
+            let ask = Ask { model: request.model.clone(), prompt: prompt.clone(), options };
+            answers.push(server.house.answer(ask).await?);
+            before.push(echoed.clone());
+        }
+    }
+    let heading = Heading::new(&answers);
+    if stream {
+        return Ok(streamed(heading, answers, before, with_usage));
+    }
+    let mut choices = Vec::new();
+    let mut each = Vec::new();
+    for (index, (answer, echoed)) in answers.into_iter().zip(before).enumerate() {
+        let whole = whole(answer).await?;
+        let reason = finish_reason(&whole.end.reason);
+        choices.push(choice(index, &format!("{echoed}{}", whole.text), Some(reason)));
+        each.push(whole.end.usage);
+    }
+    let mut object = heading.object(choices);
+    object["usage"] = summed(&each, n);
+    Ok(Json(object).into_response())
+}
+
+/// Tokens of several prompts, each answered `n` times.
+fn summed(each: &[manager::runtime::Usage], n: usize) -> Value {
+    let mut total = usage(each);
+    let prompt: usize = each.iter().step_by(n).map(|usage| usage.prompt_tokens).sum();
+    let completion: usize = each.iter().map(|usage| usage.completion_tokens).sum();
+    total["prompt_tokens"] = prompt.into();
+    total["total_tokens"] = (prompt + completion).into();
+    total
+}
+
+struct Heading {
+    id: String,
+    created: u64,
+    model: String,
+}
+
+impl Heading {
+    fn new(answers: &[Answer]) -> Self {
+        let model = answers.first().map_or_else(String::new, |answer| answer.model().to_owned());
+        Self { id: number::name("cmpl-"), created: number::now(), model }
+    }
+
+    fn object(&self, choices: Vec<Value>) -> Value {
+        json!({
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        })
+    }
+}
+
+fn choice(index: usize, text: &str, reason: Option<&str>) -> Value {
+    json!({"index": index, "text": text, "logprobs": null, "finish_reason": reason})
+}
+
+fn streamed(
+    heading: Heading,
+    answers: Vec<Answer>,
+    before: Vec<String>,
+    with_usage: bool,
+) -> Response {
+    let echoed = before.iter().enumerate().filter(|(_, text)| !text.is_empty());
+    let echoed: Vec<_> = echoed
+        .map(|(index, text)| sse::data(&heading.object(vec![choice(index, text, None)])))
+        .collect();
+    let mut ends = Vec::new();
+    let parts = sse::merged(answers).map(move |(index, part)| match part {
+        sse::Part::Silence(read) => sse::comment(&format!("{read} tokens of the prompt are read")),
+        sse::Part::Said(Said::Progress(_)) => Bytes::new(),
+        sse::Part::Said(Said::Text(text)) => {
+            sse::data(&heading.object(vec![choice(index, &text, None)]))
+        }
+        sse::Part::Said(Said::End(end)) => {
+            ends.push(end.usage);
+            let reason = finish_reason(&end.reason);
+            sse::data(&heading.object(vec![choice(index, "", Some(reason))]))
+        }
+        sse::Part::Fault(fault) => sse::data(&fault.openai()),
+        sse::Part::Over => {
+            let mut last = Vec::new();
+            if with_usage && !ends.is_empty() {
+                let mut object = heading.object(Vec::new());
+                object["usage"] = usage(&ends);
+                last.extend_from_slice(&sse::data(&object));
+            }
+            last.extend_from_slice(&sse::done());
+            last.into()
+        }
+    });
+    let parts = parts.filter(|bytes| std::future::ready(!bytes.is_empty()));
+    sse::response(futures_util::stream::iter(echoed).chain(parts))
+}

@@ -1,0 +1,180 @@
+//! `POST /v1/embeddings`: vectors of texts and of images of pages.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use manager::runtime::{EmbedOptions, Embedding, Kinds};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::message::image;
+use crate::fault::Fault;
+use crate::read::{OneOrMany, json};
+use crate::state::Server;
+
+/// What vectors are made of.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Input {
+    Texts(OneOrMany<String>),
+    Items(OneOrMany<Item>),
+    Tokens(#[expect(dead_code, reason = "only recognised")] OneOrMany<Vec<u32>>),
+    Ids(#[expect(dead_code, reason = "only recognised")] Vec<u32>),
+}
+
+/// A text or an image, said as such.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    image: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Encoding {
+    #[default]
+    Float,
+    Base64,
+}
+
+/// What to make of each input, beyond OpenAI's one vector.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Wanted {
+    Dense,
+    Sparse,
+    Multi,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    model: String,
+    input: Input,
+    #[serde(default)]
+    encoding_format: Encoding,
+    dimensions: Option<usize>,
+    #[serde(rename = "user")]
+    _user: Option<String>,
+    /// The name of one of the checkpoint's prompts.
+    prompt_name: Option<String>,
+    /// Cuts what is too long, instead of refusing it.
+    #[serde(default)]
+    truncate: bool,
+    /// Kinds of vectors.
+    kinds: Option<Vec<Wanted>>,
+}
+
+/// Makes vectors.
+pub(crate) async fn create(
+    State(server): State<Server>,
+    body: Bytes,
+) -> Result<Json<Value>, Fault> {
+    let request: Request = json(&body)?;
+    let kinds = match request.kinds.as_deref() {
+        None => Kinds::default(),
+        Some([]) => {
+            return Err(Fault::field("kinds", "`kinds` is empty: name dense, sparse or multi"));
+        }
+        Some(list) => {
+            let has = |wanted| list.contains(&wanted);
+            Kinds {
+                dense: has(Wanted::Dense),
+                sparse: has(Wanted::Sparse),
+                multi: has(Wanted::Multi),
+            }
+        }
+    };
+    let (texts, images) = inputs(request.input)?;
+    let most = server.limits().texts;
+    let count = texts.len().max(images.len());
+    if count == 0 || count > most {
+        let message = format!("`input` has {count} items, but must have from 1 to {most}");
+        return Err(Fault::field("input", message));
+    }
+    let options = EmbedOptions {
+        prompt: request.prompt_name,
+        truncate: request.truncate,
+        dimensions: request.dimensions,
+        kinds,
+    };
+    let house = &server.house;
+    let made = if images.is_empty() {
+        house.embed(&request.model, texts, options).await?
+    } else {
+        house.embed_images(&request.model, images).await?
+    };
+    let encode = |vector: &[f32]| match request.encoding_format {
+        Encoding::Float => json!(vector),
+        Encoding::Base64 => STANDARD.encode(bytes(vector)).into(),
+    };
+    let item = |(index, embedding): (usize, &Embedding)| {
+        let mut item = json!({"object": "embedding", "index": index});
+        if !embedding.vector.is_empty() {
+            item["embedding"] = encode(&embedding.vector);
+        }
+        if kinds.sparse {
+            let weights: BTreeMap<String, f32> = embedding
+                .sparse
+                .iter()
+                .map(|(token, &weight)| (token.to_string(), weight))
+                .collect();
+            item["sparse_embedding"] = json!(weights);
+        }
+        if !embedding.multi.is_empty() {
+            let vectors: Vec<_> = embedding.multi.iter().map(|vector| encode(vector)).collect();
+            item["multi_vector"] = json!(vectors);
+            item["dim"] = embedding.multi.first().map_or(0, Vec::len).into();
+        }
+        if embedding.truncated {
+            item["truncated"] = true.into();
+        }
+        item
+    };
+    let tokens: usize = made.embeddings.iter().map(|embedding| embedding.tokens).sum();
+    let data: Vec<_> = made.embeddings.iter().enumerate().map(item).collect();
+    Ok(Json(json!({
+        "object": "list",
+        "data": data,
+        "model": made.model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    })))
+}
+
+/// Texts, or images; not both at once.
+fn inputs(input: Input) -> Result<(Vec<String>, Vec<manager::Image>), Fault> {
+    let items = match input {
+        Input::Texts(texts) => return Ok((texts.into_vec(), Vec::new())),
+        Input::Items(items) => items.into_vec(),
+        Input::Tokens(_) | Input::Ids(_) => {
+            let message =
+                "`input` holds tokens; send texts, which are made into this model's own tokens";
+            return Err(Fault::field("input", message));
+        }
+    };
+    let (mut texts, mut images) = (Vec::new(), Vec::new());
+    for (index, item) in items.into_iter().enumerate() {
+        let path = format!("input[{index}]");
+        match (item.text, item.image) {
+            (Some(text), None) => texts.push(text),
+            (None, Some(url)) => images.push(image(&format!("{path}.image"), &url)?),
+            _ => return Err(Fault::field(&path, format!("`{path}` must hold `text` or `image`"))),
+        }
+    }
+    if !texts.is_empty() && !images.is_empty() {
+        return Err(Fault::field("input", "`input` holds texts and images: send them apart"));
+    }
+    Ok((texts, images))
+}
+
+/// Little-endian floats, as clients read base64.
+fn bytes(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|element| element.to_le_bytes()).collect()
+}

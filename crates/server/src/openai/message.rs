@@ -1,0 +1,220 @@
+//! Conversations as OpenAI's clients send them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use manager::{Image, Message, Part, Role};
+use serde::Deserialize;
+use serde_json::Value;
+use text::ToolCall;
+
+use crate::fault::Fault;
+use crate::read::Never;
+
+/// A turn.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WireMessage {
+    role: String,
+    #[serde(default)]
+    content: Option<Content>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<WireCall>>,
+    #[serde(default)]
+    tool_call_id: Option<String>,
+    #[serde(default, alias = "reasoning")]
+    reasoning_content: Option<String>,
+    /// What clients send back of an answer, where it says nothing.
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default, rename = "audio")]
+    _audio: Never,
+    #[serde(default, rename = "function_call")]
+    _function_call: Never,
+    #[serde(default)]
+    annotations: Option<Vec<Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<WirePart>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WirePart {
+    r#type: String,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    image_url: Option<ImageUrl>,
+    #[serde(default, rename = "input_audio")]
+    _input_audio: Never,
+    #[serde(default, rename = "file")]
+    _file: Never,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ImageUrl {
+    Object(ImageObject),
+    Text(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageObject {
+    url: String,
+    /// How closely to look: a checkpoint's own files decide that.
+    #[serde(default)]
+    detail: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireCall {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    r#type: Option<String>,
+    function: WireFunction,
+    #[serde(default, rename = "index")]
+    _index: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireFunction {
+    name: String,
+    arguments: Value,
+}
+
+/// The conversation of `messages`.
+///
+/// # Errors
+///
+/// Naming the field that makes no sense.
+pub(crate) fn conversation(messages: Vec<WireMessage>) -> Result<Vec<Message>, Fault> {
+    if messages.is_empty() {
+        return Err(Fault::field("messages", "`messages` is empty: say something to the model"));
+    }
+    messages.into_iter().enumerate().map(|(at, message)| one(at, message)).collect()
+}
+
+fn one(at: usize, message: WireMessage) -> Result<Message, Fault> {
+    let path = |field: &str| format!("messages[{at}].{field}");
+    let WireMessage { role, content, name, tool_calls, tool_call_id, reasoning_content, .. } =
+        message;
+    let role = match role.as_str() {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => Role::Tool,
+        other => {
+            let message = format!(
+                "`{}` is `{other}`, but must be system, developer, user, assistant or tool",
+                path("role")
+            );
+            return Err(Fault::field(path("role"), message));
+        }
+    };
+    if message.annotations.is_some_and(|list| !list.is_empty()) {
+        let message = format!("`{}` is not supported here: leave it out", path("annotations"));
+        return Err(Fault::field(path("annotations"), message));
+    }
+    let calls = tool_calls.unwrap_or_default();
+    let content = match content {
+        Some(Content::Text(text)) => vec![Part::Text(text)],
+        Some(Content::Parts(parts)) => {
+            let part = |(n, part)| one_part(&path(&format!("content[{n}]")), part);
+            parts.into_iter().enumerate().map(part).collect::<Result<_, _>>()?
+        }
+        None => message.refusal.map(Part::Text).into_iter().collect(),
+    };
+    if content.is_empty() && calls.is_empty() && role != Role::Assistant {
+        return Err(Fault::field(path("content"), format!("`{}` is missing", path("content"))));
+    }
+    if role != Role::Assistant && !calls.is_empty() {
+        let message = format!("`{}`: only an assistant calls tools", path("tool_calls"));
+        return Err(Fault::field(path("tool_calls"), message));
+    }
+    let call = |(n, call)| one_call(&path(&format!("tool_calls[{n}]")), call);
+    let tool_calls = calls.into_iter().enumerate().map(call).collect::<Result<_, _>>()?;
+    Ok(Message { role, content, reasoning: reasoning_content, tool_calls, tool_call_id, name })
+}
+
+fn one_part(path: &str, part: WirePart) -> Result<Part, Fault> {
+    let WirePart { r#type, text, refusal, image_url, .. } = part;
+    match (r#type.as_str(), text, refusal, image_url) {
+        ("text", Some(text), None, None) | ("refusal", None, Some(text), None) => {
+            Ok(Part::Text(text))
+        }
+        ("image_url", None, None, Some(ImageUrl::Text(url))) => image(path, &url).map(Part::Image),
+        ("image_url", None, None, Some(ImageUrl::Object(ImageObject { url, detail }))) => {
+            let field = format!("{path}.image_url.detail");
+            match detail.as_deref() {
+                None | Some("auto" | "high" | "low") => image(path, &url).map(Part::Image),
+                Some(other) => {
+                    let message = format!("`{field}` is `{other}`, but must be auto, low or high");
+                    Err(Fault::field(field, message))
+                }
+            }
+        }
+        ("text" | "image_url" | "refusal", ..) => {
+            let message = format!(
+                "`{path}` of type `{type}` must hold `{type}` and nothing else",
+                r#type = r#type
+            );
+            Err(Fault::field(path, message))
+        }
+        (other, ..) => {
+            let message =
+                format!("`{path}.type` is `{other}`, but only text and image_url are supported");
+            Err(Fault::field(format!("{path}.type"), message))
+        }
+    }
+}
+
+/// The image in a `data:` address. Others would have to be fetched, which this server does for nobody.
+pub(crate) fn image(path: &str, url: &str) -> Result<Image, Fault> {
+    let fault = |what: &str| Err(Fault::field(path, format!("`{path}`: {what}")));
+    let Some(rest) = url.strip_prefix("data:") else {
+        return fault(
+            "images are given as data:image/png;base64,...; this server fetches no addresses",
+        );
+    };
+    let Some((kind, data)) = rest.split_once(',') else {
+        return fault("the data: address has no comma");
+    };
+    if !kind.ends_with(";base64") {
+        return fault("the data: address must be base64");
+    }
+    match STANDARD.decode(data.trim()) {
+        Ok(bytes) => Ok(Image::new(bytes).named(path)),
+        Err(error) => fault(&format!("the image is not base64: {error}")),
+    }
+}
+
+fn one_call(path: &str, call: WireCall) -> Result<ToolCall, Fault> {
+    let WireCall { id, r#type, function, .. } = call;
+    if r#type.as_deref().is_some_and(|kind| kind != "function") {
+        let field = format!("{path}.type");
+        return Err(Fault::field(&field, format!("`{field}` must be `function`")));
+    }
+    let field = format!("{path}.function.arguments");
+    let arguments = match function.arguments.as_str() {
+        Some(text) if text.trim().is_empty() => Value::Object(serde_json::Map::new()),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| Fault::field(&field, format!("`{field}` is not JSON: {error}")))?,
+        None => function.arguments,
+    };
+    if !arguments.is_object() {
+        return Err(Fault::field(&field, format!("`{field}` must be an object")));
+    }
+    Ok(ToolCall { id: id.unwrap_or_default(), name: function.name, arguments })
+}

@@ -1,0 +1,33 @@
+//! Every endpoint, a line each.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use manager::house::House;
+
+use crate::state::{Options, Server};
+use crate::{fault, gate, health, openai, rerank};
+
+/// The whole server, as a service of requests and responses.
+pub fn router(house: Arc<House>, options: Options) -> Router {
+    let limit = options.limits.body;
+    let server = Server { house, options: Arc::new(options) };
+    Router::new()
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/version", get(health::version))
+        .route("/v1/models", get(openai::models::list))
+        .route("/v1/models/{*name}", get(openai::models::one))
+        .route("/v1/chat/completions", post(openai::chat::create))
+        .route("/v1/completions", post(openai::completions::create))
+        .route("/v1/embeddings", post(openai::embeddings::create))
+        .route("/v1/rerank", post(rerank::create))
+        .route("/rerank", post(rerank::create))
+        .layer(DefaultBodyLimit::max(limit))
+        .layer(from_fn_with_state(server.clone(), gate::check))
+        .layer(from_fn(fault::in_words))
+        .with_state(server)
+}

@@ -1,0 +1,50 @@
+//! What every handler is given.
+
+use std::sync::Arc;
+
+use manager::house::House;
+
+use crate::gate::Gate;
+
+/// What a request may ask for at most.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub body: usize,
+    /// Connections that are open at once.
+    pub connections: usize,
+    /// Answers of one request (`n`).
+    pub choices: usize,
+    /// Texts of one request for embeddings, and documents of one for reranking.
+    pub texts: usize,
+    /// Texts that end an answer (`stop`).
+    pub stops: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body: 64 << 20, connections: 1024, choices: 16, texts: 2048, stops: 32 }
+    }
+}
+
+/// How a server is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What requests may ask for.
+    pub limits: Limits,
+    /// Who may speak.
+    pub gate: Gate,
+}
+
+/// The state of the router: cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) house: Arc<House>,
+    pub(crate) options: Arc<Options>,
+}
+
+impl Server {
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+}

@@ -1,0 +1,7 @@
+//! The server, asked as clients ask it, over tiny models.
+
+mod chat;
+mod house;
+mod refusals;
+mod vectors;
+mod wire;
