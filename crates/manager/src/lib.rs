@@ -8,10 +8,12 @@ pub mod environment;
 mod error;
 pub mod fetch;
 pub mod house;
+pub mod ledger;
 pub mod machine;
 pub mod memory;
 mod peak;
 pub mod plan;
+pub mod residency;
 pub mod runtime;
 pub mod self_test;
 
