@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _, stream};
-use manager::house::{Answer, Said};
+use manager::house::{Answer, News};
 use serde_json::Value;
 
 use crate::fault::Fault;
@@ -53,7 +53,7 @@ pub(crate) fn typed(
 /// What comes of several answers.
 pub(crate) enum Part {
     /// A part of one.
-    Said(Said),
+    News(News),
     /// Nothing, for long; so many tokens of its prompt are read.
     Silence(usize),
     /// It broke.
@@ -69,11 +69,11 @@ pub(crate) fn merged(answers: Vec<Answer>) -> impl Stream<Item = (usize, Part)> 
             let (mut answer, mut read) = state?;
             let part = match tokio::time::timeout(SILENCE, answer.next()).await {
                 Err(_) => Part::Silence(read),
-                Ok(Ok(Some(said))) => {
-                    if let Said::Progress(so_far) = said {
+                Ok(Ok(Some(news))) => {
+                    if let News::Progress(so_far) = news {
                         read = so_far;
                     }
-                    Part::Said(said)
+                    Part::News(news)
                 }
                 Ok(Ok(None)) => return None,
                 Ok(Err(error)) => return Some((Part::Fault(error.into()), None)),

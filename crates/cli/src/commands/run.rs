@@ -145,6 +145,7 @@ impl Run {
             seed: self.seed,
             stop: self.stop.clone(),
             ignore_eos: false,
+            tell_apart: false,
         }
     }
 
@@ -314,6 +315,8 @@ async fn stream(answer: &mut Generation, show: bool) -> Result<(String, FinishRe
             }
         };
         match piece {
+            // Nothing is told apart here.
+            Some(Piece::Aside(_)) => {}
             Some(Piece::Progress(read)) => bar.set_position(read as u64),
             Some(Piece::Text(piece)) => {
                 bar.finish_and_clear();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use text::Said;
+
 use super::{Error, House, Lease, apart};
 use crate::runtime::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
 
@@ -18,11 +20,34 @@ pub struct Ask {
 
 /// A part of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Said {
+pub enum News {
     /// So many tokens of the prompt are read.
     Progress(usize),
     /// More words; never empty.
     Text(String),
+    /// More of the thinking before them; never empty.
+    Reasoning(String),
+    /// A tool is called. Calls are numbered from 0 and do not overlap.
+    CallBegin {
+        /// Which call.
+        index: usize,
+        /// The tool.
+        name: String,
+    },
+    /// More of the arguments of a call, which are a JSON object in all.
+    CallArguments {
+        /// Whose.
+        index: usize,
+        /// The text.
+        delta: String,
+    },
+    /// A call is whole.
+    CallEnd {
+        /// Which.
+        index: usize,
+        /// What is wrong with it, if anything is.
+        fault: Option<text::Fault>,
+    },
     /// The end.
     End(End),
 }
@@ -36,6 +61,10 @@ pub struct End {
     pub usage: Usage,
     /// Its times.
     pub timings: Timings,
+    /// How many tools were called.
+    pub calls: usize,
+    /// What looked like calls, and is text because of these faults.
+    pub broken: Vec<text::Fault>,
 }
 
 /// An answer under way. Dropping it ends it, and gives the model back.
@@ -44,6 +73,8 @@ pub struct Answer {
     // In this order: the request ends before the model may go.
     generation: Generation,
     lease: Lease,
+    calls: usize,
+    broken: Vec<text::Fault>,
 }
 
 impl House {
@@ -56,7 +87,7 @@ impl House {
         let lease = self.lease(&ask.model).await?;
         apart(move || {
             let generation = lease.model().generate(&ask.prompt, &ask.options)?;
-            Ok(Answer { generation, lease })
+            Ok(Answer { generation, lease, calls: 0, broken: Vec::new() })
         })
         .await
     }
@@ -88,15 +119,40 @@ impl Answer {
     /// # Errors
     ///
     /// If the request broke while it was computed.
-    pub async fn next(&mut self) -> Result<Option<Said>, Error> {
-        Ok(self.generation.next_piece_async().await?.map(|piece| match piece {
-            Piece::Progress(read) => Said::Progress(read),
-            Piece::Text(text) => Said::Text(text),
-            Piece::End(reason) => Said::End(End {
+    pub async fn next(&mut self) -> Result<Option<News>, Error> {
+        let Some(piece) = self.generation.next_piece_async().await? else { return Ok(None) };
+        Ok(Some(match piece {
+            Piece::Progress(read) => News::Progress(read),
+            Piece::Text(text) => News::Text(text),
+            Piece::Aside(said) => self.told(said),
+            Piece::End(reason) => News::End(End {
                 reason,
                 usage: self.generation.usage(),
                 timings: self.generation.timings(),
+                calls: self.calls,
+                broken: std::mem::take(&mut self.broken),
             }),
         }))
+    }
+
+    fn told(&mut self, said: Said) -> News {
+        match said {
+            Said::Text(text) => News::Text(text),
+            Said::Reasoning(text) => News::Reasoning(text),
+            Said::CallBegin { index, name, offered } => {
+                self.calls += 1;
+                if !offered {
+                    tracing::warn!(tool = name, "the model calls a tool that was not offered");
+                }
+                News::CallBegin { index, name }
+            }
+            Said::CallArguments { index, delta } => News::CallArguments { index, delta },
+            Said::CallEnd { index, fault } => News::CallEnd { index, fault },
+            // Nothing is lost: what is no call is what the model wrote.
+            Said::Broken { text, fault } => {
+                self.broken.push(fault);
+                News::Text(text)
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-pub use answer::{Answer, Ask, End, Said};
+pub use answer::{Answer, Ask, End, News};
 pub use error::Error;
 pub use lease::Lease;
 pub use status::{ModelState, ModelStatus};

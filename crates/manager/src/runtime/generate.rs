@@ -1,10 +1,11 @@
 //! An answer: a prompt made into tokens, and tokens made into text as they come.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::{Finish, Id, Passage, Refusal, Request, Sampling};
-use text::{Detokenizer, Message, RenderOptions, StopStrings};
+use text::{Detokenizer, Message, Reader, RenderOptions, Said, StopStrings, Tools};
 use tokio::sync::{mpsc, oneshot};
 
 use super::device::{Command, ModelKind, Update};
@@ -43,6 +44,8 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Goes on where the model would end.
     pub ignore_eos: bool,
+    /// Tells thinking and calls of tools from the answer of a conversation, by the model's own marks. Otherwise they are text.
+    pub tell_apart: bool,
 }
 
 /// Why an answer ended.
@@ -67,6 +70,8 @@ pub enum Piece {
     Progress(usize),
     /// More text; never empty.
     Text(String),
+    /// What is no text of the answer: thinking, or a part of a call. [`Said::Text`] never stands here.
+    Aside(Said),
     /// The end.
     End(FinishReason),
 }
@@ -110,6 +115,9 @@ pub struct Generation {
     id: Id,
     updates: mpsc::UnboundedReceiver<Update>,
     detokenizer: Option<Detokenizer>,
+    reader: Option<Reader>,
+    /// What is told, and not asked for yet.
+    pieces: VecDeque<Piece>,
     stops: StopStrings,
     ended: Option<FinishReason>,
     done: bool,
@@ -158,7 +166,14 @@ impl LoadedModel {
     ) -> Result<(Generation, oneshot::Receiver<Result<Id, Error>>), Error> {
         self.expect(ModelKind::Language, "generate text")?;
         let sampling = self.sampling(options)?;
-        let Passage { tokens: prompt, images } = self.passage(prompt)?;
+        let (passage, rendered) = self.passage(prompt)?;
+        let reader = match prompt {
+            Prompt::Chat(_, render) if options.tell_apart => {
+                Some(self.dialect.reader(&Tools::new(render.tools.as_ref()), &rendered))
+            }
+            Prompt::Chat(..) | Prompt::Text(_) | Prompt::Tokens(_) => None,
+        };
+        let Passage { tokens: prompt, images } = passage;
         let room = self.facts.context.min(self.facts.cache_tokens);
         let max_tokens = match options.max_tokens {
             Some(max_tokens) => max_tokens,
@@ -180,7 +195,12 @@ impl LoadedModel {
             model: Arc::clone(self),
             id: Id(u64::MAX),
             updates,
-            detokenizer: Some(self.tokenizer.detokenizer()),
+            detokenizer: Some(match &reader {
+                Some(reader) => self.tokenizer.detokenizer().keep(reader.marks()),
+                None => self.tokenizer.detokenizer(),
+            }),
+            reader,
+            pieces: VecDeque::new(),
             stops: StopStrings::new(options.stop.iter().cloned()),
             ended: None,
             done: false,
@@ -285,6 +305,9 @@ impl Generation {
 
     /// What needs no further news: the end after the last text, and nothing after the end.
     fn ready(&mut self) -> Result<Option<Option<Piece>>, Error> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Ok(Some(Some(piece)));
+        }
         if self.done {
             return Ok(Some(None));
         }
@@ -308,7 +331,8 @@ impl Generation {
                 self.count(token, at);
                 let Some(detokenizer) = &mut self.detokenizer else { return Ok(None) };
                 let text = detokenizer.push(token).map_err(|e| self.model.text_error(e))?;
-                Ok(self.show(&text))
+                self.read(&text);
+                Ok(self.pieces.pop_front())
             }
             Some(Update::Finished(finish)) => {
                 let reason = match finish {
@@ -323,25 +347,47 @@ impl Generation {
                 };
                 let rest = self.detokenizer.take().map(Detokenizer::finish);
                 let rest = rest.transpose().map_err(|e| self.model.text_error(e))?;
-                let mut out = self.stops.push(&rest.unwrap_or_default());
-                if out.stopped.is_none() {
+                self.read(&rest.unwrap_or_default());
+                let last = self.reader.take().map_or_else(Vec::new, Reader::finish);
+                last.into_iter().for_each(|said| self.told(said));
+                if self.ended.is_none() {
                     let last = self.stops.finish();
-                    out.text.push_str(&last.text);
-                    out.stopped = last.stopped;
+                    self.pieces.extend((!last.text.is_empty()).then_some(Piece::Text(last.text)));
+                    self.ended = Some(last.stopped.map_or(reason, FinishReason::StopString));
                 }
-                self.ended = Some(out.stopped.map_or(reason, FinishReason::StopString));
-                Ok((!out.text.is_empty()).then_some(Piece::Text(out.text)))
+                Ok(self.pieces.pop_front())
             }
         }
     }
 
-    fn show(&mut self, text: &str) -> Option<Piece> {
+    /// Takes more of what the model wrote.
+    fn read(&mut self, text: &str) {
+        match &mut self.reader {
+            Some(reader) => reader.push(text).into_iter().for_each(|said| self.told(said)),
+            None => self.show(text),
+        }
+    }
+
+    fn told(&mut self, said: Said) {
+        match said {
+            Said::Text(text) => self.show(&text),
+            aside => {
+                // What follows a stop string is not part of the answer.
+                self.pieces.extend(self.ended.is_none().then_some(Piece::Aside(aside)));
+            }
+        }
+    }
+
+    fn show(&mut self, text: &str) {
+        if self.ended.is_some() {
+            return;
+        }
         let out = self.stops.push(text);
         if let Some(stop) = out.stopped {
             self.cancel();
             self.ended = Some(FinishReason::StopString(stop));
         }
-        (!out.text.is_empty()).then_some(Piece::Text(out.text))
+        self.pieces.extend((!out.text.is_empty()).then_some(Piece::Text(out.text)));
     }
 
     fn count(&mut self, token: u32, at: Instant) {

@@ -28,7 +28,7 @@ impl LoadedModel {
     ///
     /// As [`forward`](Self::forward), and as [`encode_prompt`](Self::encode_prompt).
     pub fn forward_prompt(&self, prompt: &Prompt, taps: bool) -> Result<ForwardReply, Error> {
-        self.forward_passage(self.passage(prompt)?, taps)
+        self.forward_passage(self.passage(prompt)?.0, taps)
     }
 
     fn forward_passage(&self, passage: Passage, taps: bool) -> Result<ForwardReply, Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use checkpoint::{Activation, Adapter, Folder, Generation, SentenceTransformers};
 use kernels::{Device, KvLayer, KvQuantization};
-use text::{Template, Tokenizer};
+use text::{Dialect, Template, Tokenizer};
 use tokio::sync::oneshot;
 
 use super::device::{Command, ModelFacts, ModelId, ModelKind, Runtime};
@@ -73,6 +73,8 @@ pub struct LoadedModel {
     pub(super) facts: ModelFacts,
     pub(super) tokenizer: Tokenizer,
     pub(super) template: Option<Template>,
+    /// How it marks its thinking and its calls.
+    pub(super) dialect: Dialect,
     pub(super) generation: Generation,
     pub(super) sentence: Option<SentenceTransformers>,
     /// What its files say becomes of a classifier's logits.
@@ -127,6 +129,7 @@ impl LoadedModel {
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let runtime = Arc::clone(runtime);
         let path = path.to_owned();
+        let dialect = Dialect::of(template.as_ref().map(Template::source), &tokenizer);
         let model = Self {
             runtime,
             id,
@@ -135,6 +138,7 @@ impl LoadedModel {
             facts,
             tokenizer,
             template,
+            dialect,
             generation,
             sentence,
             score,
@@ -164,6 +168,11 @@ impl LoadedModel {
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// How it marks its thinking and its calls of tools.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
     }
 
     /// Whether it was made for conversations.

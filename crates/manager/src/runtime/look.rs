@@ -27,16 +27,17 @@ impl LoadedModel {
     /// If the chat template or the tokenizer does not take it, or an image cannot be read. A model without a template is
     /// given plain text only.
     pub fn encode_prompt(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
-        Ok(self.passage(prompt)?.tokens)
+        Ok(self.passage(prompt)?.0.tokens)
     }
 
-    /// Tokens of `prompt`, and the images among them.
-    pub(super) fn passage(&self, prompt: &Prompt) -> Result<Passage, Error> {
+    /// Tokens of `prompt`, and the images among them; and the text that a chat template made of it.
+    pub(super) fn passage(&self, prompt: &Prompt) -> Result<(Passage, String), Error> {
         let fail = |source| self.text_error(source);
         match prompt {
-            Prompt::Tokens(tokens) => Ok(tokens.clone().into()),
+            Prompt::Tokens(tokens) => Ok((tokens.clone().into(), String::new())),
             Prompt::Text(text) => {
-                Ok(self.tokenizer.encode(text, Special::Add).map_err(fail)?.into())
+                let tokens = self.tokenizer.encode(text, Special::Add).map_err(fail)?;
+                Ok((tokens.into(), String::new()))
             }
             Prompt::Chat(messages, options) => {
                 let Some(template) = &self.template else {
@@ -52,7 +53,7 @@ impl LoadedModel {
                 let Some(preprocess) = &self.facts.vision else {
                     let text = template.render(messages, &options).map_err(fail)?;
                     let tokens = self.tokenizer.encode(&text, Special::Omit).map_err(fail)?;
-                    return Ok(tokens.into());
+                    return Ok((tokens.into(), text));
                 };
                 // The processors of networks that see encode what a template made as they encode any text.
                 let encode = |text: &str| {
@@ -61,7 +62,7 @@ impl LoadedModel {
                 };
                 let Some(mention) = preprocess.mention() else {
                     let text = template.render(messages, &options).map_err(fail)?;
-                    return self.shown(encode(&text)?, &images);
+                    return Ok((self.shown(encode(&text)?, &images)?, text));
                 };
                 let text = template.render(&worded(messages, mention), &options).map_err(fail)?;
                 let mut tokens = Vec::new();
@@ -69,7 +70,7 @@ impl LoadedModel {
                     tokens.extend((place > 0).then(|| preprocess.token()));
                     tokens.extend(encode(piece)?);
                 }
-                self.shown(tokens, &images)
+                Ok((self.shown(tokens, &images)?, text))
             }
         }
     }

@@ -39,6 +39,7 @@ fn all(
     loop {
         match answer.next_piece().unwrap().unwrap() {
             Piece::Progress(_) => assert!(text.is_empty()),
+            Piece::Aside(said) => panic!("nothing is told apart: {said:?}"),
             Piece::Text(piece) => {
                 assert!(!piece.is_empty());
                 text.push_str(&piece);

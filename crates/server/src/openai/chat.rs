@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use manager::RenderOptions;
-use manager::house::{Answer, Ask, End, Said};
+use manager::house::{Answer, Ask, End, News};
 use manager::runtime::{FinishReason, GenerateOptions, Prompt};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -174,6 +175,7 @@ fn asked(request: Request, limits: &Limits) -> Result<Ask, Fault> {
         seed: request.seed.map(i64::cast_unsigned),
         stop: stops(request.stop, limits)?,
         ignore_eos: false,
+        tell_apart: true,
     };
     let messages = conversation(request.messages)?;
     Ok(Ask { model: request.model, prompt: Prompt::Chat(messages, Box::new(render)), options })
@@ -214,11 +216,11 @@ impl Heading {
         let choice = |(index, whole): (usize, &Whole)| {
             let mut choice = json!({
                 "index": index,
-                "message": {"role": "assistant", "content": whole.text, "refusal": null},
+                "message": whole.message(),
                 "logprobs": null,
-                "finish_reason": finish_reason(&whole.end.reason),
+                "finish_reason": ended(&whole.end),
             });
-            flag(&mut choice, &whole.end.reason);
+            flag(&mut choice, &whole.end);
             choice
         };
         let mut object =
@@ -232,30 +234,73 @@ impl Heading {
     }
 }
 
-/// Says so where an answer was cut before what it has to be was whole.
-fn flag(choice: &mut Value, reason: &FinishReason) {
-    if *reason == FinishReason::Unfinished {
+/// Why an answer ended: who calls tools waits for what they say.
+fn ended(end: &End) -> &'static str {
+    if end.calls > 0 && end.reason == FinishReason::Stop {
+        return "tool_calls";
+    }
+    finish_reason(&end.reason)
+}
+
+/// Says so where an answer was cut before what it has to be was whole, and where what looks like a call is none.
+fn flag(choice: &mut Value, end: &End) {
+    if end.reason == FinishReason::Unfinished {
         choice["unfinished"] = true.into();
+    }
+    if !end.broken.is_empty() {
+        let names: Vec<_> = end.broken.iter().map(|fault| fault.name()).collect();
+        choice["broken_tool_calls"] = names.into();
     }
 }
 
 /// An answer that is over.
 pub(super) struct Whole {
     pub(super) text: String,
+    reasoning: String,
+    calls: Vec<Value>,
     pub(super) end: End,
 }
 
 /// Reads an answer to its end.
 pub(super) async fn whole(mut answer: Answer) -> Result<Whole, Fault> {
-    let mut text = String::new();
-    while let Some(said) = answer.next().await? {
-        match said {
-            Said::Progress(_) => {}
-            Said::Text(more) => text.push_str(&more),
-            Said::End(end) => return Ok(Whole { text, end }),
+    let (mut text, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
+    while let Some(news) = answer.next().await? {
+        match news {
+            News::Progress(_) | News::CallEnd { .. } => {}
+            News::Text(more) => text.push_str(&more),
+            News::Reasoning(more) => reasoning.push_str(&more),
+            News::CallBegin { name, .. } => calls.push((name, String::new())),
+            News::CallArguments { delta, .. } => {
+                if let Some((_, arguments)) = calls.last_mut() {
+                    arguments.push_str(&delta);
+                }
+            }
+            News::End(end) => {
+                let call = |(name, arguments): (String, String)| {
+                    let function = json!({"name": name, "arguments": arguments});
+                    json!({"id": number::name("call_"), "type": "function", "function": function})
+                };
+                let calls = calls.into_iter().map(call).collect();
+                return Ok(Whole { text, reasoning, calls, end });
+            }
         }
     }
-    Err(Fault::of(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the answer broke off"))
+    Err(Fault::of(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke off"))
+}
+
+impl Whole {
+    fn message(&self) -> Value {
+        // What only calls says nothing.
+        let content = (!self.text.is_empty() || self.calls.is_empty()).then_some(&self.text);
+        let mut message = json!({"role": "assistant", "content": content, "refusal": null});
+        if !self.reasoning.is_empty() {
+            message["reasoning_content"] = self.reasoning.as_str().into();
+        }
+        if !self.calls.is_empty() {
+            message["tool_calls"] = self.calls.clone().into();
+        }
+        message
+    }
 }
 
 /// The events of all answers, as they come.
@@ -267,17 +312,30 @@ fn streamed(heading: Heading, answers: Vec<Answer>, with_usage: bool) -> Respons
         })
         .collect();
     let mut ends = Vec::new();
-    let parts = sse::merged(answers).map(move |(index, said)| match said {
+    let parts = sse::merged(answers).map(move |(index, part)| match part {
         sse::Part::Silence(read) => sse::comment(&format!("{read} tokens of the prompt are read")),
-        sse::Part::Said(Said::Progress(_)) => Bytes::new(),
-        sse::Part::Said(Said::Text(text)) => {
+        sse::Part::News(News::Progress(_) | News::CallEnd { .. }) => Bytes::new(),
+        sse::Part::News(News::Text(text)) => {
             sse::data(&heading.chunk(index, &json!({"content": text}), None))
         }
-        sse::Part::Said(Said::End(end)) => {
-            let reason = finish_reason(&end.reason);
+        sse::Part::News(News::Reasoning(text)) => {
+            sse::data(&heading.chunk(index, &json!({"reasoning_content": text}), None))
+        }
+        sse::Part::News(News::CallBegin { index: call, name }) => {
+            let function = json!({"name": name, "arguments": ""});
+            let id = number::name("call_");
+            let call = json!({"index": call, "id": id, "type": "function", "function": function});
+            sse::data(&heading.chunk(index, &json!({"tool_calls": [call]}), None))
+        }
+        sse::Part::News(News::CallArguments { index: call, delta }) => {
+            let call = json!({"index": call, "function": {"arguments": delta}});
+            sse::data(&heading.chunk(index, &json!({"tool_calls": [call]}), None))
+        }
+        sse::Part::News(News::End(end)) => {
+            let reason = ended(&end);
             ends.push(end.usage);
             let mut chunk = heading.chunk(index, &json!({}), Some(reason));
-            flag(&mut chunk["choices"][0], &end.reason);
+            flag(&mut chunk["choices"][0], &end);
             chunk["timings"] = timings(&end);
             sse::data(&chunk)
         }

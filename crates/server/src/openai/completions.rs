@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
-use manager::house::{Answer, Ask, Said};
+use manager::house::{Answer, Ask, News};
 use manager::runtime::{GenerateOptions, Prompt};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -98,6 +98,7 @@ pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<
         seed: request.seed.map(i64::cast_unsigned),
         stop: stops(request.stop, server.limits())?,
         ignore_eos: request.ignore_eos,
+        tell_apart: false,
     };
     let prompts: Vec<Prompt> = match request.prompt {
         Prompts::Text(text) => vec![Prompt::Text(text)],
@@ -194,11 +195,17 @@ fn streamed(
     let mut ends = Vec::new();
     let parts = sse::merged(answers).map(move |(index, part)| match part {
         sse::Part::Silence(read) => sse::comment(&format!("{read} tokens of the prompt are read")),
-        sse::Part::Said(Said::Progress(_)) => Bytes::new(),
-        sse::Part::Said(Said::Text(text)) => {
+        sse::Part::News(
+            News::Progress(_)
+            | News::Reasoning(_)
+            | News::CallBegin { .. }
+            | News::CallArguments { .. }
+            | News::CallEnd { .. },
+        ) => Bytes::new(),
+        sse::Part::News(News::Text(text)) => {
             sse::data(&heading.object(vec![choice(index, &text, None)]))
         }
-        sse::Part::Said(Said::End(end)) => {
+        sse::Part::News(News::End(end)) => {
             ends.push(end.usage);
             let reason = finish_reason(&end.reason);
             sse::data(&heading.object(vec![choice(index, "", Some(reason))]))
