@@ -26,6 +26,8 @@ enum At {
 enum Member {
     Name,
     Arguments,
+    /// What calls have and nobody needs.
+    Known,
     Other,
 }
 
@@ -43,7 +45,8 @@ pub(super) enum Taken {
 /// One such object on its way.
 ///
 /// The tool is in `name`, or `function` where that is a string; the arguments in `arguments` or `parameters`, as an object,
-/// or as a string that holds one, or absent. Further members (an id, a type) are read over. Arguments that come behind the
+/// or as a string that holds one, or absent. An id and a type are read over, what else there may be is told as
+/// [`Fault::Extra`] behind the call. Arguments that come behind the
 /// name are told as they come, others when the object ends.
 #[derive(Debug)]
 pub(super) struct Envelope {
@@ -51,6 +54,9 @@ pub(super) struct Envelope {
     scan: Scan,
     /// All text of a call that has not begun.
     raw: String,
+    /// The text of the member under way, and of those that no call has.
+    partial: String,
+    extra: String,
     key: String,
     member: Member,
     value: String,
@@ -70,6 +76,8 @@ impl Envelope {
             at: At::Open,
             scan: Scan::default(),
             raw: String::new(),
+            partial: String::new(),
+            extra: String::new(),
             key: String::new(),
             member: Member::Other,
             value: String::new(),
@@ -79,6 +87,11 @@ impl Envelope {
             begun: false,
             bare: false,
         }
+    }
+
+    /// One that no mark announced.
+    pub(super) fn bare() -> Self {
+        Self { bare: true, ..Self::new() }
     }
 
     /// The text of a call that has not begun.
@@ -96,6 +109,13 @@ impl Envelope {
         let taken = self.advance(c, out);
         if matches!(taken, Taken::Bad(_)) {
             return taken;
+        }
+        match self.at {
+            At::Next | At::FirstKey => self.partial.clear(),
+            At::InValue if self.streams() => self.partial.clear(),
+            At::Open | At::Key | At::InKey | At::Colon | At::Value | At::InValue => {
+                self.partial.push(c);
+            }
         }
         if !self.begun {
             self.raw.push(c);
@@ -143,7 +163,7 @@ impl Envelope {
                     "arguments" | "parameters" if !self.told && self.kept.is_none() => {
                         Member::Arguments
                     }
-                    "id" | "type" | "call_id" => Member::Other,
+                    "id" | "type" | "call_id" => Member::Known,
                     _ if self.bare => return Taken::Bad(Fault::NotJson),
                     _ => Member::Other,
                 };
@@ -170,8 +190,18 @@ impl Envelope {
         Taken::More
     }
 
+    /// Arguments are told as they come.
+    fn streams(&self) -> bool {
+        self.begun && self.member == Member::Arguments && !self.told
+    }
+
+    /// What is left of a call that has begun, when it ends or something follows that is none of it.
+    pub(super) fn rest(&mut self) -> String {
+        std::mem::take(&mut self.extra) + &std::mem::take(&mut self.partial)
+    }
+
     fn in_value(&mut self, c: char, out: &mut Out) -> Taken {
-        let streams = self.begun && self.member == Member::Arguments && !self.told;
+        let streams = self.streams();
         let before = self.value.len();
         let step = self.scan.take(c, &mut self.value);
         if streams {
@@ -195,7 +225,11 @@ impl Envelope {
                     },
                     Member::Arguments if streams => self.told = true,
                     Member::Arguments => self.kept = Some(std::mem::take(&mut self.value)),
-                    Member::Other => {}
+                    Member::Known => {}
+                    Member::Other => {
+                        self.extra += self.partial.trim_start_matches([',', ' ', '\n']);
+                        self.extra.extend((step == Step::Done).then_some(c));
+                    }
                 }
                 if step == Step::Over { self.advance(c, out) } else { Taken::More }
             }
@@ -220,6 +254,10 @@ impl Envelope {
             out.arguments(&object(kept));
         }
         out.end(None);
+        if !self.extra.is_empty() {
+            out.broken(std::mem::take(&mut self.extra), Fault::Extra);
+            out.mark();
+        }
         None
     }
 }

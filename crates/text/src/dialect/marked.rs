@@ -1,13 +1,28 @@
-//! Calls as JSON objects, alone or in a list, behind a mark and perhaps before another.
+//! Calls as JSON objects behind a mark, and perhaps before another: alone, in a list, or behind the name of their tool.
 
 use super::envelope::{Envelope, MOST, Taken};
+use super::json::{Scan, Step};
 use super::out::Out;
 use super::reader::Form;
 use super::said::Fault;
 use super::watch::Watch;
 
-/// The mark before calls, and the one behind them, if there is one.
-pub(super) type Pair = (&'static str, Option<&'static str>);
+/// What such a form looks like.
+#[derive(Debug)]
+pub(super) struct Spec {
+    /// The mark before a call or a list of calls, and the one behind, if there is one.
+    pub(super) pairs: &'static [(&'static str, Option<&'static str>)],
+    /// Where the name of a tool stands before its arguments: what separates the two. The last is where arguments begin;
+    /// what stands between another one and the last is read over.
+    pub(super) separators: &'static [&'static str],
+    /// Some write the word `function` where the name should be, then the name, and the arguments in a fence.
+    pub(super) fenced: bool,
+    /// A mark that may stand behind all calls.
+    pub(super) last: Option<&'static str>,
+}
+
+/// The longest name of a tool.
+const NAME: usize = 256;
 
 #[derive(Debug)]
 enum At {
@@ -19,6 +34,16 @@ enum At {
         before: String,
         envelope: Box<Envelope>,
     },
+    /// In the name of a tool: all since the mark, and the name.
+    Name(String, String),
+    /// Between the name and where the arguments begin.
+    Head(String, String),
+    /// Before the arguments.
+    Open(String, String),
+    /// In the name that stands before a fence.
+    Fence(String, String),
+    /// In the arguments of a named tool.
+    Object(Scan),
     /// Behind a call in a list.
     Between(String),
     /// Behind the last call, perhaps before the second mark.
@@ -32,25 +57,42 @@ enum At {
 /// One such form.
 #[derive(Debug)]
 pub(super) struct Marked {
-    pairs: &'static [Pair],
-    /// Which pair is open.
+    spec: &'static Spec,
+    /// Which mark ends the call.
     close: Option<&'static str>,
     list: bool,
+    /// A call was read.
+    called: bool,
     watch: Watch,
     at: At,
 }
 
 impl Marked {
-    pub(super) fn new(pairs: &'static [Pair]) -> Self {
-        let marks: Vec<_> = pairs.iter().flat_map(|&(open, close)| [Some(open), close]).collect();
-        let watch = Watch::new(&marks.into_iter().flatten().collect::<Vec<_>>());
-        Self { pairs, close: None, list: false, watch, at: At::Text }
+    pub(super) fn new(spec: &'static Spec) -> Self {
+        let pairs = spec.pairs.iter().flat_map(|&(open, close)| [Some(open), close]);
+        let mut marks: Vec<_> = pairs.chain([spec.last]).flatten().collect();
+        marks.extend(spec.separators);
+        marks.sort_unstable();
+        marks.dedup();
+        let watch = Watch::new(&marks);
+        Self { spec, close: None, list: false, called: false, watch, at: At::Text }
+    }
+
+    fn opens(&self, mark: &str) -> bool {
+        self.spec.pairs.iter().any(|(open, _)| *open == mark)
     }
 
     fn open(&mut self, mark: &'static str) {
-        self.close = self.pairs.iter().find(|(open, _)| *open == mark).and_then(|pair| pair.1);
+        self.close = self.spec.pairs.iter().find(|(open, _)| *open == mark).and_then(|pair| pair.1);
         self.list = false;
         self.at = At::Lead(mark.to_owned());
+    }
+
+    /// It only looked like a call.
+    fn release(&mut self, text: &str, out: &mut Out) {
+        self.close = None;
+        self.at = At::Text;
+        out.text(text);
     }
 
     fn call(&mut self, before: String) {
@@ -63,9 +105,11 @@ impl Marked {
         let mark = self.watch.take(c, &mut passed);
         out.text(&passed);
         match mark {
-            Some(mark) if self.pairs.iter().any(|(open, _)| *open == mark) => self.open(mark),
+            Some(mark) if self.opens(mark) => self.open(mark),
             // The end of a call that was read already.
-            Some(mark) if self.close == Some(mark) => {
+            Some(mark)
+                if self.close == Some(mark) || self.called && self.spec.last == Some(mark) =>
+            {
                 self.close = None;
                 out.mark();
             }
@@ -86,7 +130,7 @@ impl Marked {
         let begun = envelope.begun();
         // Nothing but brackets may be missing.
         if envelope.close(out).is_none() {
-            self.at = At::Junk(String::new(), fault);
+            self.at = At::Junk(envelope.rest(), fault);
         } else if begun {
             self.at = At::Arguments(fault);
         } else {
@@ -95,39 +139,140 @@ impl Marked {
         self.junk(c, out);
     }
 
-    fn junk(&mut self, c: char, out: &mut Out) {
+    fn tail(&mut self, out: &mut Out) {
+        out.mark();
+        self.called = true;
+        self.at = At::Tail;
+    }
+
+    /// A character of a tool's name, or between it and the arguments.
+    fn head(&mut self, c: char, out: &mut Out) {
         let mut passed = String::new();
         let mark = self.watch.take(c, &mut passed);
+        let in_name = matches!(self.at, At::Name(..));
+        let (At::Name(all, name) | At::Head(all, name)) = &mut self.at else { return };
+        all.push_str(&passed);
+        if in_name {
+            name.push_str(&passed);
+        }
+        let (mut all, name) = (std::mem::take(all), std::mem::take(name));
+        let last = self.spec.separators.last().copied();
+        match mark {
+            Some(mark) if Some(mark) == last => {
+                all.push_str(mark);
+                self.at = At::Open(all, name);
+            }
+            Some(mark) if self.spec.separators.contains(&mark) => {
+                all.push_str(mark);
+                self.at = At::Head(all, name);
+            }
+            Some(mark) => {
+                self.release(&all, out);
+                if self.opens(mark) {
+                    self.open(mark);
+                } else {
+                    out.text(mark);
+                }
+            }
+            // Some leave the separator out.
+            None if in_name && name.ends_with('{') => {
+                let name = name.trim_end_matches('{').to_owned();
+                all.pop();
+                self.at = At::Open(all, name);
+                self.before_object('{', out);
+            }
+            None if name.trim().chars().any(char::is_whitespace)
+                || !in_name
+                    && passed.contains(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')
+                || all.len() > NAME + 64 =>
+            {
+                let rest = self.watch.rest();
+                self.release(&all, out);
+                rest.chars().for_each(|c| self.take(c, out));
+            }
+            None if in_name => self.at = At::Name(all, name),
+            None => self.at = At::Head(all, name),
+        }
+    }
+
+    /// A character before the arguments of a named tool.
+    fn before_object(&mut self, c: char, out: &mut Out) {
+        let fence = matches!(self.at, At::Fence(..));
+        let (At::Open(all, name) | At::Fence(all, name)) = &mut self.at else { return };
+        let (mut all, mut name) = (std::mem::take(all), std::mem::take(name));
+        if c == '{' {
+            // Behind the name in a fence stand the fence and its language.
+            let (name, language) =
+                name.trim().split_at(name.trim().find('`').unwrap_or(name.trim().len()));
+            if name.trim().is_empty() || !["", "```", "```json"].contains(&language) {
+                self.at = At::Junk(all, Fault::NoName);
+                self.junk(c, out);
+                return;
+            }
+            let name = name.trim();
+            out.begin(name);
+            self.at = At::Object(Scan::default());
+            self.take(c, out);
+        } else if c.is_whitespace() && all.len() < NAME + 512
+            || fence && all.len() < NAME + 512 && c != '<'
+        {
+            all.push(c);
+            if fence {
+                name.push(c);
+            }
+            self.at = if fence { At::Fence(all, name) } else { At::Open(all, name) };
+        } else if self.spec.fenced && !fence && c != '<' && name.trim() == "function" {
+            all.push(c);
+            self.at = At::Fence(all, c.to_string());
+        } else {
+            // Arguments of another kind, or none.
+            if fence || name.trim().is_empty() {
+                self.at = At::Junk(all, Fault::NotAnObject);
+            } else {
+                out.begin(name.trim());
+                self.at = At::Arguments(Fault::NotAnObject);
+            }
+            self.junk(c, out);
+        }
+    }
+
+    fn junk(&mut self, c: char, out: &mut Out) {
+        let mut passed = String::new();
+        let mut mark = self.watch.take(c, &mut passed);
+        if let Some(other) = mark
+            && !self.opens(other)
+            && self.close != Some(other)
+            && self.spec.last != Some(other)
+        {
+            passed.push_str(other);
+            mark = None;
+        }
         let ends = mark.is_some();
-        match &mut self.at {
-            At::Arguments(fault) => {
-                let fault = *fault;
-                out.arguments(&passed);
-                if ends {
-                    out.end(Some(fault));
-                }
+        if let At::Arguments(fault) = self.at {
+            out.arguments(&passed);
+            if ends {
+                out.end(Some(fault));
+                self.called = true;
             }
-            At::Junk(text, fault) => {
-                text.push_str(&passed);
-                let closes = mark.is_some_and(|mark| self.close == Some(mark));
-                // A mark at the end of what is shown as text is shown too.
-                if closes && !text.trim().is_empty() {
-                    text.push_str(mark.unwrap_or_default());
-                }
-                if ends || self.close.is_none() || text.len() > MOST {
-                    let (text, fault) = (std::mem::take(text), *fault);
-                    if text.trim().is_empty() {
-                        out.mark();
-                    } else {
-                        out.broken(text, fault);
-                    }
-                    self.at = At::Text;
-                }
+        } else if let At::Junk(text, fault) = &mut self.at {
+            text.push_str(&passed);
+            let closes = mark.is_some_and(|mark| self.close == Some(mark));
+            // A mark at the end of what is shown as text is shown too.
+            if closes && !text.trim().is_empty() {
+                text.push_str(mark.unwrap_or_default());
             }
-            At::Text | At::Lead(_) | At::Call { .. } | At::Between(_) | At::Tail => {}
+            if ends || self.close.is_none() || text.len() > MOST {
+                let (text, fault) = (std::mem::take(text), *fault);
+                if text.trim().is_empty() {
+                    out.mark();
+                } else {
+                    out.broken(text, fault);
+                }
+                self.at = At::Text;
+            }
         }
         if let Some(mark) = mark {
-            if self.pairs.iter().any(|(open, _)| *open == mark) {
+            if self.opens(mark) {
                 self.open(mark);
             } else {
                 self.close = None;
@@ -153,20 +298,41 @@ impl Form for Marked {
                         self.call(before);
                         self.take(c, out);
                     }
-                    _ => {
-                        // It only looked like a call.
-                        out.text(&before);
-                        self.close = None;
-                        self.at = At::Text;
+                    _ if !self.list && !self.spec.separators.is_empty() => {
+                        self.at = At::Name(before, String::new());
                         self.take(c, out);
+                    }
+                    _ => {
+                        self.release(&before, out);
+                        self.take(c, out);
+                    }
+                }
+            }
+            At::Name(..) | At::Head(..) => self.head(c, out),
+            At::Open(..) | At::Fence(..) => self.before_object(c, out),
+            At::Object(scan) => {
+                let mut text = String::new();
+                let step = scan.take(c, &mut text);
+                out.arguments(&text);
+                match step {
+                    Step::More => {}
+                    Step::Done | Step::Over => {
+                        out.end(None);
+                        self.tail(out);
+                    }
+                    Step::Bad => {
+                        self.at = At::Arguments(Fault::NotJson);
+                        self.junk(c, out);
                     }
                 }
             }
             At::Call { envelope, .. } => match envelope.take(c, out) {
                 Taken::More => {}
                 Taken::Done => {
-                    out.mark();
-                    self.at = if self.list { At::Between(String::new()) } else { At::Tail };
+                    self.tail(out);
+                    if self.list {
+                        self.at = At::Between(String::new());
+                    }
                 }
                 Taken::Bad(fault) => {
                     if let At::Call { before, envelope } = std::mem::replace(&mut self.at, At::Text)
@@ -189,7 +355,7 @@ impl Form for Marked {
                     self.junk(c, out);
                 }
             },
-            At::Tail if c.is_whitespace() => {}
+            At::Tail if c.is_whitespace() || self.spec.fenced && c == '`' => {}
             At::Tail => {
                 if c == '{' && !self.list && self.close.is_some() {
                     self.call(String::new());
@@ -206,14 +372,16 @@ impl Form for Marked {
         let held = self.watch.rest();
         match std::mem::replace(&mut self.at, At::Text) {
             At::Text => out.text(&held),
-            At::Lead(text) => out.text(&(text + &held)),
+            At::Lead(text) | At::Name(text, _) | At::Head(text, _) => out.text(&(text + &held)),
+            At::Open(text, _) | At::Fence(text, _) => out.broken(text + &held, Fault::Unfinished),
+            At::Object(_) => out.end(Some(Fault::Unfinished)),
             At::Call { before, mut envelope } => {
                 let begun = envelope.begun();
                 let fault = envelope.close(out);
                 match fault {
                     Some(fault) if begun => out.end(Some(fault)),
                     Some(fault) => out.broken(before + &envelope.raw(), fault),
-                    None => {}
+                    None => out.text(&envelope.rest()),
                 }
             }
             At::Between(text) if text.contains(',') => out.broken(text, Fault::Unfinished),

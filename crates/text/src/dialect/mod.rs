@@ -5,12 +5,21 @@
 //! writes makes a reader fail, and nothing is lost: what cannot be read as a call is told as [`Said::Broken`], or as a call
 //! with a [`Fault`].
 
+mod bare;
+mod brackets;
+mod deepseek;
+mod elements;
 mod envelope;
+mod fenced;
+mod functools;
+mod harmony;
 mod hermes;
 mod json;
 mod marked;
 mod out;
 mod plain;
+mod python_tag;
+mod pythonic;
 mod reader;
 mod said;
 mod tools;
@@ -39,6 +48,8 @@ struct Known {
     about: &'static str,
     /// One of these in a chat template tells that its model speaks so.
     signs: &'static [&'static str],
+    /// Its marks stand around all that is said, so that they are read without tools too.
+    frames: bool,
     /// What its parser must be shown.
     marks: &'static [&'static str],
     /// Its parser, for an answer to this prompt.
@@ -46,7 +57,17 @@ struct Known {
 }
 
 /// All of them. The first whose sign a template has is taken; the last has none.
-static KNOWN: &[Known] = &[hermes::KNOWN, plain::KNOWN];
+static KNOWN: &[Known] = &[
+    harmony::KNOWN,
+    elements::KNOWN,
+    hermes::KNOWN,
+    deepseek::KNOWN,
+    brackets::KNOWN,
+    python_tag::KNOWN,
+    functools::KNOWN,
+    fenced::KNOWN,
+    plain::KNOWN,
+];
 
 /// What is taken where nothing else is.
 static PLAIN: Known = plain::KNOWN;
@@ -116,7 +137,7 @@ impl Dialect {
     /// A parser for one answer to `prompt`, the rendered conversation: its end says whether the answer begins within a
     /// thought. Without tools no calls are looked for, and what looks like one is text.
     pub fn reader(&self, tools: &Tools, prompt: &str) -> Reader {
-        let known = if tools.is_empty() { &PLAIN } else { self.known };
+        let known = if tools.is_empty() && !self.known.frames { &PLAIN } else { self.known };
         let out = Out::new(tools.clone());
         let reader = Reader::new((known.form)(prompt), known.marks.to_vec(), out);
         match self.thought {

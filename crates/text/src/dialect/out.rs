@@ -137,6 +137,22 @@ impl Out {
         }
     }
 
+    /// Whether the arguments of the call under way are an object by now.
+    pub(super) fn is_object(&self) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| {
+            matches!(serde_json::from_str(&open.arguments), Ok(Value::Object(_)))
+        })
+    }
+
+    /// A call, whole.
+    pub(super) fn call(&mut self, name: &str, arguments: &Value) {
+        self.begin(name);
+        self.arguments(&arguments.to_string());
+        self.end(None);
+        self.mark();
+    }
+
     /// Ends the call under way, if there is one. Without a fault of the parser's, the arguments themselves are looked at.
     pub(super) fn end(&mut self, fault: Option<Fault>) {
         let Some(open) = self.open.take() else { return };

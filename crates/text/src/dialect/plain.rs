@@ -4,8 +4,14 @@ use super::Known;
 use super::out::Out;
 use super::reader::Form;
 
-pub(super) const KNOWN: Known =
-    Known { name: "plain", about: "no calls", signs: &[], marks: &[], form: |_| Box::new(Plain) };
+pub(super) const KNOWN: Known = Known {
+    name: "plain",
+    about: "no calls",
+    signs: &[],
+    frames: false,
+    marks: &[],
+    form: |_| Box::new(Plain),
+};
 
 #[derive(Debug)]
 struct Plain;

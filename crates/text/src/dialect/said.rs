@@ -16,6 +16,8 @@ pub enum Fault {
     NoName,
     /// A parameter is given twice.
     RepeatedParameter,
+    /// The call has members that no call has.
+    Extra,
     /// So much text that it cannot be the beginning of a call.
     TooLong,
 }
@@ -29,6 +31,7 @@ impl Fault {
             Self::NotAnObject => "not_an_object",
             Self::NoName => "no_name",
             Self::RepeatedParameter => "repeated_parameter",
+            Self::Extra => "extra",
             Self::TooLong => "too_long",
         }
     }
@@ -42,6 +45,7 @@ impl std::fmt::Display for Fault {
             Self::NotAnObject => "the call's arguments are not a JSON object",
             Self::NoName => "the call names no tool",
             Self::RepeatedParameter => "the call gives a parameter twice",
+            Self::Extra => "the call has members that no call has",
             Self::TooLong => "the call names no tool within its first 64 KiB",
         })
     }

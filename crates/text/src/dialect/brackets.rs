@@ -1,0 +1,20 @@
+//! `[TOOL_CALLS]` and a list of JSON objects; in later models a tool's name, `[ARGS]` and its arguments.
+
+use super::Known;
+use super::marked::{Marked, Spec};
+
+pub(super) const KNOWN: Known = Known {
+    name: "brackets",
+    about: r#"[TOOL_CALLS][{"name": ..., "arguments": {...}}], or [TOOL_CALLS]name[ARGS]{...}"#,
+    signs: &["[TOOL_CALLS]"],
+    frames: false,
+    marks: &["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"],
+    form: |_| Box::new(Marked::new(&SPEC)),
+};
+
+const SPEC: Spec = Spec {
+    pairs: &[("[TOOL_CALLS]", None)],
+    separators: &["[CALL_ID]", "[ARGS]"],
+    fenced: false,
+    last: None,
+};

@@ -1,0 +1,29 @@
+//! Marks in full-width bars around a tool's name and its arguments, which older models write in a fence: DeepSeek.
+
+use super::Known;
+use super::marked::{Marked, Spec};
+
+pub(super) const KNOWN: Known = Known {
+    name: "deepseek",
+    about: "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>name<｜tool▁sep｜>{...}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+    signs: &["<｜tool▁call▁begin｜>"],
+    frames: false,
+    marks: &[
+        "<｜tool▁calls▁begin｜>",
+        "<｜tool▁call▁begin｜>",
+        "<｜tool▁sep｜>",
+        "<｜tool▁call▁end｜>",
+        "<｜tool▁calls▁end｜>",
+    ],
+    form: |_| Box::new(Marked::new(&SPEC)),
+};
+
+const SPEC: Spec = Spec {
+    pairs: &[
+        ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", Some("<｜tool▁call▁end｜>")),
+        ("<｜tool▁call▁begin｜>", Some("<｜tool▁call▁end｜>")),
+    ],
+    separators: &["<｜tool▁sep｜>"],
+    fenced: true,
+    last: Some("<｜tool▁calls▁end｜>"),
+};

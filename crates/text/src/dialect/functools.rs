@@ -1,0 +1,20 @@
+//! A list of JSON objects behind `functools` or between `<|tool_call|>` and `<|/tool_call|>`.
+
+use super::Known;
+use super::marked::{Marked, Spec};
+
+pub(super) const KNOWN: Known = Known {
+    name: "functools",
+    about: r#"<|tool_call|>[{"name": ..., "arguments": {...}}]<|/tool_call|>, or functools[...]"#,
+    signs: &["<|tool_call|>", "<|tool|>", "functools"],
+    frames: false,
+    marks: &["<|tool_call|>", "<|/tool_call|>"],
+    form: |_| Box::new(Marked::new(&SPEC)),
+};
+
+const SPEC: Spec = Spec {
+    pairs: &[("<|tool_call|>", Some("<|/tool_call|>")), ("functools", None)],
+    separators: &[],
+    fenced: false,
+    last: None,
+};
