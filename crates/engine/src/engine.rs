@@ -24,6 +24,10 @@ pub struct EngineOptions {
     pub step_tokens: usize,
     /// Sequences that may run at once.
     pub sequences: usize,
+    /// Requests of each priority that may wait.
+    pub waiting: usize,
+    /// See [`Limits::ageing`].
+    pub ageing: usize,
     /// Tokens in a page of the cache.
     pub page_size: usize,
     /// Tokens that the cache holds in all, over all sequences.
@@ -39,6 +43,8 @@ impl Default for EngineOptions {
         Self {
             step_tokens: 512,
             sequences: 64,
+            waiting: 1024,
+            ageing: 32 * 1024,
             page_size: 32,
             cache_tokens: 32 * 1024,
             cache_format: DType::F16.into(),
@@ -86,13 +92,22 @@ impl Engine {
         options: EngineOptions,
     ) -> Self {
         let EngineOptions { step_tokens, sequences, page_size, cache_tokens, .. } = options;
-        let EngineOptions { cache_format, image_bytes, .. } = options;
+        let EngineOptions { cache_format, image_bytes, waiting, ageing, .. } = options;
         let layers = decoder.layers();
         let pages = cache_tokens.div_ceil(page_size);
         let cache = Cache::new(device, &layers, page_size, pages, cache_format);
         let window = widest(&layers);
         let turn = decoder.turn();
-        let limits = Limits { tokens: step_tokens, sequences, context, vocabulary, window, turn };
+        let limits = Limits {
+            tokens: step_tokens,
+            sequences,
+            context,
+            vocabulary,
+            window,
+            turn,
+            waiting,
+            ageing,
+        };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
         let (draws, device) = (device.puts_off(), device.clone());
         let sampler = Sampler::default();
@@ -126,7 +141,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If it can never be finished.
+    /// If it can never be finished, or too many wait already.
     pub fn add(&mut self, id: Id, request: Request) -> Result<(), Refusal> {
         if !request.images.is_empty() && self.decoder.vision().is_none() {
             return Err(Refusal::Blind { images: request.images.len() });

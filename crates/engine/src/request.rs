@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kernels::Tensor;
 use models::{ImageSpan, Picture};
 
-use crate::{Constraint, Sampling};
+use crate::{Constraint, Priority, Sampling};
 
 /// Names a request for as long as it lives.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -27,6 +27,10 @@ pub struct Request {
     pub sampling: Sampling,
     /// What the tokens that are added must obey; `max_tokens` may cut them short.
     pub constraint: Option<Arc<dyn Constraint>>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whose it is: clients share what there is of their priority evenly. 0 is nobody in particular.
+    pub client: u64,
 }
 
 /// An image in a prompt.
@@ -87,6 +91,18 @@ pub enum Refusal {
     /// Every number that an image could have was given to one.
     #[error("more images were read than can be told apart")]
     WornOut,
+    /// Too many of its priority wait already.
+    #[error(
+        "{waiting} {} requests wait already, and at most {limit} may", priority.name()
+    )]
+    QueueFull {
+        /// How urgent it is.
+        priority: Priority,
+        /// How many of that priority wait.
+        waiting: usize,
+        /// How many may.
+        limit: usize,
+    },
     /// The sequence could outgrow the memory there is for it, or the network's context.
     #[error(
         "{prompt} prompt tokens and up to {max_tokens} new ones make {}, but at most {limit} fit",

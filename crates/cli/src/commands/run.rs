@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use manager::runtime::{
-    FinishReason, GenerateOptions, Generation, LoadedModel, ModelKind, Piece, Prompt, Timings,
-    Usage,
+    FinishReason, GenerateOptions, Generation, LoadedModel, ModelKind, Piece, Priority, Prompt,
+    Timings, Usage,
 };
 use manager::{Image, Message, Part, RenderOptions};
 use rustyline::DefaultEditor;
@@ -144,8 +144,9 @@ impl Run {
             repetition_penalty: self.repetition_penalty,
             seed: self.seed,
             stop: self.stop.clone(),
-            ignore_eos: false,
-            tell_apart: false,
+            // Somebody looks on.
+            priority: Priority::Interactive,
+            ..GenerateOptions::default()
         }
     }
 

@@ -118,9 +118,13 @@ impl PagePool {
         }
         table.remembered = table.pages.len();
         let found = table.pages.len() * self.page_size;
-        self.stats.asked += tokens.len() as u64;
-        self.stats.found += found as u64;
         (table, found)
+    }
+
+    /// Counts a beginning that was looked for and is used: `found` of `asked` tokens.
+    pub(crate) fn count(&mut self, asked: usize, found: usize) {
+        self.stats.asked += asked as u64;
+        self.stats.found += found as u64;
     }
 
     /// Makes room in `table` for `tokens` tokens in all; false, and nothing changed, if there are

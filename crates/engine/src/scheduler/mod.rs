@@ -1,14 +1,15 @@
 //! Which tokens run next: a pure decision, so it can be simulated.
 
+mod clients;
+mod decide;
 mod sequence;
 
-use std::collections::VecDeque;
-
+use clients::Clients;
 use sequence::Sequence;
 
 use crate::cache::{PagePool, PrefixStats};
 use crate::sight::Numbers;
-use crate::{Event, Failure, Finish, Flaw, Id, PromptImage, Refusal, Request, Sampling};
+use crate::{Event, Failure, Finish, Flaw, Id, Priority, PromptImage, Refusal, Request, Sampling};
 
 /// What a step may hold and a sequence may grow to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,6 +27,28 @@ pub struct Limits {
     /// The length beyond which a network computes a sequence otherwise, all of it. A sequence that
     /// grows past it begins again, and none shares pages with one on the other side.
     pub turn: Option<usize>,
+    /// Requests of each priority that may wait.
+    pub waiting: usize,
+    /// After how many tokens computed for others a sequence that got nothing goes before all of them, whatever
+    /// its priority; of each priority one in as many tokens. So a sequence before which `k` of its
+    /// priority have come stands first after `(k + 1) * (ageing + tokens)` tokens at the latest, and
+    /// then waits for none but those that stood first before it.
+    pub ageing: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tokens: 512,
+            sequences: 64,
+            context: usize::MAX,
+            vocabulary: usize::MAX,
+            window: None,
+            turn: None,
+            waiting: 1024,
+            ageing: 32 * 1024,
+        }
+    }
 }
 
 impl Limits {
@@ -74,14 +97,20 @@ pub struct Status {
     pub waiting: usize,
     /// Sequences that are being continued.
     pub running: usize,
+    /// Those that wait, by priority, the most urgent first.
+    pub waiting_by_priority: [usize; 3],
+    /// Those that are being continued, by priority.
+    pub running_by_priority: [usize; 3],
     /// Pages that are held.
     pub pages_held: usize,
     /// Pages that are kept for their tokens.
     pub pages_kept: usize,
     /// Pages in all.
     pub pages: usize,
-    /// How often a sequence was put aside for want of pages.
+    /// How often a sequence was put aside, for want of pages or for one that is more urgent.
     pub preemptions: u64,
+    /// How many sequences had waited too long, and went before all others.
+    pub promotions: u64,
     /// How often the beginning of a prompt was found.
     pub prefix: PrefixStats,
 }
@@ -89,17 +118,24 @@ pub struct Status {
 /// Continuous batching with chunked prefill over paged memory.
 ///
 /// Sequences that are being continued go first, one token each; prompts fill what is left of the
-/// step, in order of arrival. When pages run out, the newest sequence is put aside and computed
-/// again later: the oldest always advances, so every sequence ends.
+/// step: the most urgent first, among them those of the client that had least, and half of it the shortest. When
+/// pages run out, the newest of the least urgent sequences is put aside and computed again later. Whoever
+/// stands first always advances, and whoever waited too long stands first, so every sequence
+/// ends.
 #[derive(Debug)]
 pub struct Scheduler {
     limits: Limits,
     pool: PagePool,
-    waiting: VecDeque<Sequence>,
-    /// In order of arrival.
+    waiting: Vec<Sequence>,
     running: Vec<Sequence>,
+    clients: Clients,
+    /// Tokens that were computed.
+    work: u64,
     arrivals: u64,
     preemptions: u64,
+    promotions: u64,
+    /// How much had been computed when one of each priority was last promoted.
+    last_promotion: [u64; 3],
     numbers: Numbers,
 }
 
@@ -111,16 +147,26 @@ impl Scheduler {
     /// If a limit is zero.
     pub fn new(limits: Limits, pool: PagePool) -> Self {
         assert!(limits.tokens > 0 && limits.sequences > 0, "{limits:?}");
-        let (waiting, running) = (VecDeque::new(), Vec::new());
-        let numbers = Numbers::default();
-        Self { limits, pool, waiting, running, arrivals: 0, preemptions: 0, numbers }
+        Self {
+            limits,
+            pool,
+            waiting: Vec::new(),
+            running: Vec::new(),
+            clients: Clients::default(),
+            work: 0,
+            arrivals: 0,
+            preemptions: 0,
+            promotions: 0,
+            last_promotion: [0; 3],
+            numbers: Numbers::default(),
+        }
     }
 
     /// Queues a request.
     ///
     /// # Errors
     ///
-    /// If it can never be finished.
+    /// If it can never be finished, or too many wait already.
     pub fn add(&mut self, id: Id, request: Request) -> Result<(), Refusal> {
         let (prompt, max_tokens) = (request.prompt.len(), request.max_tokens);
         let vocabulary = self.limits.vocabulary;
@@ -147,6 +193,11 @@ impl Scheduler {
         if prompt.saturating_add(max_tokens) > limit {
             return Err(Refusal::TooLong { prompt, max_tokens, limit });
         }
+        let (priority, limit) = (request.priority, self.limits.waiting);
+        let waiting = self.waiting.iter().filter(|other| other.priority == priority).count();
+        if waiting >= limit {
+            return Err(Refusal::QueueFull { priority, waiting, limit });
+        }
         let mut request = request;
         let from = u32::try_from(vocabulary).unwrap_or(u32::MAX);
         for PromptImage { positions, digest, .. } in &request.images {
@@ -154,7 +205,8 @@ impl Scheduler {
             request.prompt[positions.clone()].fill(number);
         }
         self.arrivals += 1;
-        self.waiting.push_back(Sequence::new(id, request, self.arrivals));
+        self.clients.enter(priority, request.client);
+        self.waiting.push(Sequence::new(id, request, self.arrivals, self.work));
         Ok(())
     }
 
@@ -170,13 +222,18 @@ impl Scheduler {
             Some(at) => self.waiting.remove(at),
             None => {
                 let at = self.running.iter().position(|sequence| sequence.id == id)?;
-                Some(self.running.remove(at))
+                self.running.remove(at)
             }
         };
-        let sequence = sequence?;
         let finish = why(sequence.tokens.len());
-        self.pool.release(sequence.table);
+        self.give_up(sequence);
         Some(Event::Finished(id, finish))
+    }
+
+    /// Takes back all that a sequence has that ended.
+    fn give_up(&mut self, sequence: Sequence) {
+        self.clients.leave(sequence.priority, sequence.client);
+        self.pool.release(sequence.table);
     }
 
     /// Whether there is nothing left to do.
@@ -186,13 +243,19 @@ impl Scheduler {
 
     /// What is in hand.
     pub fn status(&self) -> Status {
+        let by_priority = |sequences: &[Sequence]| {
+            Priority::ALL.map(|p| sequences.iter().filter(|other| other.priority == p).count())
+        };
         Status {
             waiting: self.waiting.len(),
             running: self.running.len(),
+            waiting_by_priority: by_priority(&self.waiting),
+            running_by_priority: by_priority(&self.running),
             pages_held: self.pool.capacity() - self.pool.available(),
             pages_kept: self.pool.kept(),
             pages: self.pool.capacity(),
             preemptions: self.preemptions,
+            promotions: self.promotions,
             prefix: self.pool.stats(),
         }
     }
@@ -232,96 +295,6 @@ impl Scheduler {
         }
     }
 
-    /// Decides the next pass. It is empty only if there is nothing to do, or nothing before the
-    /// step that is [ahead](Self::ahead) is completed.
-    pub fn schedule(&mut self) -> Step {
-        let mut budget = self.limits.tokens;
-        let mut step = Step::new();
-        for decoding in [true, false] {
-            let mut at = 0;
-            while at < self.running.len() && budget > 0 {
-                let wanted = self.running[at].remaining();
-                let waits = self.running[at].is_spent() || self.turns_at(at);
-                if (wanted == 1) == decoding && !waits {
-                    let n = self.room_for(at, wanted.min(budget));
-                    if n > 0 {
-                        budget -= n;
-                        step.push(self.running[at].slice(n));
-                    }
-                }
-                at += 1;
-            }
-        }
-        while budget > 0
-            && self.running.len() < self.limits.sequences
-            && let Some(n) = self.admit(budget)
-        {
-            budget -= n;
-            step.extend(self.running.last().map(|sequence| sequence.slice(n)));
-        }
-        // A sequence that was put aside after its slice was cut is not in this step after all.
-        step.retain(|slice| self.is_live(slice));
-        step
-    }
-
-    /// Whether the token that nobody has read takes the running sequence at `at` past the turn:
-    /// what is in the cache is of no use for it.
-    fn turns_at(&self, at: usize) -> bool {
-        let sequence = &self.running[at];
-        let length = sequence.tokens.len();
-        sequence.unread && self.limits.beyond(length + 1) && !self.limits.beyond(length)
-    }
-
-    /// Begins the sequence at the head of the queue, if there are pages for what it has so far,
-    /// and returns how many of its tokens the step takes.
-    fn admit(&mut self, budget: usize) -> Option<usize> {
-        let mut sequence = self.waiting.pop_front()?;
-        let beyond = self.limits.beyond(sequence.tokens.len());
-        let (table, found) = self.pool.find(&sequence.tokens, beyond);
-        (sequence.table, sequence.computed) = (table, found);
-        let n = sequence.remaining().min(budget);
-        let held = sequence.table.pages.len();
-        let missing = self.pool.pages_for(sequence.tokens.len()).saturating_sub(held);
-        if missing > self.pool.available()
-            || !self.pool.grow(&mut sequence.table, sequence.computed + n)
-        {
-            self.pool.release(sequence.restart());
-            self.waiting.push_front(sequence);
-            return None;
-        }
-        // Whoever was put aside is newer than all that run, and older than all that wait.
-        debug_assert!(self.running.last().is_none_or(|last| last.arrival < sequence.arrival));
-        self.running.push(sequence);
-        Some(n)
-    }
-
-    /// Makes room for up to `n` more tokens of the running sequence at `at`, putting newer ones
-    /// aside if need be, and returns for how many there is room.
-    fn room_for(&mut self, at: usize, n: usize) -> usize {
-        loop {
-            let sequence = &mut self.running[at];
-            let end = sequence.computed + n;
-            if self.pool.grow(&mut sequence.table, end) {
-                return n;
-            }
-            // What fits already is better than putting others aside.
-            let pages = sequence.table.pages.len() + self.pool.available();
-            let fits = (pages * self.pool.page_size()).saturating_sub(sequence.computed).min(n);
-            if fits > 0 && self.pool.grow(&mut sequence.table, sequence.computed + fits) {
-                return fits;
-            }
-            if at + 1 == self.running.len() {
-                // The newest waits for the others; alone, it always fits.
-                return 0;
-            }
-            if let Some(mut newest) = self.running.pop() {
-                self.preemptions += 1;
-                self.pool.release(newest.restart());
-                self.waiting.push_front(newest);
-            }
-        }
-    }
-
     /// Takes in what the pass sampled: one outcome for each slice with `sample`, in order.
     pub fn complete(&mut self, step: &[Slice], sampled: &[Result<u32, Flaw>]) -> Vec<Event> {
         let mut events = Vec::new();
@@ -351,7 +324,7 @@ impl Scheduler {
             };
             if let Some(finish) = finish {
                 let sequence = self.running.remove(at);
-                self.pool.release(sequence.table);
+                self.give_up(sequence);
                 events.push(Event::Finished(slice.id, finish));
             } else if self.limits.beyond(sequence.tokens.len())
                 && !self.limits.beyond(sequence.computed)
@@ -360,6 +333,7 @@ impl Scheduler {
                 // With its last token it went past the turn: what is in the cache is of no use now.
                 self.pool.release(sequence.restart());
                 (sequence.table, sequence.computed) = self.pool.find(&sequence.tokens, true);
+                self.pool.count(sequence.tokens.len(), sequence.computed);
             }
         }
         debug_assert!(sampled.next().is_none(), "more samples than slices to sample");
@@ -370,16 +344,16 @@ impl Scheduler {
     /// no longer be trusted. Other running sequences begin again.
     pub fn abandon(&mut self, step: &[Slice], failure: &Failure) -> Vec<Event> {
         let mut events = Vec::new();
-        for mut sequence in std::mem::take(&mut self.running).into_iter().rev() {
+        for mut sequence in std::mem::take(&mut self.running) {
             if step.iter().any(|s| s.id == sequence.id && s.attempt == sequence.attempt) {
                 let finish = Finish::Failed(failure.clone());
                 events.push(Event::Finished(sequence.id, finish));
+                self.clients.leave(sequence.priority, sequence.client);
             } else {
                 sequence.restart();
-                self.waiting.push_front(sequence);
+                self.waiting.push(sequence);
             }
         }
-        events.reverse();
         self.pool.clear();
         events
     }

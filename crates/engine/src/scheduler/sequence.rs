@@ -1,13 +1,29 @@
 //! One request under way.
 
 use crate::cache::PageTable;
-use crate::{Finish, Id, PromptImage, Request, Sampling, Slice};
+use crate::{Finish, Id, Priority, PromptImage, Request, Sampling, Slice};
+
+/// A priority, or above all of them.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Level {
+    Promoted,
+    Of(Priority),
+}
+
+/// A level, and a number within it.
+pub(super) type Standing = (Level, u64);
 
 #[derive(Debug)]
 pub(super) struct Sequence {
     pub(super) id: Id,
     /// Its number in the order of arrival.
     pub(super) arrival: u64,
+    pub(super) priority: Priority,
+    pub(super) client: u64,
+    /// Its number among those that had waited too long and go before all others.
+    pub(super) promoted: Option<u64>,
+    /// How much had been computed in all when it last got something, or came.
+    pub(super) served: u64,
     /// The prompt and what was sampled; in the rows of an image, its number.
     pub(super) tokens: Vec<u32>,
     pub(super) images: Vec<PromptImage>,
@@ -25,11 +41,16 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn new(id: Id, request: Request, arrival: u64) -> Self {
+    /// One that has come when so many tokens (`work`) had been computed in all.
+    pub(super) fn new(id: Id, request: Request, arrival: u64, work: u64) -> Self {
         let longest = request.prompt.len() + request.max_tokens;
         Self {
             id,
             arrival,
+            priority: request.priority,
+            client: request.client,
+            promoted: None,
+            served: work,
             tokens: request.prompt,
             images: request.images,
             computed: 0,
@@ -39,6 +60,15 @@ impl Sequence {
             attempt: 0,
             stop: request.stop,
             longest,
+        }
+    }
+
+    /// Where it stands among all, the first first. It changes only when it is promoted, so two
+    /// sequences never put each other aside in turn.
+    pub(super) fn standing(&self) -> Standing {
+        match self.promoted {
+            Some(number) => (Level::Promoted, number),
+            None => (Level::Of(self.priority), self.arrival),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod constrained;
 mod overlap;
+mod shares;
 mod sight;
 mod simulate;
 mod steps;

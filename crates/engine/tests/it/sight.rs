@@ -93,6 +93,7 @@ fn engine(image_bytes: usize) -> (Engine, Arc<AtomicUsize>) {
         cache_tokens: 256,
         cache_format: DType::F32.into(),
         image_bytes,
+        ..EngineOptions::default()
     };
     let looks = Arc::new(AtomicUsize::new(0));
     let eye = Eye { device: device.clone(), looks: Arc::clone(&looks) };

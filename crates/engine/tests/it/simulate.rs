@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    Event, Failure, Finish, Id, Limits, PagePool, Refusal, Request, Scheduler, Slice, Step,
+    Event, Failure, Finish, Id, Limits, PagePool, Priority, Refusal, Request, Scheduler, Slice,
+    Step,
 };
 
 const SEEDS: u64 = 1_500;
@@ -61,6 +62,8 @@ struct World {
     under_way: Option<Step>,
     /// Rows that were computed for sequences that had ended.
     overshot: u64,
+    /// Requests for which there was no place in the queue.
+    refused: u64,
 }
 
 impl World {
@@ -75,6 +78,8 @@ impl World {
             vocabulary: 50,
             window: (random.below(3) == 0).then(|| 1 + random.below(20)),
             turn: (random.below(3) == 0).then(|| 1 + random.below(60)),
+            waiting: 1 + random.below(40),
+            ageing: 1 + random.below(400),
         };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
         Self {
@@ -90,6 +95,7 @@ impl World {
             ended: BTreeMap::new(),
             under_way: None,
             overshot: 0,
+            refused: 0,
         }
     }
 
@@ -100,13 +106,20 @@ impl World {
         let mut prompt = common[..self.random.below(common.len())].to_vec();
         prompt.extend((0..=self.random.below(40)).map(|_| self.random.below(3) as u32));
         let stop = vec![self.random.below(50) as u32];
-        let request = Request { prompt, max_tokens, stop, ..Request::default() };
+        let priority = Priority::ALL[self.random.below(3)];
+        let client = self.random.below(3) as u64;
+        let request = Request { prompt, max_tokens, stop, priority, client, ..Request::default() };
         match self.scheduler.add(id, request.clone()) {
             Ok(()) => {
                 self.wanted.insert(id, request);
             }
             Err(Refusal::TooLong { limit, .. }) => {
                 assert!(request.prompt.len() + max_tokens > limit);
+            }
+            Err(Refusal::QueueFull { priority, waiting, limit }) => {
+                assert_eq!((priority, limit), (request.priority, self.limits.waiting));
+                assert!(waiting >= limit, "seed {}", self.seed);
+                self.refused += 1;
             }
             Err(other) => panic!("seed {}: {other}", self.seed),
         }
@@ -233,6 +246,7 @@ fn steps_that_overlap_end_every_request_with_the_same_tokens() {
 /// How many rows were computed for sequences that had ended.
 fn simulate(overlaps: bool) -> u64 {
     let (mut preemptions, mut found, mut evicted, mut overshot) = (0, 0, 0, 0);
+    let (mut refused, mut promotions) = (0, 0);
     for seed in 1..=SEEDS {
         let mut world = World::new(seed, overlaps);
         for n in 0..30 {
@@ -257,23 +271,20 @@ fn simulate(overlaps: bool) -> u64 {
         found += status.prefix.found;
         evicted += status.prefix.evicted;
         overshot += world.overshot;
+        refused += world.refused;
+        promotions += status.promotions;
         world.check();
     }
     // The seeds exercise what they are meant to.
     assert!(preemptions > 1_000 && found > 10_000 && evicted > 1_000);
+    assert!(refused > 100 && promotions > 100, "{refused} {promotions}");
     overshot
 }
 
 #[test]
 fn a_decoding_sequence_is_not_held_up_by_prompts() {
-    let limits = Limits {
-        tokens: 16,
-        sequences: 8,
-        context: 4096,
-        vocabulary: 50,
-        window: None,
-        turn: None,
-    };
+    let limits =
+        Limits { tokens: 16, sequences: 8, context: 4096, vocabulary: 50, ..Limits::default() };
     let mut scheduler = Scheduler::new(limits, PagePool::new(4, 1024));
     let request = |token, n, max_tokens| {
         // Different prompts: nothing is shared.
@@ -297,7 +308,7 @@ fn a_decoding_sequence_is_not_held_up_by_prompts() {
 #[test]
 fn what_can_never_be_finished_is_refused() {
     let limits =
-        Limits { tokens: 16, sequences: 8, context: 100, vocabulary: 50, window: None, turn: None };
+        Limits { tokens: 16, sequences: 8, context: 100, vocabulary: 50, ..Limits::default() };
     let mut scheduler = Scheduler::new(limits, PagePool::new(4, 10));
     let mut add = |prompt: Vec<u32>, max_tokens| {
         scheduler.add(Id(0), Request { prompt, max_tokens, ..Request::default() })

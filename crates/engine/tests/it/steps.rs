@@ -1,6 +1,6 @@
 //! Whole steps over a made-up network: what comes in, what goes out, what breaks.
 
-use engine::{Engine, EngineOptions, Event, Failure, Finish, Id, Request};
+use engine::{Engine, EngineOptions, Event, Failure, Finish, Id, Priority, Request};
 use kernels::{CpuOptions, DType, Device, KvLayer, QuantizationMode, QuantizedTensor, Tensor, ops};
 use models::{Batch, Cache, Decoder, LayerCache, Remember};
 
@@ -105,7 +105,10 @@ fn a_nan_ends_its_own_sequence_and_says_where() {
 fn a_panic_loses_its_step_and_no_more() {
     let mut engine = engine();
     add(&mut engine, 1, &[1, 1, 1, 1, 1, 1, 1, PANIC], 5, &[]);
-    add(&mut engine, 2, &[1], 3, &[]);
+    // Less urgent, so there is no room for it in the first step.
+    let (prompt, priority) = (vec![1], Priority::Batch);
+    let request = Request { prompt, max_tokens: 3, priority, ..Request::default() };
+    engine.add(Id(2), request).unwrap();
     let events = drain(&mut engine);
     let (tokens, finish) = of(&events, 1);
     let expected = Failure::Panicked { what: "a broken network".to_owned() };

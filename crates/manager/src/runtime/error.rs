@@ -183,6 +183,7 @@ impl Error {
             Self::EmptyImage { .. } | Self::ImageShape { .. } | Self::Mentions { .. } => {
                 Kind::Invalid
             }
+            Self::Refused(engine::Refusal::QueueFull { .. }) => Kind::Overloaded,
             Self::NoTokenizer { .. } => Kind::NotFound,
             Self::WrongKind { .. }
             | Self::NoSuchVectors { .. }
@@ -253,6 +254,9 @@ impl Error {
             Self::Refused(engine::Refusal::NoTokens) => "ask for at least one token",
             Self::Refused(engine::Refusal::Blind { .. }) => {
                 "name a vision model; `folio list` shows each model's architecture"
+            }
+            Self::Refused(engine::Refusal::QueueFull { .. }) => {
+                "try again when some of them have been answered, or allow more to wait"
             }
             Self::Refused(engine::Refusal::WornOut) => "load the model again",
             Self::Refused(_) => "the prompt's tokens are not this model's: use its own tokenizer",

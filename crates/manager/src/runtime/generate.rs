@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use engine::{Finish, Id, Passage, Refusal, Request, Sampling};
+use engine::{Finish, Id, Passage, Priority, Refusal, Request, Sampling};
 use text::{Detokenizer, Message, Reader, RenderOptions, Said, StopStrings, Tools};
 use tokio::sync::{mpsc, oneshot};
 
@@ -46,6 +46,10 @@ pub struct GenerateOptions {
     pub ignore_eos: bool,
     /// Tells thinking and calls of tools from the answer of a conversation, by the model's own marks. Otherwise they are text.
     pub tell_apart: bool,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Whose it is: clients share what there is of a priority evenly. 0 is nobody in particular.
+    pub client: u64,
 }
 
 /// Why an answer ended.
@@ -185,7 +189,10 @@ impl LoadedModel {
         };
         let stop = if options.ignore_eos { Vec::new() } else { self.stop.clone() };
         let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: 0 };
-        let request = Request { prompt, images, max_tokens, stop, sampling, constraint: None };
+        let &GenerateOptions { priority, client, .. } = options;
+        let constraint = None;
+        let request =
+            Request { prompt, images, max_tokens, stop, sampling, constraint, priority, client };
         let (sender, updates) = mpsc::unbounded_channel();
         let (reply, answer) = oneshot::channel();
         let begun = Instant::now();

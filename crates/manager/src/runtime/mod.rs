@@ -19,6 +19,7 @@ pub use backend::{Backend, MlxState};
 pub use bench::{BenchOptions, BenchReport, Rate};
 pub use device::{ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
 pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds};
+pub use engine::Priority;
 pub use error::Error;
 pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
 pub(crate) use load::chat_template;

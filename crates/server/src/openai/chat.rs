@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use manager::RenderOptions;
 use manager::house::{Answer, Ask, End, News};
-use manager::runtime::{FinishReason, GenerateOptions, Prompt};
+use manager::runtime::{FinishReason, GenerateOptions, Priority, Prompt};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -176,6 +176,9 @@ fn asked(request: Request, limits: &Limits) -> Result<Ask, Fault> {
         stop: stops(request.stop, limits)?,
         ignore_eos: false,
         tell_apart: true,
+        // Somebody looks on as a stream comes.
+        priority: if request.stream { Priority::Interactive } else { Priority::Normal },
+        ..GenerateOptions::default()
     };
     let messages = conversation(request.messages)?;
     Ok(Ask { model: request.model, prompt: Prompt::Chat(messages, Box::new(render)), options })

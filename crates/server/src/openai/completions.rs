@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use manager::house::{Answer, Ask, News};
-use manager::runtime::{GenerateOptions, Prompt};
+use manager::runtime::{GenerateOptions, Priority, Prompt};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -98,7 +98,9 @@ pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<
         seed: request.seed.map(i64::cast_unsigned),
         stop: stops(request.stop, server.limits())?,
         ignore_eos: request.ignore_eos,
-        tell_apart: false,
+        // Somebody looks on as a stream comes.
+        priority: if stream { Priority::Interactive } else { Priority::Normal },
+        ..GenerateOptions::default()
     };
     let prompts: Vec<Prompt> = match request.prompt {
         Prompts::Text(text) => vec![Prompt::Text(text)],

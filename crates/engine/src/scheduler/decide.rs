@@ -1,0 +1,299 @@
+//! What stands in the next step.
+
+use super::sequence::{Level, Sequence};
+use super::{Scheduler, Step};
+use crate::{Id, Priority};
+
+/// How many requests that do not fit are passed over for later ones in one step.
+const PASSED_OVER: usize = 8;
+
+/// A prompt that could have a part of the step.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    id: Id,
+    level: Level,
+    /// Tokens that its client had, and its place among others of the same.
+    rank: (u64, u64),
+    remaining: usize,
+    waits: bool,
+}
+
+impl Scheduler {
+    /// Decides the next pass. It is empty only if there is nothing to do, or nothing before the
+    /// step that is [ahead](Self::ahead) is completed.
+    pub fn schedule(&mut self) -> Step {
+        self.promote();
+        let mut step = Step::new();
+        let mut budget = self.limits.tokens;
+        // Whoever waited too long has its token even where there are more sequences than tokens.
+        let prompts = self.running.iter().chain(&self.waiting);
+        let overdue = prompts.filter(|s| s.promoted.is_some() && s.remaining() > 1).count();
+        let kept_back = overdue.min(1);
+        for id in self.decoding() {
+            if budget <= kept_back {
+                break;
+            }
+            budget -= self.give(id, 1, &mut step);
+        }
+        self.give_prompts(budget, &mut step);
+        // A sequence that was put aside after its slice was cut is not in this step after all.
+        step.retain(|slice| self.is_live(slice));
+        if step.is_empty() {
+            // Whoever stands first can put all others aside.
+            let mut running: Vec<_> = self.running.iter().map(|s| (s.standing(), s.id)).collect();
+            running.sort_unstable();
+            for (_, id) in running {
+                if self.give(id, self.limits.tokens, &mut step) > 0 {
+                    break;
+                }
+            }
+            step.retain(|slice| self.is_live(slice));
+        }
+        self.account(&step);
+        step
+    }
+
+    /// The sequences that want one token, the first first.
+    fn decoding(&self) -> Vec<Id> {
+        let one = self.running.iter().filter(|sequence| sequence.remaining() == 1);
+        let mut one: Vec<_> = one.map(|sequence| (sequence.standing(), sequence.id)).collect();
+        one.sort_unstable();
+        one.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Gives `budget` tokens to prompts: those that run, and those that are begun.
+    ///
+    /// They go by priority, then by how much their clients had, then in order of arrival. But half of the
+    /// budget is for the shortest, so that a short one does not wait behind a long one, nor a long
+    /// one behind many short ones.
+    fn give_prompts(&mut self, mut budget: usize, step: &mut Step) {
+        let prompts = self.candidates();
+        let Some(&first) = prompts.first().filter(|_| budget > 0) else { return };
+        let short = self.short(&prompts);
+        let wanted: usize = short.iter().map(|prompt| prompt.remaining).sum();
+        let mut lane = wanted.min(budget / 2);
+        let mut blocked = Blocked::default();
+        budget -= lane + self.give_prompt(first, budget - lane, step, &mut blocked);
+        for &prompt in &short {
+            if lane == 0 {
+                break;
+            }
+            lane -= self.give_prompt(prompt, lane, step, &mut blocked);
+        }
+        budget += lane;
+        for prompt in prompts {
+            if budget == 0 {
+                break;
+            }
+            if step.iter().all(|slice| slice.id != prompt.id) {
+                budget -= self.give_prompt(prompt, budget, step, &mut blocked);
+            }
+        }
+    }
+
+    /// Those of `prompts` that are shorter than the first, the shortest first: of the most urgent level, and as many as
+    /// there are places for beside the first.
+    fn short(&self, prompts: &[Candidate]) -> Vec<Candidate> {
+        let [first, others @ ..] = prompts else { return Vec::new() };
+        let level = prompts.iter().map(|p| p.level).find(|&level| level != Level::Promoted);
+        let shorter = |p: &&Candidate| Some(p.level) == level && p.remaining < first.remaining;
+        let mut short: Vec<_> = others.iter().filter(shorter).copied().collect();
+        short.sort_by_key(|prompt| (prompt.remaining, prompt.rank));
+        let taken = self.running.len() + usize::from(first.waits);
+        let mut places = self.limits.sequences.saturating_sub(taken);
+        short.retain(|prompt| {
+            let fits = !prompt.waits || places > 0;
+            places -= usize::from(prompt.waits && fits);
+            fits
+        });
+        short
+    }
+
+    /// All prompts, in order.
+    fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |sequence: &Sequence, waits| {
+            let (level, number) = sequence.standing();
+            let served = self.clients.served(sequence.priority, sequence.client);
+            // Among those that waited too long, nobody's client counts.
+            let served = if level == Level::Promoted { 0 } else { served };
+            let (id, remaining) = (sequence.id, sequence.remaining());
+            Candidate { id, level, rank: (served, number), remaining, waits }
+        };
+        let running = self.running.iter().filter(|sequence| sequence.remaining() > 1);
+        let running = running.map(|sequence| candidate(sequence, false));
+        let waiting = self.waiting.iter().map(|sequence| candidate(sequence, true));
+        let mut all: Vec<_> = running.chain(waiting).collect();
+        all.sort_by_key(|candidate| (candidate.level, candidate.rank));
+        all
+    }
+
+    fn give_prompt(
+        &mut self,
+        prompt: Candidate,
+        most: usize,
+        step: &mut Step,
+        blocked: &mut Blocked,
+    ) -> usize {
+        if !prompt.waits {
+            return self.give(prompt.id, most, step);
+        }
+        if blocked.all || blocked.passed_over == PASSED_OVER {
+            return 0;
+        }
+        let given = self.admit(prompt.id, most, step);
+        if given == 0 {
+            blocked.passed_over += 1;
+            blocked.all |= prompt.level == Level::Promoted;
+        }
+        given
+    }
+
+    /// Gives up to `most` tokens to a running sequence, and returns how many.
+    fn give(&mut self, id: Id, most: usize, step: &mut Step) -> usize {
+        let Some(at) = self.running.iter().position(|sequence| sequence.id == id) else { return 0 };
+        if self.running[at].is_spent() || self.turns_at(at) {
+            return 0;
+        }
+        let wanted = self.running[at].remaining().min(most);
+        let n = self.room_for(id, wanted);
+        if n > 0
+            && let Some(sequence) = self.running.iter().find(|sequence| sequence.id == id)
+        {
+            step.push(sequence.slice(n));
+        }
+        n
+    }
+
+    /// Begins the sequence `id` of the queue, if there is a place and there are pages for what it has so far, and
+    /// returns how many of its tokens the step takes. Less urgent ones are put aside for it.
+    fn admit(&mut self, id: Id, budget: usize, step: &mut Step) -> usize {
+        let Some(at) = self.waiting.iter().position(|sequence| sequence.id == id) else { return 0 };
+        let priority = self.waiting[at].priority;
+        let below = || self.running.iter().filter(|other| is_below(other, priority));
+        if self.running.len() >= self.limits.sequences && below().next().is_none() {
+            return 0;
+        }
+        let theirs: usize = below().map(|other| other.table.pages.len()).sum();
+        let mut sequence = self.waiting.remove(at);
+        let beyond = self.limits.beyond(sequence.tokens.len());
+        let (table, found) = self.pool.find(&sequence.tokens, beyond);
+        (sequence.table, sequence.computed) = (table, found);
+        let n = sequence.remaining().min(budget);
+        let held = sequence.table.pages.len();
+        let missing = self.pool.pages_for(sequence.tokens.len()).saturating_sub(held);
+        if missing <= self.pool.available() + theirs {
+            while (missing > self.pool.available() || self.running.len() >= self.limits.sequences)
+                && let Some(last) = self.last_below(priority)
+            {
+                self.put_aside(last);
+            }
+        }
+        if missing > self.pool.available()
+            || self.running.len() >= self.limits.sequences
+            || !self.pool.grow(&mut sequence.table, sequence.computed + n)
+        {
+            self.pool.release(sequence.restart());
+            self.waiting.push(sequence);
+            return 0;
+        }
+        self.pool.count(sequence.tokens.len(), found);
+        step.push(sequence.slice(n));
+        self.running.push(sequence);
+        n
+    }
+
+    /// The last of the running sequences that are less urgent than `priority`.
+    fn last_below(&self, priority: Priority) -> Option<Id> {
+        let below = self.running.iter().filter(|other| is_below(other, priority));
+        below.max_by_key(|other| other.standing()).map(|other| other.id)
+    }
+
+    /// Makes room for up to `n` more tokens of the running sequence `id`, putting aside those that stand
+    /// behind it if need be, and returns for how many there is room.
+    fn room_for(&mut self, id: Id, n: usize) -> usize {
+        loop {
+            let Some(at) = self.running.iter().position(|s| s.id == id) else { return 0 };
+            let sequence = &mut self.running[at];
+            let end = sequence.computed + n;
+            if self.pool.grow(&mut sequence.table, end) {
+                return n;
+            }
+            // What fits already is better than putting others aside.
+            let pages = sequence.table.pages.len() + self.pool.available();
+            let fits = (pages * self.pool.page_size()).saturating_sub(sequence.computed).min(n);
+            if fits > 0 && self.pool.grow(&mut sequence.table, sequence.computed + fits) {
+                return fits;
+            }
+            let standing = self.running[at].standing();
+            let behind = self.running.iter().filter(|other| other.standing() > standing);
+            match behind.max_by_key(|other| other.standing()).map(|other| other.id) {
+                Some(last) => self.put_aside(last),
+                // The last waits for the others; alone, it always fits.
+                None => return 0,
+            }
+        }
+    }
+
+    /// Takes the pages of a running sequence: it is computed again later.
+    fn put_aside(&mut self, id: Id) {
+        let Some(at) = self.running.iter().position(|s| s.id == id) else { return };
+        let mut sequence = self.running.remove(at);
+        self.preemptions += 1;
+        self.pool.release(sequence.restart());
+        self.waiting.push(sequence);
+    }
+
+    /// Whether the token that nobody has read takes the running sequence at `at` past the turn:
+    /// what is in the cache is of no use for it.
+    fn turns_at(&self, at: usize) -> bool {
+        let sequence = &self.running[at];
+        let length = sequence.tokens.len();
+        sequence.unread && self.limits.beyond(length + 1) && !self.limits.beyond(length)
+    }
+
+    /// Of each priority, the oldest that got nothing for too long goes before all others from now on; but one at a
+    /// time, so that those who are put off have a share and no more.
+    fn promote(&mut self) {
+        let ageing = self.limits.ageing as u64;
+        for (priority, last) in Priority::ALL.into_iter().zip(&mut self.last_promotion) {
+            if self.work < *last + ageing {
+                continue;
+            }
+            let all = self.running.iter_mut().chain(&mut self.waiting);
+            let due = all.filter(|sequence| {
+                let starved = sequence.served + ageing <= self.work;
+                sequence.priority == priority && sequence.promoted.is_none() && starved
+            });
+            if let Some(oldest) = due.min_by_key(|sequence| sequence.arrival) {
+                oldest.promoted = Some(self.promotions);
+                self.promotions += 1;
+                *last = self.work;
+            }
+        }
+    }
+
+    /// Notes who got what.
+    fn account(&mut self, step: &Step) {
+        self.work += step.iter().map(|slice| slice.tokens.len() as u64).sum::<u64>();
+        for slice in step {
+            if let Some(at) = self.at(slice) {
+                let sequence = &mut self.running[at];
+                sequence.served = self.work;
+                self.clients.charge(sequence.priority, sequence.client, slice.tokens.len());
+            }
+        }
+    }
+}
+
+/// What stood in the way of requests that were to be begun in this step.
+#[derive(Debug, Default)]
+struct Blocked {
+    passed_over: usize,
+    /// Whether one that goes before all others waits for room.
+    all: bool,
+}
+
+/// Whether `sequence` is less urgent than `priority`.
+fn is_below(sequence: &Sequence, priority: Priority) -> bool {
+    sequence.standing().0 > Level::Of(priority)
+}
