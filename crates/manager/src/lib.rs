@@ -19,7 +19,7 @@ pub mod self_test;
 
 pub use environment::Environment;
 pub use error::{AnswerFault, Error, Kind, NameFault, Result};
-pub use peak::peak_rss;
+pub use peak::{current_rss, peak_rss};
 
 // What those who hold a model need from below: they depend on this crate alone.
 pub use checkpoint::{Config, Folder, Index};

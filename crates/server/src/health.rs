@@ -16,7 +16,7 @@ pub(crate) async fn health() -> Json<Value> {
 /// `GET /ready`: there are models, and none of them is just being loaded.
 pub(crate) async fn ready(State(server): State<Server>) -> Result<Json<Value>, Fault> {
     let models = server.house.models().await?;
-    let loading = models.iter().filter(|model| matches!(model.state, ModelState::Loading(_)));
+    let loading = models.iter().filter(|model| matches!(model.state, ModelState::Loading));
     let loading: Vec<_> = loading.map(|model| model.name.as_str()).collect();
     if !loading.is_empty() {
         let message = format!("loading {}", loading.join(", "));

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use manager::Environment;
 use manager::house::{House, HouseOptions};
-use manager::machine::Machine;
 use manager::runtime::LoadOptions;
 use server::{Bound, Gate, Key, Limits, Options};
 use tokio::sync::watch;
@@ -46,6 +46,15 @@ pub(crate) struct Serve {
     /// times; `*` takes every name)
     #[arg(long, value_name = "NAME")]
     allow_host: Vec<String>,
+    /// The memory that all models may take together [default: four fifths of what there is, and no more than is free]
+    #[arg(long, value_name = "SIZE", value_parser = crate::args::parse_bytes, env = "FOLIO_MEMORY")]
+    memory: Option<u64>,
+    /// Unload a model that nobody has asked for so many minutes; 0 keeps it
+    #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
+    idle: u64,
+    /// Keep this model in memory once it is there (may be given several times)
+    #[arg(long, value_name = "MODEL")]
+    pin: Vec<String>,
     /// The largest request, images in it included
     #[arg(long, value_name = "SIZE", value_parser = crate::args::parse_bytes, default_value = "64MiB")]
     max_body: u64,
@@ -67,10 +76,13 @@ impl Serve {
         for model in &self.model {
             models::locate(model)?;
         }
-        let load = LoadOptions::for_memory(Machine::look().memory_available);
         let options = HouseOptions {
-            load: LoadOptions { kv: self.kept.codes(), ..load },
+            load: LoadOptions { kv: self.kept.codes(), ..LoadOptions::default() },
             models: self.model.clone(),
+            memory: self.memory,
+            ttl: (self.idle > 0).then(|| Duration::from_secs(self.idle * 60)),
+            pinned: self.pin.clone(),
+            ..HouseOptions::default()
         };
         let device = models::runtime(self.compute)?;
         let house = House::open(device, Environment::from_process(), options);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::Kind;
+use crate::residency::Refusal;
 use crate::runtime;
 
 /// A request that the house cannot serve.
@@ -31,17 +32,12 @@ pub enum Error {
     /// The model does not take the request, or failed over it.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// There is no room for the model, or none in time.
+    #[error(transparent)]
+    NoRoom(#[from] Refusal),
     /// No new requests are taken.
     #[error("the server is shutting down")]
     Closing,
-    /// The model is in use, and cannot be given up now.
-    #[error("`{model}` is in use by {users} requests")]
-    InUse {
-        /// The model.
-        model: String,
-        /// How many use it.
-        users: usize,
-    },
     /// A thread of ours ended without an answer.
     #[error("a background task ended early")]
     Lost,
@@ -59,7 +55,8 @@ impl Error {
                 kind @ (Kind::Overloaded | Kind::Unsupported | Kind::Internal) => kind,
             },
             Self::Runtime(error) => error.kind(),
-            Self::Closing | Self::InUse { .. } => Kind::Overloaded,
+            Self::NoRoom(refusal) => refusal.kind(),
+            Self::Closing => Kind::Overloaded,
             Self::Lost => Kind::Internal,
         }
     }
@@ -72,7 +69,7 @@ impl Error {
             Self::Load { source, .. } => source.hint(),
             Self::Runtime(error) => error.hint(),
             Self::Closing => Some("ask again when it has started again".to_owned()),
-            Self::InUse { .. } => Some("ask again when they have ended".to_owned()),
+            Self::NoRoom(refusal) => Some(refusal.hint().to_owned()),
             Self::Lost => Some("ask again; if it happens twice, report it".to_owned()),
         }
     }

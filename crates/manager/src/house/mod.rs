@@ -1,18 +1,22 @@
 //! The models of a machine behind one door: whoever asks one by name gets it, loaded if need be, and holds it while in use.
 //!
 //! A [`House`] owns the device's thread and knows what is on disk and what is in memory. A [`Lease`] keeps a model there;
-//! an [`Answer`] holds a lease until it is read or dropped. Nothing here blocks the async executor: files are looked at,
-//! texts are made into tokens and images are decoded on threads for such work.
+//! an [`Answer`] holds a lease until it is read or dropped. Who comes in, who waits and who has to go is decided by
+//! [`Residency`], a pure value: the house tells it what happens, does what it decides ([`acts`]), and never does anything
+//! else. Nothing here blocks the async executor: files are looked at, texts are made into tokens and images are decoded on
+//! threads for such work.
 
+mod acts;
 mod answer;
 mod error;
+mod find;
 mod lease;
 mod status;
 mod vectors;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -23,16 +27,54 @@ pub use status::{ModelState, ModelStatus};
 pub use vectors::{Embedded, Judged};
 
 use crate::Environment;
+use crate::ledger::{Class, Ledger, default_limit};
+use crate::machine::Machine;
+use crate::peak::current_rss;
+use crate::residency::{Event, PROCESS, Policy, Residency, Ticket};
 use crate::runtime::{LoadOptions, Runtime};
-use lease::{Found, Resident};
+use find::Found;
+use lease::{Resident, Waiter};
+
+/// What the program itself may grow by: requests, answers, what tokenizers remember.
+const GROWTH: u64 = 256 << 20;
+/// Between two looks at what is due.
+const LEAST_PAUSE: Duration = Duration::from_millis(5);
+const MOST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a house is kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HouseOptions {
-    /// How each model is loaded.
+    /// How each model is loaded; `cache_bytes` is granted to each out of `memory`.
     pub load: LoadOptions,
     /// The models that are offered: names or folders. Empty: all that are on disk.
     pub models: Vec<String>,
+    /// Bytes that all models may take together; a share of what the machine has, if absent.
+    pub memory: Option<u64>,
+    /// The part of `memory` that the cache of one model may take at most.
+    pub cache_share: f64,
+    /// A model that nobody has asked for so long is unloaded.
+    pub ttl: Option<Duration>,
+    /// Models that stay in memory once they are there.
+    pub pinned: Vec<String>,
+    /// How long a request may wait for its model.
+    pub wait: Option<Duration>,
+    /// How long is waited, and how many are let in.
+    pub policy: Policy,
+}
+
+impl Default for HouseOptions {
+    fn default() -> Self {
+        Self {
+            load: LoadOptions::default(),
+            models: Vec::new(),
+            memory: None,
+            cache_share: 0.5,
+            ttl: None,
+            pinned: Vec::new(),
+            wait: None,
+            policy: Policy::default(),
+        }
+    }
 }
 
 /// The models of a machine, and the thread that computes them.
@@ -40,19 +82,30 @@ pub struct House {
     environment: Environment,
     runtime: Arc<Runtime>,
     options: HouseOptions,
+    limit: u64,
     rooms: Mutex<Rooms>,
     /// Told whenever a model comes, goes, or is given back.
     changed: Notify,
     opened: Instant,
+    own: Weak<Self>,
 }
 
-/// What is in memory.
-#[derive(Debug, Default)]
+/// Who is where.
+#[derive(Debug)]
 struct Rooms {
+    residency: Residency,
     residents: BTreeMap<String, Resident>,
     /// What names stood for when they were asked last.
     known: BTreeMap<String, Arc<Found>>,
+    /// The same by the names that models go by.
+    found: BTreeMap<String, Arc<Found>>,
+    waiters: BTreeMap<Ticket, Waiter>,
+    /// Why the last load of a model failed.
+    failures: BTreeMap<String, Arc<crate::runtime::Error>>,
+    tickets: u64,
+    serving: usize,
     closing: bool,
+    kept: bool,
 }
 
 impl std::fmt::Debug for House {
@@ -68,13 +121,36 @@ impl House {
         environment: Environment,
         options: HouseOptions,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let machine = Machine::look();
+        let most = machine.memory_limit.unwrap_or(machine.memory_total);
+        let limit = options
+            .memory
+            .unwrap_or_else(|| default_limit(most, machine.memory_available, 1 << 30));
+        let mut ledger = Ledger::new(limit);
+        // What the program takes before the first model comes. A limit that is less than this lets nobody in.
+        let own = current_rss().unwrap_or(0).saturating_add(GROWTH.min(limit / 8)).min(limit);
+        let _ = ledger.reserve(PROCESS, Class::Process, own);
+        let rooms = Rooms {
+            residency: Residency::new(ledger, options.policy),
+            residents: BTreeMap::new(),
+            known: BTreeMap::new(),
+            found: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            tickets: 0,
+            serving: 0,
+            closing: false,
+            kept: false,
+        };
+        Arc::new_cyclic(|own| Self {
             environment,
             runtime,
             options,
-            rooms: Mutex::default(),
+            limit,
+            rooms: Mutex::new(rooms),
             changed: Notify::new(),
             opened: Instant::now(),
+            own: own.clone(),
         })
     }
 
@@ -88,8 +164,13 @@ impl House {
         &self.environment
     }
 
+    /// Bytes that all models may take together.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// How long it has been open.
-    pub fn uptime(&self) -> std::time::Duration {
+    pub fn uptime(&self) -> Duration {
         self.opened.elapsed()
     }
 
@@ -101,15 +182,41 @@ impl House {
 
     /// Waits until nobody uses a model any more.
     pub async fn emptied(&self) {
+        self.until(|rooms| rooms.serving == 0 && rooms.waiters.is_empty()).await;
+    }
+
+    /// Waits until `holds`.
+    async fn until(&self, holds: impl Fn(&Rooms) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.rooms().residents.values().all(Resident::is_idle) {
+            if holds(&self.rooms()) {
                 return;
             }
             changed.await;
         }
+    }
+
+    /// Tells the residency of the time, whenever something is due: idle models go, and who has waited too long is told.
+    /// Begins once, on the executor that the first request comes from, and ends with the house.
+    fn keep(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.rooms().kept, true) {
+            return;
+        }
+        let house = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(house) = house.upgrade() {
+                house.happened(Event::Tick);
+                house.look_for_unreturned();
+                let now = house.uptime();
+                let due = house.rooms().residency.wake(now);
+                drop(house);
+                // What is due may change meanwhile: looked at again at least every second.
+                let pause = due.map_or(MOST_PAUSE, |due| due.saturating_sub(now));
+                tokio::time::sleep(pause.clamp(LEAST_PAUSE, MOST_PAUSE)).await;
+            }
+        });
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::lease::{Resident, offer_name};
+use super::find::offer_name;
 use super::{Error, House, apart};
 use crate::catalog::{Catalog, Entry};
+use crate::residency::{Standing, Status};
 use crate::runtime::{ModelFacts, ModelKind};
 
 /// Where a model is.
@@ -13,17 +14,19 @@ use crate::runtime::{ModelFacts, ModelKind};
 pub enum ModelState {
     /// On disk.
     Unloaded,
-    /// On its way into memory, for so long.
-    Loading(Duration),
+    /// On its way into memory.
+    Loading,
     /// In memory.
     Loaded {
         /// For so long.
         since: Duration,
-        /// Nobody has used it for so long.
+        /// Nobody has asked for it for so long.
         idle: Duration,
         /// Requests that use it now.
         users: usize,
     },
+    /// On its way out.
+    Unloading,
 }
 
 /// A model that can be asked for.
@@ -37,6 +40,8 @@ pub struct ModelStatus {
     pub since: SystemTime,
     /// Where it is.
     pub state: ModelState,
+    /// What it takes of memory, once somebody has asked for it.
+    pub memory: Option<Status>,
     /// What is known of it once it is loaded.
     pub facts: Option<ModelFacts>,
 }
@@ -58,17 +63,28 @@ impl House {
         let house = Arc::clone(self);
         let entries = apart(move || house.on_disk()).await?;
         let rooms = self.rooms();
+        let now = self.uptime();
         let status = |(name, entry, since): (String, Entry, SystemTime)| {
-            let (state, facts) = match rooms.residents.get(&name) {
-                None => (ModelState::Unloaded, None),
-                Some(Resident::Loading { since }) => (ModelState::Loading(since.elapsed()), None),
-                Some(Resident::Ready(ready)) => {
-                    let (since, idle) = (ready.loaded.elapsed(), ready.used.elapsed());
-                    let state = ModelState::Loaded { since, idle, users: ready.leases };
-                    (state, Some(ready.model.facts().clone()))
+            let memory = rooms.residency.status(&name);
+            let resident = rooms.residents.get(&name);
+            let facts = resident.map(|resident| resident.model.facts().clone());
+            let state = match (memory.as_ref().map(|status| status.standing), resident) {
+                (Some(Standing::Ready | Standing::Busy(_)), Some(resident)) => {
+                    let users = match memory.as_ref().map(|status| status.standing) {
+                        Some(Standing::Busy(users)) => users,
+                        _ => 0,
+                    };
+                    let used = memory.as_ref().and_then(|status| status.last_used);
+                    let idle = used.map_or(now, |used| now.saturating_sub(used));
+                    ModelState::Loaded { since: resident.loaded.elapsed(), idle, users }
                 }
+                (Some(Standing::Unloading), _) => ModelState::Unloading,
+                (Some(Standing::Loading | Standing::Ready | Standing::Busy(_)), _) => {
+                    ModelState::Loading
+                }
+                (Some(Standing::Unloaded) | None, _) => ModelState::Unloaded,
             };
-            ModelStatus { name, entry, since, state, facts }
+            ModelStatus { name, entry, since, state, memory, facts }
         };
         Ok(entries.into_iter().map(status).collect())
     }

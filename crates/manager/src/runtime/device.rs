@@ -126,6 +126,8 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<(ModelId, ModelFacts), Error>>,
     },
     Unload(ModelId),
+    /// All that was sent before is done.
+    Wait(oneshot::Sender<()>),
     Generate {
         model: ModelId,
         request: Request,
@@ -195,6 +197,15 @@ impl Runtime {
     /// How numbers are computed.
     pub fn precision(&self) -> Precision {
         self.device.precision()
+    }
+
+    /// Waits until the thread has done all that it was told before.
+    pub(super) fn wait(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.send(Command::Wait(reply)).is_ok() {
+            // If the thread is gone, there is nothing to wait for.
+            let _ = done.blocking_recv();
+        }
     }
 
     pub(super) fn send(&self, command: Command) -> Result<(), Error> {
@@ -296,6 +307,9 @@ impl Owner {
                 if let Some(mlx) = self.device.as_mlx() {
                     mlx.clear_cache();
                 }
+            }
+            Command::Wait(reply) => {
+                let _ = reply.send(());
             }
             Command::Generate { model, request, updates, reply } => {
                 let id = Id(number());

@@ -136,6 +136,12 @@ pub enum Error {
     /// The device thread is gone.
     #[error("the thread that computes has ended")]
     Gone,
+    /// The model's files cannot be held.
+    #[error(transparent)]
+    Held {
+        /// Why.
+        source: Box<crate::Error>,
+    },
     /// The model was unloaded while it was in use.
     #[error("`{model}` was unloaded")]
     Unloaded {
@@ -199,6 +205,7 @@ impl Error {
             },
             Self::Device(_) | Self::NoMlx { .. } => Kind::Unsupported,
             Self::NotANumber { .. } | Self::Failed(_) | Self::Gone => Kind::Internal,
+            Self::Held { source } => source.kind(),
             Self::Unloaded { .. } => Kind::Overloaded,
         }
     }
@@ -207,6 +214,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Models(error) => return Some(error.hint()),
+            Self::Held { source } => return source.hint(),
             Self::Device(error) => error.hint(),
             Self::Codes(kernels::Error::KvGroups { group_size: 32, .. }) => {
                 "leave `--kv-bits` out: there are no smaller groups"

@@ -193,6 +193,14 @@ impl LoadedModel {
         Err(Error::WrongKind { model: self.name.clone(), is, asked })
     }
 
+    /// Lets go of a model, and waits until its memory is given back, if nobody else holds it.
+    pub fn leave(model: Arc<Self>) {
+        let Some(model) = Arc::into_inner(model) else { return };
+        let runtime = Arc::clone(&model.runtime);
+        drop(model);
+        runtime.wait();
+    }
+
     pub(super) fn text_error(&self, source: text::Error) -> Error {
         Error::Text { path: self.path.clone(), source }
     }

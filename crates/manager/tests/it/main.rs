@@ -4,5 +4,6 @@
 
 mod catalog;
 mod fetch;
+mod house;
 mod runtime;
 mod vision;

@@ -36,7 +36,8 @@ pub(crate) async fn one(
 fn object(model: &ModelStatus) -> Value {
     let state = match model.state {
         ModelState::Unloaded => "unloaded",
-        ModelState::Loading(_) => "loading",
+        ModelState::Loading => "loading",
+        ModelState::Unloading => "unloading",
         ModelState::Loaded { .. } => "loaded",
     };
     let kind = model.kind().map(|kind| match kind {
@@ -55,6 +56,9 @@ fn object(model: &ModelStatus) -> Value {
         "architecture": model.entry.model_type,
         "kind": kind,
     });
+    if let Some(memory) = &model.memory {
+        object["memory"] = json!({"reserved": memory.bytes, "needed": memory.terms.need.least()});
+    }
     if let Some(facts) = &model.facts {
         object["context_length"] = facts.context.into();
     }

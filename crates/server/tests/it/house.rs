@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use manager::house::{House, HouseOptions};
-use manager::runtime::{LoadOptions, Runtime};
+use manager::runtime::Runtime;
 use manager::{CpuOptions, Environment};
 use serde_json::Value;
 use server::{Limits, Options, router};
@@ -28,8 +28,9 @@ pub(crate) fn open(models: &[&str]) -> Arc<House> {
     let environment =
         Environment::from_vars(vars.map(|(name, value)| (OsString::from(name), value)));
     let options = HouseOptions {
-        load: LoadOptions { cache_bytes: 64 << 20, ..LoadOptions::default() },
+        memory: Some(4 << 30),
         models: models.iter().map(|&name| name.to_owned()).collect(),
+        ..HouseOptions::default()
     };
     House::open(Arc::new(Runtime::start(cpu).unwrap()), environment, options)
 }

@@ -59,7 +59,7 @@ async fn users(house: &Arc<House>) -> usize {
     let llama = models.into_iter().find(|model| model.name == "llama").unwrap();
     match llama.state {
         ModelState::Loaded { users, .. } => users,
-        ModelState::Unloaded | ModelState::Loading(_) => 0,
+        ModelState::Unloaded | ModelState::Loading | ModelState::Unloading => 0,
     }
 }
 

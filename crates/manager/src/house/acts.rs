@@ -1,0 +1,193 @@
+//! What the residency decides is done here.
+
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+use super::{Error, House};
+use crate::ledger::Class;
+use crate::peak::current_rss;
+use crate::residency::{Decision, Event, Grant, Refusal};
+use crate::runtime::{LoadOptions, LoadedModel};
+
+use super::lease::Resident;
+
+/// So long a process is given to shrink after a model went.
+const SHRINKING: Duration = Duration::from_secs(2);
+
+impl House {
+    /// Tells the residency, and does what it decides.
+    pub(super) fn happened(&self, event: Event) {
+        let now = self.uptime();
+        let mut rooms = self.rooms();
+        let decisions = rooms.residency.step(now, event);
+        let mut answers = Vec::new();
+        for decision in decisions {
+            match decision {
+                Decision::Serve { ticket, model } => {
+                    let waiter = rooms.waiters.remove(&ticket);
+                    let resident = rooms.residents.get(&model).map(|it| Arc::clone(&it.model));
+                    match (waiter, resident) {
+                        (Some(waiter), Some(model)) => {
+                            rooms.serving += 1;
+                            answers.push((waiter, Ok(model)));
+                        }
+                        (Some(waiter), None) => answers.push((waiter, Err(Error::Lost))),
+                        // Nobody waits any more: the place was given up, and will be told.
+                        (None, _) => {}
+                    }
+                }
+                Decision::Refuse { ticket, why } | Decision::FallBack { ticket, why } => {
+                    if let Some(waiter) = rooms.waiters.remove(&ticket) {
+                        // What is refused holds no place: it is not served, and does not wait.
+                        rooms.serving += 1;
+                        answers.push((waiter, Err(rooms.refusal(why))));
+                    }
+                }
+                Decision::Load { model, grant } => self.begin_load(model, grant),
+                Decision::Unload { model, why } => {
+                    tracing::info!(model, %why, "unloading");
+                    let resident = rooms.residents.remove(&model);
+                    self.begin_unload(model, resident);
+                }
+                Decision::Wait { ticket, on } => {
+                    tracing::debug!(ticket = ticket.0, ?on, "a request waits");
+                }
+                Decision::Skip { model, why } => match why {
+                    Some(why) => tracing::warn!(model, %why, "not preloaded"),
+                    None => tracing::info!(model, "not preloaded: there is no room"),
+                },
+            }
+        }
+        drop(rooms);
+        for (waiter, answer) in answers {
+            // Whoever does not wait any more gives up the place on its own.
+            let _ = waiter.send(answer);
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn begin_load(&self, model: String, grant: Grant) {
+        let Some(house) = self.own.upgrade() else { return };
+        let name = model.clone();
+        let loading = Builder::new().name("load".to_owned()).spawn(move || {
+            let outcome = house.load(&model, grant);
+            let failed = outcome.is_err();
+            let event = match outcome {
+                Ok(resident) => {
+                    house.rooms().residents.insert(model.clone(), resident);
+                    Event::Loaded(model.clone())
+                }
+                Err(source) => {
+                    tracing::warn!(model, error = %source, "not loaded");
+                    let mut rooms = house.rooms();
+                    rooms.failures.insert(model.clone(), source);
+                    // It may have been replaced on disk: looked up anew when it is asked again.
+                    rooms.known.retain(|_, found| found.name != model);
+                    Event::LoadFailed(model.clone())
+                }
+            };
+            house.happened(event);
+            if failed {
+                house.returned(model);
+            }
+        });
+        if let Err(error) = loading {
+            tracing::error!(%error, "there is no thread to load with");
+            let Some(house) = self.own.upgrade() else { return };
+            // The lock is held here: the rest is told from another task.
+            tokio::task::spawn_blocking(move || {
+                house.happened(Event::LoadFailed(name.clone()));
+                house.happened(Event::Returned { model: name, missing: 0 });
+            });
+        }
+    }
+
+    fn load(&self, model: &str, grant: Grant) -> Result<Resident, Arc<crate::runtime::Error>> {
+        let begun = Instant::now();
+        let found = self.rooms().found.get(model).map(Arc::clone);
+        let Some(found) = found else {
+            return Err(Arc::new(crate::runtime::Error::Unloaded { model: model.to_owned() }));
+        };
+        let hold = found
+            .hold()
+            .map_err(|error| Arc::new(crate::runtime::Error::Held { source: Box::new(error) }))?;
+        let options = LoadOptions { cache_bytes: grant.cache, ..self.options.load };
+        let loaded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            LoadedModel::load_adapted(&self.runtime, &found.path, found.adapter.as_deref(), options)
+        }));
+        let model = match loaded {
+            Ok(loaded) => loaded.map_err(Arc::new)?,
+            Err(_) => return Err(Arc::new(crate::runtime::Error::Gone)),
+        };
+        tracing::info!(model = found.name, took = ?begun.elapsed(), bytes = grant.total(), "loaded");
+        Ok(Resident { model, loaded: Instant::now(), _hold: hold })
+    }
+
+    fn begin_unload(&self, model: String, resident: Option<Resident>) {
+        let Some(house) = self.own.upgrade() else { return };
+        let name = model.clone();
+        let leaving = Builder::new().name("unload".to_owned()).spawn(move || {
+            if let Some(Resident { model, _hold: hold, .. }) = resident {
+                LoadedModel::leave(model);
+                drop(hold);
+            }
+            house.returned(name);
+        });
+        if let Err(error) = leaving {
+            tracing::error!(%error, model, "there is no thread to unload with");
+        }
+    }
+
+    /// Measures what came back of a model that went, and tells the residency.
+    fn returned(&self, model: String) {
+        let begun = Instant::now();
+        let missing = loop {
+            let excess = self.excess(&model);
+            if excess == 0 || begun.elapsed() > SHRINKING {
+                break excess;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        if missing > 0 {
+            tracing::warn!(model, missing, "not all of its memory came back");
+        }
+        self.happened(Event::Returned { model, missing });
+    }
+
+    /// Measures again what had not come back of models that went.
+    pub(super) fn look_for_unreturned(&self) {
+        let event = {
+            let rooms = self.rooms();
+            let ledger = rooms.residency.ledger();
+            let unreturned = ledger.of_class(Class::Unreturned);
+            let others = ledger.reserved().saturating_sub(unreturned);
+            let Some(resident) = current_rss().filter(|_| unreturned > 0) else { return };
+            Event::Unreturned(resident.saturating_sub(others).min(unreturned))
+        };
+        self.happened(event);
+    }
+
+    /// Bytes that the process holds beyond what is booked for all but `leaver`, and at most what is booked for that: what
+    /// has not come back of it.
+    fn excess(&self, leaver: &str) -> u64 {
+        let Some(resident) = current_rss() else { return 0 };
+        let rooms = self.rooms();
+        let ledger = rooms.residency.ledger();
+        let booked = ledger.of_owner(leaver);
+        let others = ledger.reserved().saturating_sub(booked);
+        resident.saturating_sub(others).min(booked)
+    }
+}
+
+impl super::Rooms {
+    fn refusal(&self, why: Refusal) -> Error {
+        match why {
+            Refusal::LoadFailed { model } => match self.failures.get(&model) {
+                Some(source) => Error::Load { model, source: Arc::clone(source) },
+                None => Error::NoRoom(Refusal::LoadFailed { model }),
+            },
+            other => Error::NoRoom(other),
+        }
+    }
+}
