@@ -5,6 +5,7 @@
 //! dialect's words. A handler that cannot do that returns a [`Fault`], which is put into words in one place, for every
 //! dialect. A new endpoint is a file and a line in [`router`].
 
+mod anthropic;
 mod fault;
 mod gate;
 mod health;

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use manager::house::House;
 
 use crate::state::{Options, Server};
-use crate::{fault, gate, health, openai, rerank};
+use crate::{anthropic, fault, gate, health, openai, rerank};
 
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
@@ -25,6 +25,8 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/v1/completions", post(openai::completions::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
         .route("/v1/rerank", post(rerank::create))
+        .route("/v1/messages", post(anthropic::messages::create))
+        .route("/v1/messages/count_tokens", post(anthropic::count::create))
         .route("/rerank", post(rerank::create))
         .layer(DefaultBodyLimit::max(limit))
         .layer(from_fn_with_state(server.clone(), gate::check))

@@ -182,12 +182,10 @@ impl House {
 
 impl super::Rooms {
     fn refusal(&self, why: Refusal) -> Error {
-        match why {
-            Refusal::LoadFailed { model } => match self.failures.get(&model) {
-                Some(source) => Error::Load { model, source: Arc::clone(source) },
-                None => Error::NoRoom(Refusal::LoadFailed { model }),
-            },
-            other => Error::NoRoom(other),
+        let Refusal::LoadFailed { model } = why else { return Error::NoRoom(why) };
+        match self.failures.get(&model) {
+            Some(source) => Error::Load { model, source: Arc::clone(source) },
+            None => Error::NoRoom(Refusal::LoadFailed { model }),
         }
     }
 }

@@ -378,9 +378,13 @@ impl Generation {
     fn told(&mut self, said: Said) {
         match said {
             Said::Text(text) => self.show(&text),
-            aside => {
-                // What follows a stop string is not part of the answer.
-                self.pieces.extend(self.ended.is_none().then_some(Piece::Aside(aside)));
+            // What follows a stop string is not part of the answer.
+            Said::Reasoning(_)
+            | Said::CallBegin { .. }
+            | Said::CallArguments { .. }
+            | Said::CallEnd { .. }
+            | Said::Broken { .. } => {
+                self.pieces.extend(self.ended.is_none().then_some(Piece::Aside(said)));
             }
         }
     }

@@ -1,0 +1,39 @@
+//! `POST /v1/messages/count_tokens`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use manager::runtime::Prompt;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::message::{System, Tool, Turn};
+use super::messages::rendered;
+use crate::fault::Fault;
+use crate::read::json;
+use crate::state::Server;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    model: String,
+    messages: Vec<Turn>,
+    system: Option<System>,
+    tools: Option<Vec<Tool>>,
+    #[serde(rename = "tool_choice")]
+    _tool_choice: Option<Value>,
+    #[serde(rename = "thinking")]
+    _thinking: Option<Value>,
+}
+
+/// Counts the tokens that a conversation would have.
+pub(crate) async fn create(
+    State(server): State<Server>,
+    body: Bytes,
+) -> Result<Json<Value>, Fault> {
+    let request: Request = json(&body)?;
+    let (messages, render) = rendered(request.system, request.messages, request.tools, None)?;
+    let prompt = Prompt::Chat(messages, Box::new(render));
+    let tokens = server.house.count(&request.model, prompt).await?;
+    Ok(Json(json!({"input_tokens": tokens})))
+}
