@@ -204,6 +204,10 @@ impl Error {
                 kernels::Kind::Internal => Kind::Internal,
             },
             Self::Device(_) | Self::NoMlx { .. } => Kind::Unsupported,
+            // What a constraint makes impossible or too costly, it was given to.
+            Self::Failed(
+                engine::Failure::NothingAllowed { .. } | engine::Failure::Constraint { .. },
+            ) => Kind::Invalid,
             Self::NotANumber { .. } | Self::Failed(_) | Self::Gone => Kind::Internal,
             Self::Held { source } => source.kind(),
             Self::Unloaded { .. } => Kind::Overloaded,
@@ -277,6 +281,12 @@ impl Error {
             }
             Self::Parameter { .. } => "see `folio run --help` for each parameter's range",
             Self::TextTooLong { .. } => "split the text, or allow it to be cut with `--truncate`",
+            Self::Failed(engine::Failure::NothingAllowed { .. }) => {
+                "allow more with the schema or grammar: the model's tokens cannot spell what it asks for"
+            }
+            Self::Failed(engine::Failure::Constraint { .. }) => {
+                "make the schema or grammar simpler"
+            }
             Self::NotANumber { .. } | Self::Failed(_) => {
                 "the weights may be damaged: fetch the model again; `--exact` tells whether the \
                  fast kernels are at fault"
