@@ -109,6 +109,75 @@ impl Plan {
         }
         Ok(Some(Self { steps }))
     }
+
+    /// Whether each token is the same bytes wherever it stands, but for the first, and
+    /// [`bytes`](Self::bytes) tells which.
+    pub(crate) fn is_bytewise(&self) -> bool {
+        let mut recut = false;
+        self.steps.iter().all(|step| match step {
+            // In what is put together of single bytes, only such letters are certain to be whole.
+            Step::Replace { from, .. } => !recut || from.is_ascii(),
+            Step::StripStart { content, most } => content.is_ascii() && *most <= 1,
+            Step::ByteFallback | Step::ByteLevel => {
+                recut = true;
+                true
+            }
+            Step::Metaspace { .. } | Step::WordPiece { .. } | Step::Spaces => true,
+        })
+    }
+
+    /// The bytes that a token adds to the text, as the `first` one or as a later one. What all tokens add,
+    /// put together, is what a [`Detokenizer`] gives, if it is UTF-8 and the first adds anything.
+    pub(crate) fn bytes(&self, token: &str, first: bool) -> Vec<u8> {
+        let mut bytes = token.as_bytes().to_vec();
+        for step in &self.steps {
+            bytes = step.bytes(bytes, first);
+        }
+        bytes
+    }
+}
+
+impl Step {
+    /// What the step makes of a token's bytes.
+    fn bytes(&self, bytes: Vec<u8>, first: bool) -> Vec<u8> {
+        let text = match std::str::from_utf8(&bytes) {
+            Ok(text) => text,
+            // Single bytes, which are no letter yet.
+            Err(_) => return bytes,
+        };
+        match self {
+            Self::Replace { from, to } => text.replace(from.as_str(), to).into_bytes(),
+            Self::ByteFallback => byte_token(text).map_or(bytes, |byte| vec![byte]),
+            Self::StripStart { content, most } => {
+                let found = text.chars().take(*most).take_while(|letter| letter == content).count();
+                let cut = if first { found * content.len_utf8() } else { 0 };
+                bytes[cut..].to_vec()
+            }
+            Self::Metaspace { replacement, prepended } => {
+                let space = if first && *prepended { "" } else { " " };
+                text.replace(*replacement, space).into_bytes()
+            }
+            Self::WordPiece { prefix, cleanup: clean } => {
+                let piece = match text.strip_prefix(prefix.as_str()) {
+                    _ if first => text.to_owned(),
+                    Some(end) => end.to_owned(),
+                    None => format!(" {text}"),
+                };
+                if *clean { cleanup(&piece).into_bytes() } else { piece.into_bytes() }
+            }
+            Self::ByteLevel => {
+                let table = byte_letters();
+                let byte = |letter: char| {
+                    let at = table.binary_search_by_key(&letter, |&(letter, _)| letter);
+                    at.ok().map(|at| table[at].1)
+                };
+                // An added token is spelled in plain text.
+                text.chars().map(byte).collect::<Option<Vec<u8>>>().unwrap_or(bytes)
+            }
+            Self::Spaces if first => bytes,
+            Self::Spaces => format!(" {text}").into_bytes(),
+        }
+    }
 }
 
 fn kind(part: &Value) -> &str {

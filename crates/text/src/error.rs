@@ -154,6 +154,46 @@ pub enum Error {
     /// `continue_final_message` with no final message, or with one that the template does not print as it is.
     #[error("the final message cannot be continued: the chat template does not print it as it is")]
     NotContinuable,
+    /// A grammar larger than is allowed.
+    #[error("there are {found} {what}, more than {limit}")]
+    GrammarTooLarge {
+        /// What was counted.
+        what: &'static str,
+        /// How many there are; or the first too many.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A JSON Schema that is none.
+    #[error("the JSON Schema is wrong at {at}: {what}")]
+    Schema {
+        /// Where, as a path.
+        at: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A part of a JSON Schema that cannot be enforced.
+    #[error("the JSON Schema asks for {what} at {at}, which cannot be enforced")]
+    SchemaUnsupported {
+        /// Where, as a path.
+        at: String,
+        /// What it asks for.
+        what: String,
+    },
+    /// A grammar that is wrong, or too costly.
+    #[error("the {of} is not accepted: {what}")]
+    Grammar {
+        /// What sort of grammar it is.
+        of: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// A text cannot be followed through its grammar any further.
+    #[error("the grammar cannot be followed: {what}")]
+    GrammarFailed {
+        /// Why.
+        what: String,
+    },
     /// A reserved name among the extra variables.
     #[error("the template variable {name:?} is set by the conversation itself")]
     ReservedVariable {
@@ -168,6 +208,7 @@ impl Error {
         match self {
             Self::UnsupportedPart { .. }
             | Self::SentencePieceKind { .. }
+            | Self::SchemaUnsupported { .. }
             | Self::TemplateWithoutImages { .. } => Kind::Unsupported,
             Self::Library { .. } => Kind::Internal,
             Self::Tokenizer { .. }
@@ -186,6 +227,10 @@ impl Error {
             | Self::TemplateTooLong { .. }
             | Self::TemplateTooLarge { .. }
             | Self::NotContinuable
+            | Self::GrammarTooLarge { .. }
+            | Self::Schema { .. }
+            | Self::Grammar { .. }
+            | Self::GrammarFailed { .. }
             | Self::ReservedVariable { .. } => Kind::Invalid,
         }
     }
@@ -222,6 +267,13 @@ impl Error {
             }
             Self::TemplateWithoutImages { .. } => "use a vision model, or leave the images out",
             Self::NotContinuable => "end the conversation with an assistant message of plain text",
+            Self::GrammarTooLarge { .. } | Self::GrammarFailed { .. } => {
+                "ask for less with each text: a smaller schema or grammar"
+            }
+            Self::Schema { .. } | Self::Grammar { .. } => "see docs/structured-output.md",
+            Self::SchemaUnsupported { .. } => {
+                "leave it out and check the answer yourself; docs/structured-output.md lists what is enforced"
+            }
             Self::ReservedVariable { .. } => {
                 "give it through the message, tools or options instead"
             }

@@ -18,6 +18,7 @@ mod detokenizer;
 mod dialect;
 mod engine;
 mod error;
+pub mod grammar;
 mod message;
 mod stop;
 mod template;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
@@ -12,6 +12,7 @@ use crate::around::{Piece, before_and_after, each, rules};
 use crate::detokenizer::{Detokenizer, Plan};
 use crate::engine::{Engine, Parts, guarded};
 use crate::error::{Error, Result};
+use crate::grammar::Vocabulary;
 
 /// What to do about the model's special tokens (beginning of text, end of turn, separators) when encoding.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,6 +84,8 @@ pub(crate) struct Inner {
     vocabulary: usize,
     truncation: Option<usize>,
     model_max_length: Option<usize>,
+    /// Made when the first grammar asks for it.
+    bytes: OnceLock<Result<Vocabulary, &'static str>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -379,6 +382,18 @@ impl Tokenizer {
         self.inner.special_text.iter().map(String::as_str).find(|token| text.contains(token))
     }
 
+    /// All tokens as bytes, for grammars.
+    pub(crate) fn vocabulary_bytes(&self) -> Result<&Vocabulary> {
+        let made = self.inner.bytes.get_or_init(|| {
+            let made = guarded(self.inner.vocabulary, || Vocabulary::new(&self.inner));
+            made.and_then(|made| made).map_err(|error| match error {
+                Error::UnsupportedPart { part } => part,
+                _ => "vocabulary",
+            })
+        });
+        made.as_ref().map_err(|&part| Error::UnsupportedPart { part })
+    }
+
     /// `text` with a zero-width space after the first character of every special token that is written out in it.
     ///
     /// A chat template mixes its own special tokens with strangers' words in one string, so [`Special::OmitLiteral`]
@@ -461,6 +476,7 @@ impl Inner {
             vocabulary: engine.ids(),
             truncation,
             model_max_length,
+            bytes: OnceLock::new(),
             engine,
         }))
     }
@@ -475,6 +491,11 @@ impl Inner {
 
     pub(crate) fn is_special(&self, id: u32) -> bool {
         self.special.contains(&id)
+    }
+
+    /// The number of ids.
+    pub(crate) fn count(&self) -> usize {
+        self.vocabulary
     }
 
     pub(crate) fn plan(&self) -> Option<&Plan> {

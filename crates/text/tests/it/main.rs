@@ -4,6 +4,7 @@
 
 mod dialect;
 mod golden;
+mod grammar;
 mod sentencepiece;
 mod stream;
 mod template;
