@@ -28,4 +28,5 @@ pub use kernels::{
     Precision, WeightLayout,
 };
 pub use models::architectures;
+pub use text::grammar::Grammar;
 pub use text::{Image, Message, Part, RenderOptions, Role, Special, Template, Tokenizer};

@@ -140,11 +140,8 @@ impl Plan {
 impl Step {
     /// What the step makes of a token's bytes.
     fn bytes(&self, bytes: Vec<u8>, first: bool) -> Vec<u8> {
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) => text,
-            // Single bytes, which are no letter yet.
-            Err(_) => return bytes,
-        };
+        // Single bytes are no letter yet.
+        let Ok(text) = std::str::from_utf8(&bytes) else { return bytes };
         match self {
             Self::Replace { from, to } => text.replace(from.as_str(), to).into_bytes(),
             Self::ByteFallback => byte_token(text).map_or(bytes, |byte| vec![byte]),

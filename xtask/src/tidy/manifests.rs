@@ -44,6 +44,7 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("serde", &["checkpoint", "models", "manager", "server", "testkit"]),
     // In `kernels` for memory in large pages: of no file.
     ("memmap2", &["checkpoint", "kernels"]),
+    ("llguidance", &["text"]),
     ("tokenizers", &["text"]),
     ("minijinja", &["text"]),
     ("minijinja-contrib", &["text"]),

@@ -130,6 +130,9 @@ pub enum Error {
         /// Which of the texts, counted from 0.
         index: usize,
     },
+    /// A schema or grammar that answers cannot be held to.
+    #[error("the answer cannot be constrained")]
+    Grammar(#[source] text::Error),
     /// The request broke while it was computed.
     #[error(transparent)]
     Failed(#[from] engine::Failure),
@@ -172,7 +175,7 @@ impl Error {
                 models::Kind::Unsupported => Kind::Unsupported,
                 models::Kind::Internal => Kind::Internal,
             },
-            Self::Text { source, .. } => match source.kind() {
+            Self::Text { source, .. } | Self::Grammar(source) => match source.kind() {
                 text::Kind::Invalid => Kind::Invalid,
                 text::Kind::NotFound => Kind::NotFound,
                 text::Kind::Overloaded => Kind::Overloaded,
@@ -233,7 +236,9 @@ impl Error {
             Self::Failed(engine::Failure::Device { .. }) => {
                 "if memory was short, take a smaller model or context; `--device cpu` does without MLX"
             }
-            Self::Text { source, .. } => return source.hint().map(str::to_owned),
+            Self::Text { source, .. } | Self::Grammar(source) => {
+                return source.hint().map(str::to_owned);
+            }
             Self::Image { source, .. } => source.hint(),
             Self::ImageShape { source, .. } => return Some(source.hint()),
             Self::EmptyImage { .. } => "give another image",

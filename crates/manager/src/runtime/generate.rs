@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::{Finish, Id, Passage, Priority, Refusal, Request, Sampling};
+use text::grammar::Grammar;
 use text::{Detokenizer, Message, Reader, RenderOptions, Said, StopStrings, Tools};
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,6 +45,9 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Goes on where the model would end.
     pub ignore_eos: bool,
+    /// What the answer must be: it is held to it token by token. [`LoadedModel::compile`] tells beforehand whether it can
+    /// be; without that, beginning an answer waits for the grammar to be compiled.
+    pub constraint: Option<Grammar>,
     /// Tells thinking and calls of tools from the answer of a conversation, by the model's own marks. Otherwise they are text.
     pub tell_apart: bool,
     /// How urgent it is.
@@ -130,6 +134,7 @@ pub struct Generation {
     begun: Instant,
     first: Option<Instant>,
     tokens: Vec<u32>,
+    constrained: bool,
 }
 
 impl LoadedModel {
@@ -170,10 +175,19 @@ impl LoadedModel {
     ) -> Result<(Generation, oneshot::Receiver<Result<Id, Error>>), Error> {
         self.expect(ModelKind::Language, "generate text")?;
         let sampling = self.sampling(options)?;
+        if options.constraint.is_some() && options.ignore_eos {
+            let (name, value) = ("ignore_eos", "true".to_owned());
+            let expected = "false where the answer is constrained, which says itself where it ends";
+            return Err(Error::Parameter { name, value, expected });
+        }
+        let constraint = options.constraint.as_ref();
+        let constraint = constraint.map(|grammar| self.constraint(grammar)).transpose()?;
         let (passage, rendered) = self.passage(prompt)?;
         let reader = match prompt {
             Prompt::Chat(_, render) if options.tell_apart => {
-                Some(self.dialect.reader(&Tools::new(render.tools.as_ref()), &rendered))
+                // What is constrained is no call, whatever it looks like.
+                let tools = render.tools.as_ref().filter(|_| options.constraint.is_none());
+                Some(self.dialect.reader(&Tools::new(tools), &rendered))
             }
             Prompt::Chat(..) | Prompt::Text(_) | Prompt::Tokens(_) => None,
         };
@@ -190,7 +204,6 @@ impl LoadedModel {
         let stop = if options.ignore_eos { Vec::new() } else { self.stop.clone() };
         let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: 0 };
         let &GenerateOptions { priority, client, .. } = options;
-        let constraint = None;
         let request =
             Request { prompt, images, max_tokens, stop, sampling, constraint, priority, client };
         let (sender, updates) = mpsc::unbounded_channel();
@@ -216,6 +229,7 @@ impl LoadedModel {
             begun,
             first: None,
             tokens: Vec::new(),
+            constrained: options.constraint.is_some(),
         };
         Ok((generation, answer))
     }
@@ -303,6 +317,16 @@ impl Generation {
     /// How fast it came so far.
     pub fn timings(&self) -> Timings {
         self.timings
+    }
+
+    /// Whether an answer that ended for `reason` may lack something of what constrains it. One that a stop string ended
+    /// was cut before that.
+    pub fn lacks(&self, reason: &FinishReason) -> bool {
+        match reason {
+            FinishReason::Stop | FinishReason::Length => false,
+            FinishReason::Unfinished => true,
+            FinishReason::StopString(_) | FinishReason::Cancelled => self.constrained,
+        }
     }
 
     /// All tokens that were added so far.

@@ -8,6 +8,7 @@ use kernels::{Device, KvLayer, KvQuantization};
 use text::{Dialect, Template, Tokenizer};
 use tokio::sync::oneshot;
 
+use super::constrain::Grammars;
 use super::device::{Command, ModelFacts, ModelId, ModelKind, Runtime};
 use super::error::Error;
 
@@ -72,6 +73,7 @@ pub struct LoadedModel {
     pub(super) path: PathBuf,
     pub(super) facts: ModelFacts,
     pub(super) tokenizer: Tokenizer,
+    pub(super) grammars: Grammars,
     pub(super) template: Option<Template>,
     /// How it marks its thinking and its calls.
     pub(super) dialect: Dialect,
@@ -137,6 +139,7 @@ impl LoadedModel {
             path,
             facts,
             tokenizer,
+            grammars: Grammars::default(),
             template,
             dialect,
             generation,

@@ -5,6 +5,7 @@
 
 mod backend;
 mod bench;
+mod constrain;
 mod device;
 mod embed;
 mod error;

@@ -15,8 +15,6 @@
 mod limits;
 mod matcher;
 mod schema;
-#[cfg(test)]
-mod tests;
 mod vocabulary;
 
 use std::sync::Mutex;

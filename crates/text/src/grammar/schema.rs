@@ -12,7 +12,7 @@ use super::limits::{self, at_most};
 use crate::error::{Error, Result};
 
 /// Blanks between two parts of a JSON text: bounded, so that a text ends.
-const BLANKS: &str = r"\x20{1,2}|\r?\n[\x20\t]{0,40}";
+const BLANKS: &str = r"\x20{1,2}|\r?\n[\x20\t]{0,20}";
 
 /// Schemas within schemas, with those that references lead to.
 const NESTING: usize = 64;
@@ -78,10 +78,7 @@ pub(super) fn prepared(schema: &Value) -> Result<Value> {
     at_most("bytes of the schema", schema.to_string().len(), limits::SCHEMA)?;
     let mut check = Check { root: schema, seen: BTreeSet::new(), schemas: 0, values: 0 };
     check.schema(schema, &mut Place::new(), 0)?;
-    let mut prepared = match schema {
-        Value::Bool(true) => json!({}),
-        other => other.clone(),
-    };
+    let mut prepared = if schema == &Value::Bool(true) { json!({}) } else { schema.clone() };
     rewrite(&mut prepared, schema);
     if let Value::Object(words) = &mut prepared {
         words.insert("x-guidance".to_owned(), json!({ "whitespace_pattern": BLANKS }));
@@ -118,10 +115,11 @@ impl<'a> Check<'a> {
         self.schemas += 1;
         at_most("schemas in the schema", self.schemas, SCHEMAS)?;
         at_most("schemas within schemas", depth, NESTING)?;
-        let words = match schema {
-            Value::Bool(_) => return Ok(()),
-            Value::Object(words) => words,
-            _ => return Err(wrong(at, "a schema must be an object, true or false")),
+        if schema.is_boolean() {
+            return Ok(());
+        }
+        let Value::Object(words) = schema else {
+            return Err(wrong(at, "a schema must be an object, true or false"));
         };
         for (word, value) in words {
             at.push(word.clone());
@@ -165,12 +163,11 @@ impl<'a> Check<'a> {
         match word {
             "$ref" => self.reference(value, at, depth),
             "const" => self.value(value, at),
-            "enum" => match value {
-                Value::Array(list) if !list.is_empty() => {
-                    list.iter().try_for_each(|value| self.value(value, at))
-                }
-                _ => Err(wrong(at, "must be a list that is not empty")),
-            },
+            "enum" => {
+                let list = value.as_array().filter(|list| !list.is_empty());
+                let list = list.ok_or_else(|| wrong(at, "must be a list that is not empty"))?;
+                list.iter().try_for_each(|value| self.value(value, at))
+            }
             "format" => {
                 let Some(format) = value.as_str() else {
                     return Err(wrong(at, "must be a string"));
@@ -194,11 +191,11 @@ impl<'a> Check<'a> {
                 let count = usize::try_from(count).unwrap_or(usize::MAX);
                 at_most("items, letters or properties to count", count, COUNT as usize)
             }
-            _ if NUMBERS.contains(&word) => match value {
-                Value::Bool(_) if word.starts_with("exclusive") => Ok(()),
-                Value::Number(_) => self.value(value, at),
-                _ => Err(wrong(at, "must be a number")),
-            },
+            _ if NUMBERS.contains(&word) && value.is_number() => self.value(value, at),
+            _ if NUMBERS.contains(&word) => {
+                let flag = value.is_boolean() && word.starts_with("exclusive");
+                if flag { Ok(()) } else { Err(wrong(at, "must be a number")) }
+            }
             _ if PLAIN.contains(&word) || NOTES.contains(&word) || word.starts_with("x-") => Ok(()),
             _ => Err(unsupported(at, format!("`{word}`"))),
         }
@@ -244,9 +241,9 @@ fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
     if path.is_empty() || path == "/" {
         return Some(root);
     }
-    path.strip_prefix('/')?.split('/').try_fold(root, |value, step| match value {
-        Value::Array(list) => list.get(step.parse::<usize>().ok()?),
-        other => other.get(step),
+    path.strip_prefix('/')?.split('/').try_fold(root, |value, step| match value.as_array() {
+        Some(list) => list.get(step.parse::<usize>().ok()?),
+        None => value.get(step),
     })
 }
 
@@ -256,15 +253,16 @@ fn rewrite(schema: &mut Value, root: &Value) {
     let Value::Object(words) = schema else { return };
     for (word, value) in words.iter_mut() {
         let word = word.as_str();
-        match value {
-            Value::Array(list) if LISTS.contains(&word) || word == "items" => {
-                list.iter_mut().for_each(|schema| rewrite(schema, root));
-            }
-            Value::Object(map) if MAPS.contains(&word) || DEFINITIONS.contains(&word) => {
-                map.values_mut().for_each(|schema| rewrite(schema, root));
-            }
-            value if ONE.contains(&word) => rewrite(value, root),
-            _ => {}
+        if ONE.contains(&word) && !value.is_array() {
+            rewrite(value, root);
+        } else if let Value::Array(list) = value
+            && (LISTS.contains(&word) || word == "items")
+        {
+            list.iter_mut().for_each(|schema| rewrite(schema, root));
+        } else if let Value::Object(map) = value
+            && (MAPS.contains(&word) || DEFINITIONS.contains(&word))
+        {
+            map.values_mut().for_each(|schema| rewrite(schema, root));
         }
     }
     for word in ["$schema", "uniqueItems", "discriminator"] {
