@@ -386,10 +386,12 @@ impl Tokenizer {
     pub(crate) fn vocabulary_bytes(&self) -> Result<&Vocabulary> {
         let made = self.inner.bytes.get_or_init(|| {
             let made = guarded(self.inner.vocabulary, || Vocabulary::new(&self.inner));
-            made.and_then(|made| made).map_err(|error| match error {
-                Error::UnsupportedPart { part } => part,
-                _ => "vocabulary",
-            })
+            // The one failure that it has beside that of the library.
+            let part = |error| {
+                let Error::UnsupportedPart { part } = error else { return "vocabulary" };
+                part
+            };
+            made.and_then(|made| made).map_err(part)
         });
         made.as_ref().map_err(|&part| Error::UnsupportedPart { part })
     }

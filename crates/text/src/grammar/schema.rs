@@ -365,9 +365,10 @@ fn types(schema: &Value) -> Option<Vec<&str>> {
     if let Some(values) = values(schema) {
         return Some(values.into_iter().map(|value| kind("object", value)).collect());
     }
-    match schema.get("type")? {
-        Value::Array(list) => list.iter().map(named).collect(),
-        one => Some(vec![named(one)?]),
+    let kind = schema.get("type")?;
+    match kind.as_array() {
+        Some(list) => list.iter().map(named).collect(),
+        None => Some(vec![named(kind)?]),
     }
 }
 

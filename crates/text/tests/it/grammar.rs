@@ -71,10 +71,8 @@ fn fits(schema: &Value, value: &Value, root: &Value) -> bool {
                 Value::Array(_) => kind == "array",
                 Value::Object(_) => kind == "object",
             };
-            match said {
-                Value::Array(kinds) => kinds.iter().any(|kind| is(kind.as_str().unwrap())),
-                kind => is(kind.as_str().unwrap()),
-            }
+            let kinds = said.as_array().map_or(std::slice::from_ref(said), Vec::as_slice);
+            kinds.iter().any(|kind| is(kind.as_str().unwrap()))
         }
         ("enum", _) => said.as_array().unwrap().contains(value),
         ("const", _) => said == value,
