@@ -11,6 +11,7 @@ mod gate;
 mod health;
 mod listen;
 mod number;
+mod ollama;
 mod openai;
 mod read;
 mod rerank;

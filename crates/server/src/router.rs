@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use manager::house::House;
 
 use crate::state::{Options, Server};
-use crate::{anthropic, fault, gate, health, openai, rerank};
+use crate::{anthropic, fault, gate, health, ollama, openai, rerank};
 
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
@@ -27,6 +27,17 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/v1/rerank", post(rerank::create))
         .route("/v1/messages", post(anthropic::messages::create))
         .route("/v1/messages/count_tokens", post(anthropic::count::create))
+        .route("/", get(ollama::models::root))
+        .route("/api/version", get(ollama::models::version))
+        .route("/api/tags", get(ollama::models::tags))
+        .route("/api/ps", get(ollama::models::ps))
+        .route("/api/show", post(ollama::models::show))
+        .route("/api/chat", post(ollama::chat::create))
+        .route("/api/generate", post(ollama::generate::create))
+        .route("/api/embed", post(ollama::embed::create))
+        .route("/api/embeddings", post(ollama::embed::older))
+        .route("/api/pull", post(ollama::disk::pull))
+        .route("/api/delete", delete(ollama::disk::delete))
         .route("/rerank", post(rerank::create))
         .layer(DefaultBodyLimit::max(limit))
         .layer(from_fn_with_state(server.clone(), gate::check))

@@ -34,6 +34,8 @@ pub struct Options {
     pub limits: Limits,
     /// Who may speak.
     pub gate: Gate,
+    /// Whether clients may fetch models and remove them.
+    pub manage: bool,
 }
 
 /// The state of the router: cheap to clone.

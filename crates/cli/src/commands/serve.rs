@@ -55,6 +55,9 @@ pub(crate) struct Serve {
     /// Keep this model in memory once it is there (may be given several times)
     #[arg(long, value_name = "MODEL")]
     pin: Vec<String>,
+    /// Let clients fetch models from the hub, and remove them
+    #[arg(long)]
+    manage: bool,
     /// The largest request, images in it included
     #[arg(long, value_name = "SIZE", value_parser = crate::args::parse_bytes, default_value = "64MiB")]
     max_body: u64,
@@ -98,7 +101,8 @@ impl Serve {
             })?;
             self.greet(&bound)?;
             self.warm(&house);
-            let router = server::router(Arc::clone(&house), Options { limits, gate });
+            let router =
+                server::router(Arc::clone(&house), Options { limits, gate, manage: self.manage });
             let mut stop = signals();
             let asked = async move {
                 // If nobody can ask any more, it goes on.

@@ -2,13 +2,13 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::{Error, House};
 use crate::catalog::Hold;
-use crate::residency::{Ask, Event, Leave, Standing, Ticket};
+use crate::residency::{Ask, Event, Leave, Standing, Terms, Ticket};
 use crate::runtime::LoadedModel;
 
 /// A model that is in memory.
@@ -122,6 +122,37 @@ impl House {
         })
         .await;
         Ok(true)
+    }
+
+    /// How long a model stays in memory when nobody asks for it; for ever, if absent. It holds until it is told otherwise.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such model.
+    pub async fn keep_alive(
+        self: &Arc<Self>,
+        asked: &str,
+        ttl: Option<Duration>,
+    ) -> Result<(), Error> {
+        let found = self.find(asked).await?;
+        let mut rooms = self.rooms();
+        if let Some(status) = rooms.residency.status(&found.name) {
+            rooms.residency.know(&found.name, Terms { ttl, ..status.terms });
+        }
+        drop(rooms);
+        self.happened(Event::Tick);
+        Ok(())
+    }
+
+    /// Lets a model go as soon as nobody uses it, and does not wait for that.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such model.
+    pub async fn dismiss(self: &Arc<Self>, asked: &str) -> Result<(), Error> {
+        let found = self.find(asked).await?;
+        self.happened(Event::Dismiss { model: found.name.clone(), why: Leave::Asked });
+        Ok(())
     }
 
     /// Loads a model if there is room for it without evicting any, and does not wait.

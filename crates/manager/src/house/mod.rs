@@ -8,6 +8,7 @@
 
 mod acts;
 mod answer;
+mod disk;
 mod error;
 mod find;
 mod lease;

@@ -1,0 +1,82 @@
+//! `POST /api/embed` and the older `POST /api/embeddings`.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use manager::runtime::EmbedOptions;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::options::KeepAlive;
+use crate::fault::Fault;
+use crate::read::{OneOrMany, json};
+use crate::state::Server;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    model: String,
+    input: OneOrMany<String>,
+    /// Ollama cuts what is too long unless it is told not to.
+    #[serde(default = "super::chat::yes")]
+    truncate: bool,
+    dimensions: Option<usize>,
+    keep_alive: Option<Value>,
+    /// There is nothing of a machine to choose here, and nothing to sample.
+    #[serde(rename = "options")]
+    _options: Option<Value>,
+}
+
+/// Makes vectors.
+pub(crate) async fn create(
+    State(server): State<Server>,
+    body: Bytes,
+) -> Result<Json<Value>, Fault> {
+    let begun = Instant::now();
+    let request: Request = json(&body)?;
+    let keep = KeepAlive::of(request.keep_alive.as_ref())?;
+    let texts = request.input.into_vec();
+    let most = server.limits().texts;
+    if texts.len() > most {
+        let message = format!("`input` has {} texts, but may have {most}", texts.len());
+        return Err(Fault::field("input", message));
+    }
+    let options = EmbedOptions {
+        truncate: request.truncate,
+        dimensions: request.dimensions,
+        ..EmbedOptions::default()
+    };
+    let made = server.house.embed(&request.model, texts, options).await?;
+    KeepAlive::apply(keep, &server.house, &request.model).await?;
+    let vectors: Vec<_> = made.embeddings.iter().map(|embedding| &embedding.vector).collect();
+    let tokens: usize = made.embeddings.iter().map(|embedding| embedding.tokens).sum();
+    Ok(Json(json!({
+        "model": made.model,
+        "embeddings": vectors,
+        "total_duration": u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        "prompt_eval_count": tokens,
+    })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Older {
+    model: String,
+    prompt: String,
+    keep_alive: Option<Value>,
+    #[serde(rename = "options")]
+    _options: Option<Value>,
+}
+
+/// Makes one vector.
+pub(crate) async fn older(State(server): State<Server>, body: Bytes) -> Result<Json<Value>, Fault> {
+    let request: Older = json(&body)?;
+    let keep = KeepAlive::of(request.keep_alive.as_ref())?;
+    let options = EmbedOptions { truncate: true, ..EmbedOptions::default() };
+    let made = server.house.embed(&request.model, vec![request.prompt], options).await?;
+    KeepAlive::apply(keep, &server.house, &request.model).await?;
+    let vector = made.embeddings.into_iter().next().map(|embedding| embedding.vector);
+    Ok(Json(json!({"embedding": vector.unwrap_or_default()})))
+}

@@ -1,0 +1,107 @@
+//! `POST /api/generate`.
+
+use std::time::Instant;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::Response;
+use manager::house::Ask;
+use manager::runtime::{GenerateOptions, Prompt};
+use manager::{Message, Part, RenderOptions, Role};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::chat::{images, loaded, thinking, yes};
+use super::options::{KeepAlive, Options, no_format};
+use super::{Lines, Said, answered};
+use crate::fault::Fault;
+use crate::gate::Client;
+use crate::read::{Never, json};
+use crate::sse;
+use crate::state::Server;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    model: String,
+    #[serde(default)]
+    prompt: String,
+    system: Option<String>,
+    images: Option<Vec<String>>,
+    format: Option<Value>,
+    #[serde(default)]
+    options: Options,
+    #[serde(default = "yes")]
+    stream: bool,
+    /// Continues the prompt as it is, without the model's chat template.
+    #[serde(default)]
+    raw: bool,
+    keep_alive: Option<Value>,
+    think: Option<Value>,
+    #[serde(default, rename = "suffix")]
+    _suffix: Never,
+    #[serde(default, rename = "template")]
+    _template: Never,
+    #[serde(default, rename = "context")]
+    _context: Never,
+    #[serde(default, rename = "logprobs")]
+    _logprobs: Never,
+    #[serde(rename = "truncate")]
+    _truncate: Option<bool>,
+    #[serde(rename = "shift")]
+    _shift: Option<bool>,
+}
+
+/// Answers a prompt; one without words loads the model, or lets it go.
+pub(crate) async fn create(
+    State(server): State<Server>,
+    Extension(client): Extension<Client>,
+    body: Bytes,
+) -> Result<Response, Fault> {
+    let begun = Instant::now();
+    let request: Request = json(&body)?;
+    let keep = KeepAlive::of(request.keep_alive.as_ref())?;
+    no_format(request.format.as_ref())?;
+    let mut content = images("images", request.images)?;
+    if request.prompt.is_empty() && content.is_empty() {
+        let mut line = loaded(&server, &request.model, keep).await?;
+        line["response"] = "".into();
+        return Ok(sse::typed(
+            "application/json",
+            futures_util::stream::iter([line.to_string().into()]),
+        ));
+    }
+    let prompt = if request.raw {
+        if !content.is_empty() {
+            return Err(Fault::field("images", "plain text mentions no images: leave `raw` out"));
+        }
+        if request.system.is_some() {
+            return Err(Fault::field("system", "plain text has no instructions: leave `raw` out"));
+        }
+        Prompt::Text(request.prompt)
+    } else {
+        content.push(Part::Text(request.prompt));
+        let mut messages: Vec<_> = request.system.map(Message::system).into_iter().collect();
+        messages.push(Message { content, ..Message::new(Role::User, "") });
+        let render = thinking(RenderOptions::answer(), request.think.as_ref())?;
+        Prompt::Chat(messages, Box::new(render))
+    };
+    let options = request.options.generate(request.stream, &client, server.limits())?;
+    let options = GenerateOptions { tell_apart: true, ..options };
+    let model = request.model.clone();
+    let answer = server.house.answer(Ask { model: request.model, prompt, options }).await?;
+    KeepAlive::apply(keep, &server.house, &model).await?;
+    answered(answer, GenerateLines, request.stream, begun).await
+}
+
+struct GenerateLines;
+
+impl Lines for GenerateLines {
+    fn say(&self, line: &mut Value, said: &Said) {
+        line["response"] = said.text.as_str().into();
+        if !said.thinking.is_empty() {
+            line["thinking"] = said.thinking.as_str().into();
+        }
+    }
+}
