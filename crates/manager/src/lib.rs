@@ -2,6 +2,7 @@
 
 pub mod bandwidth;
 pub mod catalog;
+pub mod config;
 pub mod describe;
 pub mod disk;
 pub mod environment;

@@ -19,6 +19,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 
 pub(crate) use hub::{Repository, is_commit, read_reference};
+pub(crate) use resolve::nearest;
 
 /// Whose folder a model was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -118,6 +118,15 @@ fn best<'a>(mut entries: impl Iterator<Item = &'a Entry> + Clone) -> Option<&'a 
     entries.clone().find(|entry| entry.is_usable()).or_else(|| entries.next())
 }
 
+/// The one of `names` that is nearest to `text`, if any is near.
+pub(crate) fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = text.to_lowercase();
+    let allowed = (typed.chars().count() / 3).max(2);
+    let far = |name: &str| distance(&typed, &name.to_lowercase());
+    let near = names.into_iter().map(|name| (far(name), name)).filter(|(far, _)| *far <= allowed);
+    near.min().map(|(_, name)| name)
+}
+
 /// How many characters must be put in, left out, replaced or swapped with the next to make one text of the other.
 fn distance(a: &str, b: &str) -> usize {
     // Two rows of the usual table, and a third for swaps; names are bounded, so this is quick.
