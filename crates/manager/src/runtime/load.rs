@@ -131,7 +131,7 @@ impl LoadedModel {
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         let runtime = Arc::clone(runtime);
         let path = path.to_owned();
-        let dialect = Dialect::of(template.as_ref().map(Template::source), &tokenizer);
+        let dialect = Dialect::of(template.as_ref(), &tokenizer);
         let model = Self {
             runtime,
             id,

@@ -1,7 +1,7 @@
 //! `[TOOL_CALLS]` and a list of JSON objects; in later models a tool's name, `[ARGS]` and its arguments.
 
-use super::Known;
 use super::marked::{Marked, Spec};
+use super::{Known, list};
 
 pub(super) const KNOWN: Known = Known {
     name: "brackets",
@@ -9,6 +9,7 @@ pub(super) const KNOWN: Known = Known {
     signs: &["[TOOL_CALLS]"],
     frames: false,
     marks: &["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"],
+    spell: |calls| format!("[TOOL_CALLS]{}", list(calls)),
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

@@ -1,7 +1,8 @@
 //! Marks in full-width bars around a tool's name and its arguments, which older models write in a fence: DeepSeek.
 
-use super::Known;
 use super::marked::{Marked, Spec};
+use super::{Known, python};
+use crate::message::ToolCall;
 
 pub(super) const KNOWN: Known = Known {
     name: "deepseek",
@@ -15,6 +16,17 @@ pub(super) const KNOWN: Known = Known {
         "<｜tool▁call▁end｜>",
         "<｜tool▁calls▁end｜>",
     ],
+    spell: |calls| {
+        let call = |call: &ToolCall| {
+            let arguments = python(&call.arguments);
+            format!(
+                "<｜tool▁call▁begin｜>{}<｜tool▁sep｜>{arguments}<｜tool▁call▁end｜>",
+                call.name
+            )
+        };
+        let calls: String = calls.iter().map(call).collect();
+        format!("<｜tool▁calls▁begin｜>{calls}<｜tool▁calls▁end｜>")
+    },
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::Known;
 use super::out::Out;
 use super::reader::Form;
 use super::said::Fault;
 use super::watch::Watch;
+use super::{Known, python};
+use crate::message::ToolCall;
 
 pub(super) const KNOWN: Known = Known {
     name: "elements",
@@ -21,8 +22,18 @@ pub(super) const KNOWN: Known = Known {
         "<parameter=",
         "</parameter>",
     ],
+    spell: |calls| calls.iter().map(spell).collect::<Vec<_>>().join("\n"),
     form: |_| Box::new(Elements::new()),
 };
+
+fn spell(call: &ToolCall) -> String {
+    let mut text = format!("{BEGIN}\n{FUNCTION}{}>\n", call.name);
+    for (key, value) in call.arguments.as_object().into_iter().flatten() {
+        let value = value.as_str().map_or_else(|| python(value), str::to_owned);
+        text += &format!("{PARAMETER}{key}>\n{value}\n{PARAMETER_END}\n");
+    }
+    text + FUNCTION_END + "\n" + END
+}
 
 const BEGIN: &str = "<tool_call>";
 const END: &str = "</tool_call>";

@@ -3,13 +3,14 @@
 
 use serde_json::Value;
 
-use super::Known;
 use super::bare::{Bare, list};
 use super::out::Out;
 use super::pythonic;
 use super::reader::Form;
 use super::said::Fault;
 use super::watch::Watch;
+use super::{Known, object};
+use crate::message::ToolCall;
 
 pub(super) const KNOWN: Known = Known {
     name: "fenced",
@@ -17,12 +18,18 @@ pub(super) const KNOWN: Known = Known {
     signs: &[],
     frames: false,
     marks: &[],
+    spell,
     form: |_| Box::new(Fenced { bare: Bare::new(), watch: Watch::new(FENCES), within: None }),
 };
 
 /// What opens a fence. In the last there may be other things than calls.
 const FENCES: &[&str] = &["```tool_code", "```tool_call", "```json"];
 const CLOSE: &str = "```";
+
+pub(super) fn spell(calls: &[ToolCall]) -> String {
+    let call = |call| format!("```tool_code\n{}\n```", object(call, "arguments"));
+    calls.iter().map(call).collect::<Vec<_>>().join("\n")
+}
 
 #[derive(Debug)]
 struct Fenced {

@@ -1,7 +1,7 @@
 //! A list of JSON objects behind `functools` or between `<|tool_call|>` and `<|/tool_call|>`.
 
-use super::Known;
 use super::marked::{Marked, Spec};
+use super::{Known, list};
 
 pub(super) const KNOWN: Known = Known {
     name: "functools",
@@ -9,6 +9,7 @@ pub(super) const KNOWN: Known = Known {
     signs: &["<|tool_call|>", "<|tool|>", "functools"],
     frames: false,
     marks: &["<|tool_call|>", "<|/tool_call|>"],
+    spell: |calls| format!("<|tool_call|>{}<|/tool_call|>", list(calls)),
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

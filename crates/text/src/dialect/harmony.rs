@@ -1,11 +1,12 @@
 //! Channels: an answer of several messages, each with a header that says for whom it is. `analysis` is thinking, `final` the
 //! answer, and a message to `functions.NAME` a call.
 
-use super::Known;
 use super::out::Out;
 use super::reader::Form;
 use super::said::Fault;
 use super::watch::Watch;
+use super::{Known, python};
+use crate::message::ToolCall;
 
 pub(super) const KNOWN: Known = Known {
     name: "harmony",
@@ -13,6 +14,15 @@ pub(super) const KNOWN: Known = Known {
     signs: &["<|channel|>"],
     frames: true,
     marks: MARKS,
+    spell: |calls| {
+        let call = |call: &ToolCall| {
+            let (name, arguments) = (&call.name, python(&call.arguments));
+            format!(
+                "<|channel|>commentary to=functions.{name} <|constrain|>json<|message|>{arguments}<|call|>"
+            )
+        };
+        calls.iter().map(call).collect::<Vec<_>>().join("<|start|>assistant")
+    },
     form: |prompt| {
         let mut harmony = Harmony::new();
         // What the template began is read, but was not said.

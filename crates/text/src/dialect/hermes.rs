@@ -1,7 +1,7 @@
 //! `<tool_call>` and a JSON object, once for each call: Hermes, and the many that took it over.
 
-use super::Known;
 use super::marked::{Marked, Spec};
+use super::{Known, object};
 
 pub(super) const KNOWN: Known = Known {
     name: "hermes",
@@ -9,6 +9,10 @@ pub(super) const KNOWN: Known = Known {
     signs: &["<tool_call>"],
     frames: false,
     marks: &["<tool_call>", "</tool_call>"],
+    spell: |calls| {
+        let call = |call| format!("<tool_call>\n{}\n</tool_call>", object(call, "arguments"));
+        calls.iter().map(call).collect::<Vec<_>>().join("\n")
+    },
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

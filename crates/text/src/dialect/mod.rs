@@ -30,7 +30,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::Tokenizer;
+use serde_json::Value;
+
+use crate::message::ToolCall;
+use crate::template::json::python;
+use crate::{Template, Tokenizer};
 
 pub use reader::Reader;
 pub use said::{Answer, Call, Fault, Said};
@@ -38,6 +42,9 @@ pub use tools::Tools;
 
 use out::Out;
 use reader::{Form, Marks};
+
+/// Writes calls.
+pub(crate) type Spelling = fn(&[ToolCall]) -> String;
 
 /// A form of calls.
 #[derive(Debug)]
@@ -52,6 +59,8 @@ struct Known {
     frames: bool,
     /// What its parser must be shown.
     marks: &'static [&'static str],
+    /// Calls as its models write them.
+    spell: Spelling,
     /// Its parser, for an answer to this prompt.
     form: fn(&str) -> Box<dyn Form>,
 }
@@ -71,9 +80,34 @@ static KNOWN: &[Known] = &[
 
 /// What is taken where nothing else is.
 static PLAIN: Known = plain::KNOWN;
+static FENCED: Known = fenced::KNOWN;
 
 /// The marks around thinking that are known.
 const THOUGHTS: [Marks; 2] = [("<think>", "</think>"), ("[THINK]", "[/THINK]")];
+
+/// The form of calls that a template's text shows; fenced where the template ignores tools and shows none.
+fn known(source: &str, ignorant: bool) -> &'static Known {
+    let signs = |known: &&Known| known.signs.iter().any(|sign| source.contains(sign));
+    let silent = if ignorant { &FENCED } else { &PLAIN };
+    KNOWN.iter().find(signs).unwrap_or(silent)
+}
+
+/// How calls are written in words for the model of a template that does not print them.
+pub(crate) fn spelling(source: &str, ignorant: bool) -> Spelling {
+    known(source, ignorant).spell
+}
+
+/// A call as a JSON object.
+fn object(call: &ToolCall, arguments: &str) -> String {
+    let (name, value) = (python(&Value::from(call.name.as_str())), python(&call.arguments));
+    format!("{{\"name\": {name}, \"{arguments}\": {value}}}")
+}
+
+/// Calls as a list of JSON objects.
+fn list(calls: &[ToolCall]) -> String {
+    let objects: Vec<_> = calls.iter().map(|call| object(call, "arguments")).collect();
+    format!("[{}]", objects.join(", "))
+}
 
 /// How a checkpoint's model speaks. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -85,12 +119,12 @@ pub struct Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a checkpoint, by the marks in its chat template and by its tokens. One without a template, or with
-    /// one that has no known marks, is plain.
-    pub fn of(template: Option<&str>, tokenizer: &Tokenizer) -> Self {
-        let source = template.unwrap_or("");
-        let signs = |known: &&Known| known.signs.iter().any(|sign| source.contains(sign));
-        let known = KNOWN.iter().find(signs).unwrap_or(&PLAIN);
+    /// The dialect of a checkpoint, by the marks in its chat template and by its tokens. One without a template is plain, and
+    /// so is one whose template prints tools in a form that is not known. Where the template prints no tools, the model is
+    /// told in words to write its calls in fences, and that is its dialect.
+    pub fn of(template: Option<&Template>, tokenizer: &Tokenizer) -> Self {
+        let source = template.map_or("", Template::source);
+        let known = template.map_or(&PLAIN, |template| known(source, template.ignores_tools()));
         let thinks = |(open, close): &Marks| {
             source.contains(close)
                 || (tokenizer.id(open).is_some() && tokenizer.id(close).is_some())
@@ -124,6 +158,11 @@ impl Dialect {
         self.known.about
     }
 
+    /// Calls as the model itself would write them.
+    pub fn write(&self, calls: &[ToolCall]) -> String {
+        (self.known.spell)(calls)
+    }
+
     /// Whether calls can be told from text.
     pub fn calls(&self) -> bool {
         self.known.name != PLAIN.name
@@ -131,7 +170,7 @@ impl Dialect {
 
     /// Whether the model may think before it answers.
     pub fn thinks(&self) -> bool {
-        self.thought.is_some()
+        self.thought.is_some() || self.known.frames
     }
 
     /// A parser for one answer to `prompt`, the rendered conversation: its end says whether the answer begins within a

@@ -1,8 +1,8 @@
 //! No calls: all is text.
 
-use super::Known;
 use super::out::Out;
 use super::reader::Form;
+use super::{Known, fenced};
 
 pub(super) const KNOWN: Known = Known {
     name: "plain",
@@ -10,6 +10,7 @@ pub(super) const KNOWN: Known = Known {
     signs: &[],
     frames: false,
     marks: &[],
+    spell: fenced::spell,
     form: |_| Box::new(Plain),
 };
 

@@ -3,13 +3,13 @@
 
 use serde_json::json;
 
-use super::Known;
 use super::bare::Bare;
 use super::out::Out;
 use super::pythonic;
 use super::reader::Form;
 use super::said::Fault;
 use super::watch::Watch;
+use super::{Known, object};
 
 pub(super) const KNOWN: Known = Known {
     name: "python-tag",
@@ -17,6 +17,9 @@ pub(super) const KNOWN: Known = Known {
     signs: &["<|python_tag|>", "Environment: ipython"],
     frames: false,
     marks: &[TAG],
+    spell: |calls| {
+        calls.iter().map(|call| object(call, "parameters")).collect::<Vec<_>>().join("; ")
+    },
     form: |_| Box::new(PythonTag { bare: Bare::new(), watch: Watch::new(&[TAG]), code: None }),
 };
 

@@ -75,6 +75,23 @@ pub(super) fn tojson(
     Ok(out)
 }
 
+/// A value as Python's `json.dumps` writes it, letters of all scripts as they are.
+pub(crate) fn python(json: &Json) -> String {
+    let style = Style {
+        ascii: false,
+        indent: None,
+        item: ", ".to_owned(),
+        key: ": ".to_owned(),
+        sort: false,
+    };
+    let mut out = String::new();
+    // What is too large or too deep for a template is written without the spaces.
+    match write(&mut out, &value(json), &style, 0) {
+        Ok(()) => out,
+        Err(_) => json.to_string(),
+    }
+}
+
 fn write(out: &mut String, value: &Value, style: &Style, depth: usize) -> Result<(), Error> {
     if depth > 200 {
         return Err(Error::new(ErrorKind::BadSerialization, "tojson: nested too deeply"));

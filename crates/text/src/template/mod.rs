@@ -8,13 +8,15 @@
 //! (`bounds`); past any of them rendering fails.
 
 mod bounds;
-mod json;
+pub(crate) mod json;
+mod manners;
 mod methods;
 mod rewrite;
 mod time;
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
+use std::sync::OnceLock;
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
@@ -73,6 +75,8 @@ pub struct Template {
     parts_only: bool,
     /// The template knows content as a list of parts at all, and so may know pictures.
     takes_parts: bool,
+    /// What it takes of tools; asked when first needed.
+    manners: OnceLock<manners::Manners>,
     source: String,
     /// `bos_token` and its like, by name.
     tokens: BTreeMap<String, Value>,
@@ -138,6 +142,7 @@ impl Template {
             with_tools: tools.is_some(),
             parts_only: false,
             takes_parts: false,
+            manners: OnceLock::new(),
             source,
             tokens,
         };
@@ -151,8 +156,27 @@ impl Template {
         &self.source
     }
 
+    /// Whether the template prints neither tools nor calls: then both are said in words.
+    pub fn ignores_tools(&self) -> bool {
+        self.manners().ignorant()
+    }
+
+    fn manners(&self) -> &manners::Manners {
+        self.manners.get_or_init(|| manners::Manners::of(self))
+    }
+
+    /// Words as a message's content.
+    fn words(&self, words: &str) -> Value {
+        if self.parts_only { parts(&[Part::Text(words.to_owned())]) } else { words.into() }
+    }
+
     /// The conversation as the model's own string, special tokens included; encode it with
     /// [`Special::Omit`](crate::Special::Omit).
+    ///
+    /// Tools, calls and their answers are given to the template in the shape that it takes, which is asked of the template
+    /// itself: arguments as an object or as text, several calls in one message or one in each, ids of nine letters where it
+    /// wants them. Tools that it does not print are described in the first message, calls that it does not print are
+    /// written as the model would write them, and answers that it does not print become a person's words.
     ///
     /// # Errors
     /// [`Error::TemplateRefused`] with the template's words if it does not take such a conversation (two user turns in a
@@ -193,8 +217,26 @@ impl Template {
     }
 
     fn run(&self, messages: &[Message], options: &RenderOptions, open: bool) -> Result<String> {
-        let messages = messages.iter().map(|message| self.message(message)).collect();
-        self.run_values(messages, options, open)
+        let speaks_of_tools =
+            |message: &Message| message.role == Role::Tool || !message.tool_calls.is_empty();
+        if options.tools.is_none() && !messages.iter().any(speaks_of_tools) {
+            let messages = messages.iter().map(|message| self.message(message, None)).collect();
+            return self.run_values(messages, options, open);
+        }
+        let manners = self.manners();
+        let tools = options.tools.as_ref();
+        let mut messages = manners.shape(messages, tools, &self.source);
+        let in_system = manners.in_system(tools);
+        let system = |message: &Message| message.role == Role::System;
+        if in_system.is_some() && !messages.iter().any(system) {
+            messages.insert(0, Message::system(""));
+        }
+        let first = messages.iter().position(system);
+        let values = messages.iter().enumerate().map(|(at, message)| {
+            let tools = in_system.as_deref().filter(|_| Some(at) == first);
+            self.message(message, Some((manners, tools)))
+        });
+        self.run_values(values.collect(), options, open)
     }
 
     fn run_values(
@@ -209,6 +251,8 @@ impl Template {
         }
         if let Some(think) = options.enable_thinking {
             context.insert("enable_thinking".into(), think.into());
+            // The other name that templates have for it.
+            context.entry("thinking".into()).or_insert_with(|| think.into());
         }
         if let Some(now) = options.now {
             context.insert(
@@ -236,20 +280,35 @@ impl Template {
         }
     }
 
-    /// A message as the dictionary that templates read.
-    fn message(&self, message: &Message) -> Value {
+    /// A message as the dictionary that templates read; with manners and tools for a system message, if it is about tools.
+    fn message(
+        &self,
+        message: &Message,
+        tools: Option<(&manners::Manners, Option<&str>)>,
+    ) -> Value {
         let mut entries: Vec<(&str, Value)> = vec![("role", message.role.name().into())];
         let as_parts =
             self.parts_only || message.content.iter().any(|part| matches!(part, Part::Image(_)));
         entries.push((
             "content",
-            if as_parts { parts(&message.content) } else { message.text().into() },
+            match tools {
+                Some((manners, _)) if manners.null(message) => Value::from(()),
+                _ if as_parts => parts(&message.content),
+                _ => message.text().into(),
+            },
         ));
+        if let Some((_, Some(tools))) = tools {
+            entries.push(("tools", tools.into()));
+        }
         if let Some(reasoning) = &message.reasoning {
             // Some templates read the second name.
             entries.push(("reasoning_content", reasoning.as_str().into()));
             entries.push(("thinking", reasoning.as_str().into()));
         }
+        let arguments = |value: &Json| match tools {
+            Some((manners, _)) => manners.arguments(value),
+            None => json::value(value),
+        };
         if !message.tool_calls.is_empty() {
             let calls: Vec<Value> = message
                 .tool_calls
@@ -257,7 +316,7 @@ impl Template {
                 .map(|call| {
                     let function = Value::from_pairs([
                         ("name", Value::from(call.name.as_str())),
-                        ("arguments", json::value(&call.arguments)),
+                        ("arguments", arguments(&call.arguments)),
                     ]);
                     Value::from_pairs([
                         ("id", Value::from(call.id.as_str())),

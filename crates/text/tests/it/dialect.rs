@@ -1,74 +1,149 @@
 //! Dialects of whole checkpoints: template, tokenizer and parser together.
 
 use serde_json::json;
-use text::{Answer, Dialect, Message, RenderOptions, Said, Special, Template, ToolCall, Tools};
+use text::{
+    Answer, Dialect, LocalTime, Message, RenderOptions, Said, Special, Template, ToolCall, Tools,
+};
 
 use crate::golden::{file, tokenizer};
 
-const NAMES: [(&str, &str, bool); 6] = [
-    ("qwen2.5", "hermes", false),
-    ("qwen3", "hermes", true),
-    ("chatml", "plain", false),
-    ("zephyr", "plain", false),
-    ("llama3", "python-tag", false),
-    ("qwen2-vl", "plain", false),
+/// Templates, what their models speak, whether they think, and what ends an answer.
+const NAMES: [(&str, &str, bool, &str); 15] = [
+    ("qwen2.5", "hermes", false, "<|im_end|>\n"),
+    ("qwen3", "hermes", true, "<|im_end|>\n"),
+    ("qwen3-coder", "elements", false, "<|im_end|>\n"),
+    ("llama3", "python-tag", false, "<|eot_id|>"),
+    ("mistral-tools", "brackets", false, "</s>"),
+    ("mistral-args", "brackets", false, "</s>"),
+    ("deepseek-r1", "deepseek", true, "<｜end▁of▁sentence｜>"),
+    ("deepseek-v3.1", "deepseek", true, "<｜end▁of▁sentence｜>"),
+    ("gpt-oss", "harmony", true, "<|call|>"),
+    ("phi4-mini", "functools", false, "<|end|></s>"),
+    ("gemma3", "fenced", false, "<end_of_turn>\n"),
+    ("chatml", "fenced", false, "<|im_end|>\n"),
+    ("zephyr", "fenced", false, "</s>\n"),
+    ("mistral-alternating", "fenced", false, "</s>"),
+    ("qwen2-vl", "fenced", false, "<|im_end|>\n"),
 ];
+const TOKENS: &[u8] = br#"{"bos_token": "<s>", "eos_token": "</s>"}"#;
 
 fn template(name: &str) -> Template {
     let source = file(&format!("text/templates/{name}.jinja")).unwrap();
-    Template::from_parts(Some(std::str::from_utf8(&source).unwrap()), None).unwrap().unwrap()
+    Template::from_parts(Some(std::str::from_utf8(&source).unwrap()), Some(TOKENS))
+        .unwrap()
+        .unwrap()
 }
 
 #[test]
 fn checkpoints_say_what_they_speak() {
     let tokenizer = tokenizer("sentencepiece");
-    for (name, calls, thinks) in NAMES {
-        let dialect = Dialect::of(Some(template(name).source()), &tokenizer);
+    for (name, calls, thinks, _) in NAMES {
+        let dialect = Dialect::of(Some(&template(name)), &tokenizer);
         assert_eq!((dialect.name(), dialect.thinks()), (calls, thinks), "{name}");
+        assert!(dialect.calls());
     }
     let plain = Dialect::of(None, &tokenizer);
     assert_eq!((plain.name(), plain.calls()), ("plain", false));
     assert_eq!(plain.with_calls("hermes").unwrap().name(), "hermes");
     assert!(plain.with_calls("klingon").is_none());
+    // Tools are printed, but nobody knows how calls look.
+    let source = "{{ tools }}{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}";
+    let template = Template::from_parts(Some(source), None).unwrap();
+    assert_eq!(Dialect::of(template.as_ref(), &tokenizer).name(), "plain");
+}
+
+fn options() -> RenderOptions {
+    RenderOptions { now: Some(LocalTime::from_unix(1_773_043_507, 0)), ..RenderOptions::default() }
 }
 
 /// What a template writes of calls comes back as the same calls.
 #[test]
 fn what_templates_write_is_read() {
-    let tools = json!([{"type": "function", "function": {"name": "get_weather", "parameters": {
-        "type": "object", "properties": {"place": {"type": "string"}, "days": {"type": "integer"}}}}}]);
-    let arguments = json!({"place": "Köln \"</tool_call>\"", "days": 2});
+    let tools = json!([{"type": "function", "function": {"name": "get_weather", "description": "", "parameters": {
+        "type": "object", "properties": {"place": {"type": "string"}, "days": {"type": "integer"},
+                                         "at": {"type": "array"}}}}}]);
+    let arguments = json!({"place": "Köln \"</tool_call>\" \\\n", "days": 2, "at": [{"h": 1.5}]});
     let call = |id: &str| ToolCall {
         id: id.into(),
         name: "get_weather".into(),
         arguments: arguments.clone(),
     };
-    let question = [Message::user("Weather?")];
-    for (name, calls, thinks) in NAMES {
-        if calls != "hermes" {
-            continue;
-        }
+    let question = Message::user("Weather?");
+    for (name, _, _, end) in NAMES {
         let template = template(name);
-        let options = RenderOptions { tools: Some(tools.clone()), ..RenderOptions::answer() };
-        let prompt = template.render(&question, &options).unwrap();
-        let mut answer = Message::assistant("I look.");
-        answer.reasoning = thinks.then(|| "Rain?".to_owned());
-        answer.tool_calls = vec![call("abcdefgh1"), call("abcdefgh2")];
-        let options = RenderOptions { tools: Some(tools.clone()), ..RenderOptions::default() };
-        let whole = template.render(&[question[0].clone(), answer], &options).unwrap();
-        let written = whole.strip_prefix(&prompt).unwrap();
-        let written = written.trim_end().strip_suffix("<|im_end|>").unwrap();
-
-        let dialect = Dialect::of(Some(template.source()), &tokenizer("sentencepiece"));
+        // One call where the template knows no more, or ends the answer behind it.
+        let single = ["llama3", "gpt-oss"].contains(&name);
+        // Templates that leave out what stands beside a call.
+        let silent = ["llama3", "mistral-tools", "deepseek-r1"].contains(&name);
+        let with = RenderOptions { tools: Some(tools.clone()), ..options() };
+        let asked = [question.clone()];
+        let open = RenderOptions { add_generation_prompt: true, ..with.clone() };
+        let prompt = template.render(&asked, &open).unwrap();
+        assert!(prompt.contains("get_weather") && prompt.contains("days"), "{name}: {prompt}");
+        let mut said = Message::assistant(if silent { "" } else { "I look." });
+        said.reasoning = (name == "qwen3").then(|| "Rain?".to_owned());
+        said.tool_calls = vec![call("abcdefgh1")];
+        said.tool_calls.extend((!single).then(|| call("abcdefgh2")));
+        let whole = template.render(&[question.clone(), said.clone()], &with).unwrap();
+        // What the model wrote: what follows the question. A thought that the template opened is closed first.
+        let opened = prompt.trim_end().strip_suffix("<think>").filter(|_| name == "deepseek-r1");
+        let mut written = whole.strip_prefix(opened.unwrap_or(&prompt)).unwrap().to_owned();
+        if opened.is_some() {
+            written.insert_str(0, "Rain?\n</think>\n\n");
+        }
+        let written = written.strip_suffix(end).unwrap_or_else(|| panic!("{name}: {written}"));
+        let dialect = Dialect::of(Some(&template), &tokenizer("sentencepiece"));
         let mut reader = dialect.reader(&Tools::new(Some(&tools)), &prompt);
         let mut answer: Answer = reader.push(written).into_iter().collect();
         answer.extend(reader.finish());
-        assert_eq!(answer.text, "I look.", "{name}");
-        assert_eq!(answer.reasoning, if thinks { "Rain?" } else { "" }, "{name}");
-        assert_eq!(answer.calls.len(), 2, "{name}: {written}");
+        // Of this family, what stands beside a call is thinking.
+        let (text, reasoning) = match name {
+            "gpt-oss" => ("", "I look."),
+            _ if name == "qwen3" || name == "deepseek-r1" => {
+                (if silent { "" } else { "I look." }, "Rain?")
+            }
+            _ => (if silent { "" } else { "I look." }, ""),
+        };
+        assert_eq!(
+            (answer.text.as_str(), answer.reasoning.as_str()),
+            (text, reasoning),
+            "{name}: {written}"
+        );
+        assert_eq!(answer.calls.len(), said.tool_calls.len(), "{name}: {written}");
         for call in answer.calls {
             assert_eq!((call.name.as_str(), call.offered, call.fault), ("get_weather", true, None));
             assert_eq!(serde_json::Value::from(call.object().unwrap()), arguments, "{name}");
+        }
+        // The tool's answer is told, and the conversation goes on.
+        let mut messages = vec![question.clone(), said];
+        messages.push(Message::tool("abcdefgh1", "grey"));
+        messages.extend((!single).then(|| Message::tool("abcdefgh2", "wet")));
+        let prompt = template.render(&messages, &open).unwrap();
+        assert!(prompt.contains("grey") && (single || prompt.contains("wet")), "{name}: {prompt}");
+    }
+}
+
+/// Every dialect reads what it writes.
+#[test]
+fn calls_in_words_are_read() {
+    let tools = json!([{"name": "f", "parameters": {"properties": {"a": {"type": "string"}}}}]);
+    let tokenizer = tokenizer("sentencepiece");
+    for (name, _) in Dialect::names().filter(|(name, _)| *name != "plain") {
+        let dialect = Dialect::of(None, &tokenizer).with_calls(name).unwrap();
+        let call =
+            ToolCall { id: String::new(), name: "f".into(), arguments: json!({"a": "b\n\""}) };
+        let written = dialect.write(&[call.clone(), call]);
+        let mut reader = dialect.reader(&Tools::new(Some(&tools)), "");
+        let mut answer: Answer = reader.push(&written).into_iter().collect();
+        answer.extend(reader.finish());
+        assert_eq!(answer.calls.len(), 2, "{name}: {written}");
+        assert!(answer.text.is_empty() && answer.broken.is_empty(), "{name}: {}", answer.text);
+        for call in answer.calls {
+            assert_eq!(
+                serde_json::Value::from(call.object().unwrap()),
+                json!({"a": "b\n\""}),
+                "{name}"
+            );
         }
     }
 }
