@@ -13,8 +13,8 @@ use crate::constraint::Walker;
 use crate::sample::NotANumber;
 use crate::sight::{Features, SightStats};
 use crate::{
-    Event, Failure, Finish, Flaw, Id, Limits, PagePool, Refusal, Request, Sampler, Scheduler,
-    Slice, Status, Step,
+    Event, Failure, Finish, Flaw, Id, Limits, Logprobs, PagePool, Refusal, Request, Sampler,
+    Scheduler, Slice, Status, Step,
 };
 
 /// What an engine is opened with.
@@ -75,6 +75,8 @@ pub struct Engine {
     features: Features,
     /// How far sequences are on their way through what constrains them.
     walkers: BTreeMap<Id, Walker>,
+    /// What is to be told with the tokens of the pass that has just ended.
+    likely: BTreeMap<Id, Box<Logprobs>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -125,6 +127,7 @@ impl Engine {
             vocabulary,
             features,
             walkers: BTreeMap::new(),
+            likely: BTreeMap::new(),
         }
     }
 
@@ -213,14 +216,17 @@ impl Engine {
 
     /// Goes on with constraints by what happened, and ends what may not go on.
     fn follow(&mut self, events: Vec<Event>) -> Vec<Event> {
-        if self.walkers.is_empty() {
+        let mut likely = std::mem::take(&mut self.likely);
+        if self.walkers.is_empty() && likely.is_empty() {
             return events;
         }
-        let mut out = Vec::with_capacity(events.len());
+        let mut out = Vec::with_capacity(events.len() + likely.len());
         for mut event in events {
             let mut end = None;
             match &mut event {
                 Event::Token(id, token) => {
+                    let likely = likely.remove(id);
+                    out.extend(likely.map(|likely| Event::Likely(*id, likely)));
                     if let Some(walker) = self.walkers.get_mut(id) {
                         end = match walker.accept(*token) {
                             Ok(ends) => ends.then_some((*id, Ok(()))),
@@ -235,7 +241,7 @@ impl Engine {
                         *finish = walker.cut();
                     }
                 }
-                Event::Progress(..) => {}
+                Event::Likely(..) | Event::Progress(..) => {}
             }
             out.push(event);
             if let Some((id, why)) = end {
@@ -397,11 +403,17 @@ impl Engine {
                 return drawn.map_err(|token| NotANumber { token }.into());
             }
             match (rows.next(), self.scheduler.sequence(slice)) {
-                (Some(row), Some((tokens, sampling))) => {
+                (Some(row), Some((past, sampling))) => {
+                    let own = sampling.logprobs.map(|n| (row.to_vec(), n));
                     if let Some(walker) = self.walkers.get_mut(&slice.id) {
                         walker.restrict(row)?;
                     }
-                    Ok(self.sampler.sample(row, tokens, sampling)?)
+                    let token = self.sampler.sample(row, past, sampling)?;
+                    if let Some((own, n)) = own {
+                        let likely = Box::new(Logprobs::of(&own, token, n));
+                        self.likely.insert(slice.id, likely);
+                    }
+                    Ok(token)
                 }
                 // It has ended meanwhile: nobody asks.
                 _ => Ok(0),

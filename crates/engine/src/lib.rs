@@ -20,6 +20,6 @@ pub use encode::{Passage, encode, pack};
 pub use engine::{Engine, EngineOptions};
 pub use priority::Priority;
 pub use request::{Event, Failure, Finish, Id, PromptImage, Refusal, Request};
-pub use sample::{NotANumber, Sampler, Sampling};
+pub use sample::{Logprobs, NotANumber, Past, Sampler, Sampling};
 pub use scheduler::{Limits, Scheduler, Slice, Status, Step};
 pub use sight::SightStats;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kernels::Tensor;
 use models::{ImageSpan, Picture};
 
-use crate::{Constraint, Priority, Sampling};
+use crate::{Constraint, Logprobs, Priority, Sampling};
 
 /// Names a request for as long as it lives.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -119,10 +119,12 @@ pub enum Refusal {
 }
 
 /// Something that happened to a request.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// So many tokens of the prompt are computed, and more are to come.
     Progress(Id, usize),
+    /// How likely the next token is thought to be, if that was asked for: just before the token.
+    Likely(Id, Box<Logprobs>),
     /// The next token.
     Token(Id, u32),
     /// Nothing more will come.

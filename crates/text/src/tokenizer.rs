@@ -322,6 +322,16 @@ impl Tokenizer {
         self.inner.token(id)
     }
 
+    /// The bytes that `id` adds to a text, as its `first` token or a later one; they need not be whole letters. A special
+    /// token is spelled out. None if there is no such token, or if what it adds depends on others.
+    pub fn bytes(&self, id: u32, first: bool) -> Option<Vec<u8>> {
+        let token = self.token(id)?;
+        if self.is_special(id) {
+            return Some(token.into_bytes());
+        }
+        Some(self.inner.plan().filter(|plan| plan.is_bytewise())?.bytes(&token, first))
+    }
+
     /// The id of a token, spelled as the vocabulary does.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.engine.id(token)

@@ -9,7 +9,9 @@ use sequence::Sequence;
 
 use crate::cache::{PagePool, PrefixStats};
 use crate::sight::Numbers;
-use crate::{Event, Failure, Finish, Flaw, Id, Priority, PromptImage, Refusal, Request, Sampling};
+use crate::{
+    Event, Failure, Finish, Flaw, Id, Past, Priority, PromptImage, Refusal, Request, Sampling,
+};
 
 /// What a step may hold and a sequence may grow to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -262,9 +264,10 @@ impl Scheduler {
 
     /// The tokens so far and the sampling of the sequence that `slice` belongs to, unless it has
     /// ended or begun anew.
-    pub(crate) fn sequence(&self, slice: &Slice) -> Option<(&[u32], &Sampling)> {
+    pub(crate) fn sequence(&self, slice: &Slice) -> Option<(Past<'_>, &Sampling)> {
         let sequence = &self.running[self.at(slice)?];
-        Some((&sequence.tokens, &sequence.sampling))
+        let past = Past { tokens: &sequence.tokens, prompt: sequence.prompt };
+        Some((past, &sequence.sampling))
     }
 
     /// The images of the sequence that `slice` belongs to.

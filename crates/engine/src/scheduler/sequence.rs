@@ -36,6 +36,8 @@ pub(super) struct Sequence {
     /// How often it began anew: what an older pass says of it is out of date.
     pub(super) attempt: u32,
     stop: Vec<u32>,
+    /// How many of its tokens are the prompt's.
+    pub(super) prompt: usize,
     /// How long it may become.
     longest: usize,
 }
@@ -59,6 +61,7 @@ impl Sequence {
             unread: false,
             attempt: 0,
             stop: request.stop,
+            prompt: longest - request.max_tokens,
             longest,
         }
     }

@@ -80,7 +80,10 @@ fn drain(engine: &mut Engine) -> Vec<Event> {
 
 fn of(events: &[Event], id: u64) -> Vec<&Event> {
     let whose = |event: &&Event| match event {
-        Event::Progress(of, _) | Event::Token(of, _) | Event::Finished(of, _) => *of == Id(id),
+        Event::Progress(of, _)
+        | Event::Likely(of, _)
+        | Event::Token(of, _)
+        | Event::Finished(of, _) => *of == Id(id),
     };
     events.iter().filter(whose).collect()
 }
@@ -92,7 +95,9 @@ fn requests() -> Vec<Request> {
         warm.clone(),
         Sampling { top_p: 0.8, top_k: 9, seed: 8, ..warm.clone() },
         Sampling { repetition_penalty: 1.3, ..warm.clone() },
-        Sampling { min_p: 0.1, seed: 1, ..warm },
+        Sampling { min_p: 0.1, seed: 1, ..warm.clone() },
+        Sampling { logprobs: Some(2), logit_bias: vec![(3, 1.0)], ..warm.clone() },
+        Sampling { presence_penalty: 0.5, frequency_penalty: 0.5, typical_p: 0.8, ..warm },
     ];
     let request = |n: usize| Request {
         prompt: (0..1 + n as u32 * 5 % 17).map(|i| i % 12).collect(),

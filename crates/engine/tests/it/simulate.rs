@@ -188,6 +188,7 @@ impl World {
         let seed = self.seed;
         for event in events {
             match event {
+                Event::Likely(..) => panic!("seed {seed}: nobody asked"),
                 Event::Progress(id, computed) => {
                     assert!(!self.ended.contains_key(&id), "seed {seed}: progress after the end");
                     let prompt = self.wanted[&id].prompt.len();

@@ -1,6 +1,8 @@
 //! Whole steps over a made-up network: what comes in, what goes out, what breaks.
 
-use engine::{Engine, EngineOptions, Event, Failure, Finish, Id, Priority, Request};
+use engine::{
+    Engine, EngineOptions, Event, Failure, Finish, Id, Logprobs, Priority, Request, Sampling,
+};
 use kernels::{CpuOptions, DType, Device, KvLayer, QuantizationMode, QuantizedTensor, Tensor, ops};
 use models::{Batch, Cache, Decoder, LayerCache, Remember};
 
@@ -74,7 +76,7 @@ fn of(events: &[Event], id: u64) -> (Vec<u32>, Option<&Finish>) {
         match event {
             Event::Token(of, token) if *of == Id(id) => out.0.push(*token),
             Event::Finished(of, finish) if *of == Id(id) => out.1 = Some(finish),
-            Event::Token(..) | Event::Finished(..) | Event::Progress(..) => {}
+            Event::Likely(..) | Event::Token(..) | Event::Finished(..) | Event::Progress(..) => {}
         }
     }
     out
@@ -88,6 +90,42 @@ fn sequences_are_continued_side_by_side() {
     let events = drain(&mut engine);
     assert_eq!(of(&events, 1), (vec![2, 3, 4, 5], Some(&Finish::Length)));
     assert_eq!(of(&events, 2), (vec![5, 6], Some(&Finish::Stop)));
+}
+
+/// Of the network's own logits, whatever is chosen, and just before their token.
+#[test]
+fn logprobs_come_before_their_tokens() {
+    let mut engine = engine();
+    let sampling =
+        Sampling { logprobs: Some(1), logit_bias: vec![(7, 50.0)], ..Sampling::default() };
+    let request = |prompt| Request {
+        prompt: vec![prompt],
+        max_tokens: 2,
+        sampling: sampling.clone(),
+        ..Request::default()
+    };
+    engine.add(Id(1), request(2)).unwrap();
+    add(&mut engine, 2, &[1], 2, &[]);
+    let events = drain(&mut engine);
+    // One logit is 1, the nine others are 0.
+    let total = (9.0 + 1.0_f32.exp()).ln();
+    let near = |likely: &Logprobs, of_chosen: f32, likeliest: u32| {
+        let (token, logprob) = likely.likeliest[0];
+        (likely.chosen - (of_chosen - total)).abs() < 1e-6
+            && token == likeliest
+            && (logprob - (1.0 - total)).abs() < 1e-6
+    };
+    let mine: Vec<_> = events
+        .iter()
+        .filter(|event| matches!(event, Event::Likely(Id(1), _) | Event::Token(Id(1), _)))
+        .collect();
+    let [Event::Likely(_, first), Event::Token(_, 7), Event::Likely(_, second), Event::Token(_, 7)] =
+        mine[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert!(near(first, 0.0, 3) && near(second, 0.0, 8), "{first:?} {second:?}");
+    assert!(!events.iter().any(|event| matches!(event, Event::Likely(Id(2), _))));
 }
 
 #[test]

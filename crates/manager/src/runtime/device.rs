@@ -10,7 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use checkpoint::{Activation, Adapter, Folder};
-use engine::{Engine, EngineOptions, Event, Finish, Id, Passage, Request};
+use engine::{Engine, EngineOptions, Event, Finish, Id, Logprobs, Passage, Request};
 use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
 use models::{
     Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, Model, Network, Preprocess,
@@ -80,6 +80,8 @@ pub(super) struct Said {
 pub(super) enum Update {
     /// Tokens of the prompt that are computed.
     Progress(usize),
+    /// How likely the next token is thought to be.
+    Likely(Box<Logprobs>),
     /// A token, and when it was sampled.
     Token(u32, Instant),
     Finished(Finish),
@@ -394,6 +396,7 @@ impl Language {
         for event in events {
             match event {
                 Event::Progress(id, computed) => self.tell(id, Update::Progress(computed)),
+                Event::Likely(id, likely) => self.tell(id, Update::Likely(likely)),
                 Event::Token(id, token) => self.tell(id, Update::Token(token, now)),
                 Event::Finished(id, finish) => {
                     if let Some(updates) = self.updates.remove(&id) {

@@ -1,10 +1,10 @@
 //! An answer: a prompt made into tokens, and tokens made into text as they come.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use engine::{Finish, Id, Passage, Priority, Refusal, Request, Sampling};
+use engine::{Finish, Id, Logprobs, Passage, Priority, Refusal, Request, Sampling};
 use text::grammar::Grammar;
 use text::{Detokenizer, Message, Reader, RenderOptions, Said, StopStrings, Tools};
 use tokio::sync::{mpsc, oneshot};
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::device::{Command, ModelKind, Update};
 use super::error::Error;
 use super::load::LoadedModel;
+use super::logprobs::TokenLogprobs;
 
 /// What is to be continued.
 #[derive(Clone, Debug)]
@@ -39,6 +40,19 @@ pub struct GenerateOptions {
     pub min_p: Option<f32>,
     /// Makes tokens that have occurred less likely; 1 does nothing.
     pub repetition_penalty: Option<f32>,
+    /// Is taken once from the logit of each token that was added, from -2 to 2; 0 does nothing.
+    pub presence_penalty: Option<f32>,
+    /// Is taken from the logit of each token as often as it was added, from -2 to 2; 0 does nothing.
+    pub frequency_penalty: Option<f32>,
+    /// How many of the last tokens the three penalties look at; all if absent.
+    pub repetition_context: Option<usize>,
+    /// Keeps the tokens about as surprising as is to be expected that together have this probability; 1 keeps all.
+    pub typical_p: Option<f32>,
+    /// Is added to the logits of these tokens: from -100 to 100, for at most [`MOST_BIASES`] tokens.
+    pub logit_bias: BTreeMap<u32, f32>,
+    /// Tells how likely each token was, and so many of the likeliest: at most [`MOST_LOGPROBS`]. See
+    /// [`Generation::take_logprobs`].
+    pub logprobs: Option<usize>,
     /// Chance; a different one each time, if absent.
     pub seed: Option<u64>,
     /// Texts that end the answer, and are not part of it.
@@ -55,6 +69,12 @@ pub struct GenerateOptions {
     /// Whose it is: clients share what there is of a priority evenly. 0 is nobody in particular.
     pub client: u64,
 }
+
+/// Tokens whose logits a request may change.
+pub const MOST_BIASES: usize = 1024;
+
+/// Likeliest tokens that a request may ask for at each place.
+pub const MOST_LOGPROBS: usize = 20;
 
 /// Why an answer ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -135,6 +155,9 @@ pub struct Generation {
     first: Option<Instant>,
     tokens: Vec<u32>,
     constrained: bool,
+    /// What is known of the next token.
+    likely: Option<Box<Logprobs>>,
+    pub(super) logprobs: Vec<TokenLogprobs>,
 }
 
 impl LoadedModel {
@@ -230,6 +253,8 @@ impl LoadedModel {
             first: None,
             tokens: Vec::new(),
             constrained: options.constraint.is_some(),
+            likely: None,
+            logprobs: Vec::new(),
         };
         Ok((generation, answer))
     }
@@ -248,7 +273,12 @@ impl LoadedModel {
                 .repetition_penalty
                 .or(own.repetition_penalty)
                 .unwrap_or(1.0),
-            repetition_context: None,
+            presence_penalty: options.presence_penalty.unwrap_or(0.0),
+            frequency_penalty: options.frequency_penalty.unwrap_or(0.0),
+            repetition_context: options.repetition_context,
+            logit_bias: options.logit_bias.iter().map(|(&token, &bias)| (token, bias)).collect(),
+            typical_p: options.typical_p.unwrap_or(1.0),
+            logprobs: options.logprobs,
             seed: options.seed.unwrap_or_else(fresh_seed),
         };
         let check = |holds: bool, name, value: f32, expected| {
@@ -262,6 +292,21 @@ impl LoadedModel {
         check((0.0..=1.0).contains(&min_p), "min_p", min_p, "from 0 to 1")?;
         let fits = repetition_penalty.is_finite() && repetition_penalty > 0.0;
         check(fits, "repetition_penalty", repetition_penalty, "above 0")?;
+        let Sampling { presence_penalty, frequency_penalty, typical_p, .. } = sampling;
+        let fits = |penalty: f32| (-2.0..=2.0).contains(&penalty);
+        check(fits(presence_penalty), "presence_penalty", presence_penalty, "from -2 to 2")?;
+        check(fits(frequency_penalty), "frequency_penalty", frequency_penalty, "from -2 to 2")?;
+        let fits = typical_p > 0.0 && typical_p <= 1.0;
+        check(fits, "typical_p", typical_p, "above 0 and at most 1")?;
+        let biases = sampling.logit_bias.len();
+        check(biases <= MOST_BIASES, "logit_bias", biases as f32, "of at most 1024 tokens")?;
+        for &(token, bias) in &sampling.logit_bias {
+            let known = (token as usize) < self.facts.vocabulary;
+            check(known, "logit_bias", token as f32, "of tokens that the model has")?;
+            check((-100.0..=100.0).contains(&bias), "logit_bias", bias, "from -100 to 100")?;
+        }
+        let likeliest = sampling.logprobs.unwrap_or(0);
+        check(likeliest <= MOST_LOGPROBS, "logprobs", likeliest as f32, "at most 20")?;
         Ok(sampling)
     }
 }
@@ -358,7 +403,17 @@ impl Generation {
                 let read = computed.min(self.usage.prompt_tokens);
                 Ok(self.first.is_none().then_some(Piece::Progress(read)))
             }
+            Some(Update::Likely(likely)) => {
+                self.likely = Some(likely);
+                Ok(None)
+            }
             Some(Update::Token(token, at)) => {
+                if let Some(likely) = self.likely.take()
+                    && !self.model.stop.contains(&token)
+                {
+                    let first = self.tokens.is_empty();
+                    self.logprobs.push(self.model.worded(token, &likely, first));
+                }
                 self.count(token, at);
                 let Some(detokenizer) = &mut self.detokenizer else { return Ok(None) };
                 let text = detokenizer.push(token).map_err(|e| self.model.text_error(e))?;

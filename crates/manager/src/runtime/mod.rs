@@ -12,6 +12,7 @@ mod error;
 mod generate;
 mod inspect;
 mod load;
+mod logprobs;
 mod look;
 mod perplexity;
 mod rerank;
@@ -22,8 +23,12 @@ pub use device::{ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
 pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds};
 pub use engine::Priority;
 pub use error::Error;
-pub use generate::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
+pub use generate::{
+    FinishReason, GenerateOptions, Generation, MOST_BIASES, MOST_LOGPROBS, Piece, Prompt, Timings,
+    Usage,
+};
 pub(crate) use load::chat_template;
 pub use load::{KvCodes, LoadOptions, LoadedModel, base_of_adapter, tokenizer};
+pub use logprobs::{TokenLogprob, TokenLogprobs};
 pub use perplexity::{Comparison, Score};
 pub use rerank::{Relevance, RerankOptions};

@@ -7,4 +7,5 @@ mod constrained;
 mod fetch;
 mod house;
 mod runtime;
+mod sampling;
 mod vision;
