@@ -15,8 +15,10 @@ pub mod memory;
 mod peak;
 pub mod plan;
 pub mod residency;
+pub mod route;
 pub mod runtime;
 pub mod self_test;
+pub mod stats;
 
 pub use environment::Environment;
 pub use error::{AnswerFault, Error, Kind, NameFault, Result};

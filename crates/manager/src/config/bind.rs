@@ -590,7 +590,7 @@ fn route(root: &mut Table<'_>, key: String, node: &Node, names: &mut Names) -> R
             None,
         );
         route.above = table.number(
-                ("above", "Inputs of more tokens than this are answered by this route, whatever was asked for; of `long_context` alone"),
+                ("above", "Inputs of other tasks that have more tokens than this are answered by this route; of `long_context` alone"),
                 1..=1 << 32,
                 None,
             );
