@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod fault;
+mod format;
 mod gate;
 mod health;
 mod listen;

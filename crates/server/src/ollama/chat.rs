@@ -15,9 +15,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use text::ToolCall;
 
-use super::options::{KeepAlive, Options, no_format};
+use super::options::{KeepAlive, Options};
 use super::{Lines, Said, answered, head};
 use crate::fault::Fault;
+use crate::format::of_ollama;
 use crate::gate::Client;
 use crate::read::{Never, json};
 use crate::sse;
@@ -98,7 +99,7 @@ pub(crate) async fn create(
     let begun = Instant::now();
     let request: Request = json(&body)?;
     let keep = KeepAlive::of(request.keep_alive.as_ref())?;
-    no_format(request.format.as_ref())?;
+    let constraint = of_ollama(request.format)?;
     if request.messages.is_empty() {
         let mut line = loaded(&server, &request.model, keep).await?;
         line["message"] = json!({"role": "assistant", "content": ""});
@@ -112,7 +113,7 @@ pub(crate) async fn create(
     let render =
         thinking(RenderOptions { tools, ..RenderOptions::answer() }, request.think.as_ref())?;
     let options = request.options.generate(request.stream, &client, server.limits())?;
-    let options = GenerateOptions { tell_apart: true, ..options };
+    let options = GenerateOptions { tell_apart: constraint.is_none(), constraint, ..options };
     let ask =
         Ask { model: request.model, prompt: Prompt::Chat(messages, Box::new(render)), options };
     let model = ask.model.clone();

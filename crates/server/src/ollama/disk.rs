@@ -124,7 +124,9 @@ impl Told {
                 }
                 json!({"status": format!("pulling {file}"), "digest": file, "total": total, "completed": done})
             }
-            Progress::Retrying { reason, .. } => json!({"status": format!("trying again: {reason}")}),
+            Progress::Retrying { reason, .. } => {
+                json!({"status": format!("trying again: {reason}")})
+            }
             Progress::Finished { file, .. } => json!({"status": format!("verified {file}")}),
             _ => return None,
         };

@@ -13,9 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::chat::{images, loaded, thinking, yes};
-use super::options::{KeepAlive, Options, no_format};
+use super::options::{KeepAlive, Options};
 use super::{Lines, Said, answered};
 use crate::fault::Fault;
+use crate::format::of_ollama;
 use crate::gate::Client;
 use crate::read::{Never, json};
 use crate::sse;
@@ -62,7 +63,7 @@ pub(crate) async fn create(
     let begun = Instant::now();
     let request: Request = json(&body)?;
     let keep = KeepAlive::of(request.keep_alive.as_ref())?;
-    no_format(request.format.as_ref())?;
+    let constraint = of_ollama(request.format)?;
     let mut content = images("images", request.images)?;
     if request.prompt.is_empty() && content.is_empty() {
         let mut line = loaded(&server, &request.model, keep).await?;
@@ -88,7 +89,7 @@ pub(crate) async fn create(
         Prompt::Chat(messages, Box::new(render))
     };
     let options = request.options.generate(request.stream, &client, server.limits())?;
-    let options = GenerateOptions { tell_apart: true, ..options };
+    let options = GenerateOptions { tell_apart: constraint.is_none(), constraint, ..options };
     let model = request.model.clone();
     let answer = server.house.answer(Ask { model: request.model, prompt, options }).await?;
     KeepAlive::apply(keep, &server.house, &model).await?;

@@ -197,15 +197,6 @@ fn seconds(text: &str) -> Option<f64> {
     (!text.is_empty()).then_some(sign * sum)
 }
 
-/// The message of what a client asks for that is `format`.
-pub(crate) fn no_format(format: Option<&Value>) -> Result<(), Fault> {
-    match format {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(text)) if text.is_empty() => Ok(()),
-        Some(_) => Err(Fault::field("format", "`format` is not supported here: leave it out")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

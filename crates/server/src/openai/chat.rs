@@ -1,10 +1,10 @@
 //! `POST /v1/chat/completions`.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use manager::RenderOptions;
@@ -18,6 +18,8 @@ use super::message::{WireMessage, conversation};
 use super::sampling::{choices, numbered, stops};
 use super::usage::{finish_reason, timings, usage};
 use crate::fault::Fault;
+use crate::format::{Format, Guided};
+use crate::gate::Client;
 use crate::read::{Never, OneOrMany, json};
 use crate::state::{Limits, Server};
 use crate::{number, sse};
@@ -46,7 +48,12 @@ struct Request {
     tools: Option<Vec<Value>>,
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
-    response_format: Option<Value>,
+    response_format: Option<Format>,
+    // As clients of vLLM write them.
+    guided_json: Option<Value>,
+    guided_regex: Option<String>,
+    guided_grammar: Option<String>,
+    guided_choice: Option<Vec<String>>,
     logprobs: Option<bool>,
     #[serde(default, rename = "top_logprobs")]
     _top_logprobs: Never,
@@ -83,7 +90,11 @@ struct Request {
 }
 
 /// Answers a conversation.
-pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<Response, Fault> {
+pub(crate) async fn create(
+    State(server): State<Server>,
+    Extension(client): Extension<Client>,
+    body: Bytes,
+) -> Result<Response, Fault> {
     let request: Request = json(&body)?;
     let (stream, stream_options) = (request.stream, request.stream_options);
     if stream_options.is_some() && !stream {
@@ -91,7 +102,7 @@ pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<
         return Err(Fault::field("stream_options", message));
     }
     let n = choices(request.n, server.limits())?;
-    let ask = asked(request, server.limits())?;
+    let ask = asked(request, &client, server.limits())?;
     let mut answers = Vec::with_capacity(n);
     for index in 0..n {
         let options = numbered(&ask.options, index);
@@ -110,7 +121,7 @@ pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<
 }
 
 /// The request in our words.
-fn asked(request: Request, limits: &Limits) -> Result<Ask, Fault> {
+fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Fault> {
     let neutral = |name: &str, value: Option<f32>| match value {
         None | Some(0.0) => Ok(()),
         Some(_) => Err(Fault::field(name, format!("`{name}` is not supported here: leave it out"))),
@@ -131,11 +142,6 @@ fn asked(request: Request, limits: &Limits) -> Result<Ask, Fault> {
     }
     if request.modalities.is_some_and(|list| list != ["text"]) {
         return refuse("modalities");
-    }
-    if let Some(format) = &request.response_format
-        && format.get("type").and_then(Value::as_str) != Some("text")
-    {
-        return refuse("response_format");
     }
     let max_tokens = match (request.max_tokens, request.max_completion_tokens) {
         (Some(a), Some(b)) if a != b => {
@@ -159,9 +165,22 @@ fn asked(request: Request, limits: &Limits) -> Result<Ask, Fault> {
     if let Some(effort) = request.reasoning_effort {
         variables.insert("reasoning_effort".to_owned(), effort.into());
     }
+    let format = request.response_format.map(|format| format.constraint("response_format"));
+    let guided = Guided {
+        json: request.guided_json,
+        regex: request.guided_regex,
+        grammar: request.guided_grammar,
+        choice: request.guided_choice,
+    };
+    let constraint = guided.constraint(format.transpose()?.flatten())?;
+    if constraint.is_some() && tools.is_some() {
+        let message = "`tools` and a form of the answer exclude each other here: give one of them";
+        return Err(Fault::field("tools", message));
+    }
     let render = RenderOptions {
         tools: tools.filter(|_| forced.is_none()).map(Value::Array),
-        enable_thinking: request.enable_thinking,
+        // What is held to a form from its first token on cannot begin with a thought.
+        enable_thinking: request.enable_thinking.or(constraint.is_some().then_some(false)),
         variables,
         ..RenderOptions::answer()
     };
@@ -175,7 +194,9 @@ fn asked(request: Request, limits: &Limits) -> Result<Ask, Fault> {
         seed: request.seed.map(i64::cast_unsigned),
         stop: stops(request.stop, limits)?,
         ignore_eos: false,
-        tell_apart: true,
+        tell_apart: constraint.is_none(),
+        constraint,
+        client: client.number(),
         // Somebody looks on as a stream comes.
         priority: if request.stream { Priority::Interactive } else { Priority::Normal },
         ..GenerateOptions::default()

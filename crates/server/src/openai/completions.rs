@@ -1,9 +1,9 @@
 //! `POST /v1/completions`: plain text continued.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use futures_util::StreamExt as _;
 use manager::house::{Answer, Ask, News};
 use manager::runtime::{GenerateOptions, Priority, Prompt};
@@ -15,6 +15,8 @@ use super::chat::whole;
 use super::sampling::{choices, numbered, stops};
 use super::usage::{finish_reason, usage};
 use crate::fault::Fault;
+use crate::format::{Format, Guided};
+use crate::gate::Client;
 use crate::read::{Never, OneOrMany, json};
 use crate::state::Server;
 use crate::{number, sse};
@@ -60,13 +62,22 @@ struct Request {
     #[serde(default, rename = "logprobs")]
     _logprobs: Never,
     logit_bias: Option<Map<String, Value>>,
+    response_format: Option<Format>,
+    guided_json: Option<Value>,
+    guided_regex: Option<String>,
+    guided_grammar: Option<String>,
+    guided_choice: Option<Vec<String>>,
 }
 
 /// OpenAI's default, which clients of this endpoint count on.
 const MAX_TOKENS: usize = 16;
 
 /// Continues texts.
-pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<Response, Fault> {
+pub(crate) async fn create(
+    State(server): State<Server>,
+    Extension(client): Extension<Client>,
+    body: Bytes,
+) -> Result<Response, Fault> {
     let request: Request = json(&body)?;
     let refuse = |name: &str| {
         Err(Fault::field(name, format!("`{name}` is not supported here: leave it out")))
@@ -88,6 +99,14 @@ pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<
     }
     let (stream, with_usage) =
         (request.stream, request.stream_options.unwrap_or_default().include_usage);
+    let format = request.response_format.map(|format| format.constraint("response_format"));
+    let guided = Guided {
+        json: request.guided_json,
+        regex: request.guided_regex,
+        grammar: request.guided_grammar,
+        choice: request.guided_choice,
+    };
+    let constraint = guided.constraint(format.transpose()?.flatten())?;
     let options = GenerateOptions {
         max_tokens: Some(request.max_tokens.unwrap_or(MAX_TOKENS)),
         temperature: request.temperature,
@@ -98,6 +117,8 @@ pub(crate) async fn create(State(server): State<Server>, body: Bytes) -> Result<
         seed: request.seed.map(i64::cast_unsigned),
         stop: stops(request.stop, server.limits())?,
         ignore_eos: request.ignore_eos,
+        constraint,
+        client: client.number(),
         // Somebody looks on as a stream comes.
         priority: if stream { Priority::Interactive } else { Priority::Normal },
         ..GenerateOptions::default()
