@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, is_installed, succeeds};
-use crate::{licences, mlx, tidy};
+use crate::{clients, licences, mlx, tidy};
 
 /// A stage: its name and what runs it.
 type Stage = (&'static str, fn(&Path) -> Result<bool>);
@@ -24,6 +24,7 @@ const STAGES: &[Stage] = &[
         succeeds(cargo(root).args(doc).env("RUSTDOCFLAGS", "-D warnings"))
     }),
     ("dependencies", dependencies),
+    ("clients", clients::run),
     ("mlx", on_mlx),
 ];
 

@@ -27,7 +27,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
 }
 
 /// The requirements of a pip file, in one line: they are resolved together.
-fn requirements(file: &str) -> String {
+pub(crate) fn requirements(file: &str) -> String {
     let lines = file.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }

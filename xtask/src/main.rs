@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod command;
 mod goldens;
 mod instructions;
@@ -21,12 +22,14 @@ use anyhow::{Context as _, Result};
 const USAGE: &str = "usage: cargo xtask CHORE
 
   tidy              check the invariants of ARCHITECTURE.md and the rules of STYLE.md
-  ci [STAGE...]     fmt, tidy, clippy, doc, dependencies, mlx: everything but the tests without
+  ci [STAGE...]     fmt, tidy, clippy, doc, dependencies, clients, mlx: everything but the tests without
                     MLX, or these stages
   goldens           install the oracle under target/oracle and run fixtures/goldens.py
   mlx [--user | --to FOLDER | --link-check]
                     build the library over MLX: into target/mlx, the user's data folder, or FOLDER;
                     or check that the one for macOS links
+  clients           ask `folio serve` with the published clients of OpenAI, Anthropic and Ollama, installed
+                    under target/clients
   minilm [--torch]  compare `folio embed` with the reference embeddings of a real MiniLM package;
                     --torch takes the reference from the package's own call (downloads some GB)
   shape NAME FOLDER [--bits 4] [--group 64] [--mode affine|mxfp4|mxfp8|nvfp4|dense] [--dtype bf16]
@@ -60,6 +63,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["tidy"] => tidy::run(root),
         ["ci", stages @ ..] => ci::run(root, stages),
         ["goldens", more @ ..] => goldens::run(root, more),
+        ["clients"] => clients::run(root),
         ["mlx", more @ ..] => mlx::run(root, more),
         ["minilm"] => minilm::run(root, minilm::Reference::Numpy),
         ["minilm", "--torch"] => minilm::run(root, minilm::Reference::Torch),

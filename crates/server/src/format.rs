@@ -18,7 +18,7 @@ pub(crate) enum Format {
     JsonSchema {
         /// Chat has an object for it.
         #[serde(default)]
-        json_schema: Option<Schema>,
+        json_schema: Option<Box<Schema>>,
         // Responses have its fields beside `type`.
         #[serde(default)]
         schema: Option<Value>,

@@ -115,6 +115,7 @@ struct Told {
 
 impl Told {
     /// A line for every hundredth of a file.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what Ollama has no words for is not told")]
     fn line(&mut self, event: &Progress) -> Option<Bytes> {
         let value: Value = match event {
             Progress::Moved { file, done, total } => {

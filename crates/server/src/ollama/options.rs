@@ -159,12 +159,13 @@ impl KeepAlive {
         house: &Arc<House>,
         model: &str,
     ) -> Result<(), Fault> {
-        Ok(match this {
+        match this {
             None => {}
             Some(Self::Not) => house.dismiss(model).await?,
             Some(Self::For(time)) => house.keep_alive(model, Some(time)).await?,
             Some(Self::Ever) => house.keep_alive(model, None).await?,
-        })
+        }
+        Ok(())
     }
 }
 

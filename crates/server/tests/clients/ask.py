@@ -1,0 +1,166 @@
+"""Asks a server as people's own programs do, with the clients that their makers publish.
+
+    python ask.py ADDRESS KEY     (ADDRESS: http://127.0.0.1:PORT; see requirements.txt)
+
+The server offers the tiny models of this repository: what they say is nonsense, how it comes is what is looked at. Ends
+with the number of things that were tried; anything that is not as it should be is an AssertionError.
+"""
+
+import asyncio
+import base64
+import json
+import struct
+import sys
+
+import anthropic
+import ollama
+import openai
+
+ADDRESS, KEY = sys.argv[1:3]
+MODEL, EMBEDDER = "qwen3", "bert"
+SAY = [{"role": "user", "content": "Say something."}]
+TOOL = {
+    "name": "weather",
+    "description": "Tells the weather of a place.",
+    "parameters": {
+        "type": "object",
+        "properties": {"place": {"type": "string"}},
+        "required": ["place"],
+    },
+}
+tried = 0
+
+
+def ok(holds, what):
+    global tried
+    assert holds, what
+    tried += 1
+
+
+def raises(kind, call):
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def ask_openai():
+    client = openai.OpenAI(base_url=f"{ADDRESS}/v1", api_key=KEY, max_retries=0)
+    names = [model.id for model in client.models.list()]
+    ok(MODEL in names and EMBEDDER in names, names)
+    ok(client.models.retrieve(MODEL).id == MODEL, "retrieve")
+    ask = {"model": MODEL, "messages": SAY, "max_tokens": 10, "temperature": 0}
+    whole = client.chat.completions.create(**ask)
+    text = whole.choices[0].message.content
+    ok(whole.choices[0].finish_reason == "length" and whole.usage.completion_tokens == 10, whole)
+    parts, usage = [], None
+    for chunk in client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}):
+        parts += [choice.delta.content for choice in chunk.choices if choice.delta.content]
+        usage = chunk.usage or usage
+    ok("".join(parts) == text, (parts, text))
+    ok(usage.total_tokens == whole.usage.total_tokens, usage)
+    three = client.chat.completions.create(**{**ask, "temperature": 1}, n=3, seed=1)
+    ok([choice.index for choice in three.choices] == [0, 1, 2], three)
+    tools = [{"type": "function", "function": TOOL}]
+    ok(client.chat.completions.create(**ask, tools=tools).choices, "tools")
+    schema = {"type": "object", "properties": {"yes": {"type": "boolean"}}, "required": ["yes"], "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+    formed = client.chat.completions.create(**{**ask, "max_tokens": 60}, response_format=form)
+    ok(isinstance(json.loads(formed.choices[0].message.content)["yes"], bool), formed)
+    plain = client.completions.create(model=MODEL, prompt="One two", max_tokens=5, temperature=0)
+    ok(plain.choices[0].text and plain.usage.completion_tokens == 5, plain)
+    texts = ["a text", "another one"]
+    # The client asks for base64 itself, and decodes it.
+    vectors = client.embeddings.create(model=EMBEDDER, input=texts)
+    ok(len(vectors.data) == 2 and len(vectors.data[0].embedding) == len(vectors.data[1].embedding), vectors)
+    raw = client.embeddings.create(model=EMBEDDER, input=texts, encoding_format="base64").data[1].embedding
+    raw = base64.b64decode(raw) if isinstance(raw, str) else struct.pack(f"<{len(raw)}f", *raw)
+    ok(raw == struct.pack(f"<{len(raw) // 4}f", *vectors.data[1].embedding), "base64")
+    error = raises(openai.NotFoundError, lambda: client.chat.completions.create(**{**ask, "model": "nobody"}))
+    ok(error.code == "model_not_found" and "qwen3" in str(error), error)
+    error = raises(openai.BadRequestError, lambda: client.chat.completions.create(**ask, extra_body={"hue": 1}))
+    ok(error.param == "hue", error)
+    error = raises(openai.BadRequestError, lambda: client.completions.create(model=MODEL, prompt="a " * 9000))
+    ok(error.code == "context_length_exceeded", error)
+    stranger = openai.OpenAI(base_url=f"{ADDRESS}/v1", api_key="wrong", max_retries=0)
+    ok(raises(openai.AuthenticationError, lambda: stranger.models.list()).status_code == 401, "key")
+
+
+async def ask_openai_at_once():
+    client = openai.AsyncOpenAI(base_url=f"{ADDRESS}/v1", api_key=KEY, max_retries=0)
+
+    async def one(seed):
+        parts = []
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=SAY, max_tokens=20, temperature=1, seed=seed, stream=True
+        )
+        async for chunk in stream:
+            parts += [choice.delta.content for choice in chunk.choices if choice.delta.content]
+        return "".join(parts)
+
+    together = await asyncio.gather(*(one(seed) for seed in range(16)))
+    alone = [await one(seed) for seed in range(16)]
+    ok(together == alone, "a seed's answer does not depend on its neighbours")
+    # Who leaves in the middle leaves nothing behind.
+    stream = await client.chat.completions.create(model=MODEL, messages=SAY, max_tokens=200, stream=True)
+    async for _ in stream:
+        break
+    await stream.close()
+    ok(await one(3) == alone[3], "after a hang-up")
+
+
+def ask_anthropic():
+    client = anthropic.Anthropic(base_url=ADDRESS, api_key=KEY, max_retries=0)
+    ask = {"model": MODEL, "messages": SAY, "max_tokens": 10, "extra_body": {"temperature": 0}}
+    whole = client.messages.create(**ask, system="Be brief.")
+    ok(whole.content[0].type == "text" and whole.stop_reason == "max_tokens", whole)
+    ok(whole.usage.output_tokens == 10, whole.usage)
+    with client.messages.stream(**ask, system="Be brief.") as stream:
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
+    ok(text == whole.content[0].text == final.content[0].text, (text, final))
+    ok(final.usage.output_tokens == 10 and final.stop_reason == "max_tokens", final)
+    count = client.messages.count_tokens(model=MODEL, messages=SAY, system="Be brief.")
+    ok(count.input_tokens == whole.usage.input_tokens, count)
+    tool = {"name": "weather", "description": "x", "input_schema": TOOL["parameters"]}
+    turns = SAY + [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "weather", "input": {"place": "Ulm"}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "rain"}]},
+    ]
+    ok(client.messages.create(**{**ask, "messages": turns}, tools=[tool]).content, "tools")
+    error = raises(anthropic.NotFoundError, lambda: client.messages.create(**{**ask, "model": "nobody"}))
+    ok(error.body["error"]["type"] == "not_found_error", error.body)
+    error = raises(anthropic.BadRequestError, lambda: client.messages.create(**{**ask, "extra_body": {"hue": 1}}))
+    ok("hue" in str(error), error)
+
+
+def ask_ollama():
+    client = ollama.Client(host=ADDRESS, headers={"authorization": f"Bearer {KEY}"})
+    ok(MODEL in [model.model for model in client.list().models], "list")
+    options = {"num_predict": 10, "temperature": 0}
+    whole = client.chat(model=MODEL, messages=SAY, options=options)
+    ok(whole.done and whole.done_reason == "length" and whole.eval_count == 10, whole)
+    parts = list(client.chat(model=MODEL, messages=SAY, options=options, stream=True))
+    ok("".join(part.message.content for part in parts) == whole.message.content, parts)
+    ok(client.generate(model=MODEL, prompt="Say something.", options=options).response == whole.message.content, "generate")
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}}, "required": ["n"], "additionalProperties": False}
+    formed = client.chat(model=MODEL, messages=SAY, format=schema, options={"num_predict": 60})
+    ok(0 <= json.loads(formed.message.content)["n"] <= 9, formed)
+    vectors = client.embed(model=EMBEDDER, input=["a text", "another one"]).embeddings
+    ok(len(vectors) == 2, vectors)
+    ok(list(client.embeddings(model=EMBEDDER, prompt="another one").embedding) == list(vectors[1]), "embeddings")
+    shown = client.show(MODEL)
+    ok("completion" in shown.capabilities, shown)
+    ok(MODEL in [model.model for model in client.ps().models], "ps")
+    tools = [{"type": "function", "function": TOOL}]
+    ok(client.chat(model=MODEL, messages=SAY, tools=tools, options=options).message, "tools")
+    error = raises(ollama.ResponseError, lambda: client.chat(model="nobody", messages=SAY))
+    ok(error.status_code == 404, error)
+
+
+ask_openai()
+asyncio.run(ask_openai_at_once())
+ask_anthropic()
+ask_ollama()
+print(f"{tried} passed, 0 failed")

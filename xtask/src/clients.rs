@@ -1,0 +1,85 @@
+//! `cargo xtask clients`: the server, asked by the clients that their makers publish.
+//!
+//! They are installed from PyPI under `target/clients`; `crates/server/tests/clients/ask.py` asks.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::command::{cargo, must, python_environment, succeeds};
+use crate::goldens::requirements;
+
+/// What clients show; any word would do.
+const KEY: &str = "sesame";
+
+/// Builds the program, starts its server on a free port, and lets all clients ask it.
+pub(crate) fn run(root: &Path) -> Result<bool> {
+    let scripts = root.join("crates/server/tests/clients");
+    let pins = scripts.join("requirements.txt");
+    let pins = std::fs::read_to_string(&pins)
+        .with_context(|| format!("cannot read {}", pins.display()))?;
+    let target = root.join("target/clients");
+    let python = python_environment(&target.join("python"), &[&requirements(&pins)])
+        .context("cannot install the clients (it needs python3, its venv module, and PyPI)")?;
+    let models = target.join("models");
+    prepare(&root.join("fixtures/models"), &models)?;
+    let keys = target.join("keys");
+    std::fs::write(&keys, format!("tester {KEY}\n"))?;
+    must(cargo(root).args(["build", "--locked", "--package", "cli"]))?;
+    let mut serve = Command::new(root.join("target/debug/folio"));
+    serve.args(["serve", "--port", "0", "--keys"]).arg(&keys);
+    serve.env("FOLIO_MODELS", &models).env("FOLIO_MLX", "off").env("HF_HOME", target.join("none"));
+    let mut server = Server(serve.stdout(Stdio::piped()).spawn().context("cannot start folio")?);
+    let address = server.address()?;
+    succeeds(Command::new(python).arg(scripts.join("ask.py")).args([&address, KEY]))
+}
+
+/// A server, which ends with this.
+struct Server(Child);
+
+impl Server {
+    /// Where it listens, which it says first.
+    fn address(&mut self) -> Result<String> {
+        let stdout = self.0.stdout.take().context("the server has no output")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("listening on ");
+        Ok(address.with_context(|| format!("the server said `{line}`"))?.to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Copies the tiny models that are asked, one of them with positions enough for a description of tools.
+fn prepare(from: &Path, to: &Path) -> Result<()> {
+    for model in ["qwen3", "bert"] {
+        copy(&from.join(model), &to.join(model))?;
+    }
+    let path = to.join("qwen3/config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+    config["max_position_embeddings"] = 8192.into();
+    std::fs::write(&path, config.to_string())?;
+    Ok(())
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(from)? {
+        let file = file?;
+        let to = to.join(file.file_name());
+        if file.path().is_dir() {
+            copy(&file.path(), &to)?;
+        } else {
+            std::fs::copy(file.path(), to)?;
+        }
+    }
+    Ok(())
+}
