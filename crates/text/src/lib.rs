@@ -25,7 +25,7 @@ mod template;
 mod tokenizer;
 
 pub use detokenizer::Detokenizer;
-pub use dialect::{Answer, Call, Dialect, Fault, Reader, Said, Tools};
+pub use dialect::{Answer, Call, Dialect, Fault, Forced, Reader, Said, Tools};
 pub use error::{Error, Kind, Result};
 pub use message::{Image, Message, Part, Role, ToolCall};
 pub use stop::{StopOutput, StopStrings};

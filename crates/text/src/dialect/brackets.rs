@@ -1,5 +1,6 @@
 //! `[TOOL_CALLS]` and a list of JSON objects; in later models a tool's name, `[ARGS]` and its arguments.
 
+use super::forced::{self, Forced};
 use super::marked::{Marked, Spec};
 use super::{Known, list};
 
@@ -10,6 +11,7 @@ pub(super) const KNOWN: Known = Known {
     frames: false,
     marks: &["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"],
     spell: |calls| format!("[TOOL_CALLS]{}", list(calls)),
+    force: |tools| Ok(Some(Forced::new("[TOOL_CALLS]", forced::list(tools)))),
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

@@ -1,5 +1,6 @@
 //! Marks in full-width bars around a tool's name and its arguments, which older models write in a fence: DeepSeek.
 
+use super::forced::named;
 use super::marked::{Marked, Spec};
 use super::{Known, python};
 use crate::message::ToolCall;
@@ -26,6 +27,9 @@ pub(super) const KNOWN: Known = Known {
         };
         let calls: String = calls.iter().map(call).collect();
         format!("<｜tool▁calls▁begin｜>{calls}<｜tool▁calls▁end｜>")
+    },
+    force: |tools| {
+        named("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", tools, "<｜tool▁sep｜>").map(Some)
     },
     form: |_| Box::new(Marked::new(&SPEC)),
 };

@@ -2,11 +2,15 @@
 
 use serde_json::Value;
 
+use super::Tools;
+use super::forced::{Forced, quoted};
 use super::out::Out;
 use super::reader::Form;
 use super::said::Fault;
 use super::watch::Watch;
 use super::{Known, python};
+use crate::error::Result;
+use crate::grammar::{Grammar, prepared};
 use crate::message::ToolCall;
 
 pub(super) const KNOWN: Known = Known {
@@ -23,6 +27,7 @@ pub(super) const KNOWN: Known = Known {
         "</parameter>",
     ],
     spell: |calls| calls.iter().map(spell).collect::<Vec<_>>().join("\n"),
+    force: |tools| force(tools).map(Some),
     form: |_| Box::new(Elements::new()),
 };
 
@@ -41,6 +46,46 @@ const FUNCTION: &str = "<function=";
 const FUNCTION_END: &str = "</function>";
 const PARAMETER: &str = "<parameter=";
 const PARAMETER_END: &str = "</parameter>";
+
+/// Parameters in the order of the schema, each as its type is read; the optional ones may be left out.
+fn force(tools: &Tools) -> Result<Forced> {
+    let (mut calls, mut rules) = (Vec::new(), String::new());
+    for (tool, (name, schema)) in tools.iter().enumerate() {
+        let mut call = quoted(&format!("{name}>\n"));
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let required = schema.get("required").and_then(Value::as_array);
+        for (number, key) in properties.into_iter().flatten().map(|(key, _)| key).enumerate() {
+            let field = property(schema, key).unwrap_or(&Value::Null);
+            let needed = required.is_some_and(|names| names.iter().any(|name| name == key));
+            let rule = format!("p{tool}_{number}");
+            let begin = quoted(&format!("{PARAMETER}{key}>\n"));
+            let end = format!("\n{PARAMETER_END}\n");
+            let texts = field.get("enum").and_then(Value::as_array);
+            let texts = texts.map(|all| all.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+            if let Some(texts) = texts.filter(|texts| !texts.is_empty()) {
+                let texts: Vec<_> =
+                    texts.iter().map(|text| quoted(&format!("{text}{end}"))).collect();
+                rules += &format!("{rule}: {begin} ({})\n", texts.join(" | "));
+            } else if kinds(field).iter().all(|kind| *kind == "string") {
+                // A text, up to the mark behind it.
+                rules += &format!("{rule}: {begin} {rule}_text\n");
+                rules += &format!("{rule}_text[suffix={}]: /(?s:.*)/\n", quoted(&end));
+            } else {
+                let mut value = field.clone();
+                for part in ["$defs", "definitions"] {
+                    if let (Some(words), Some(parts)) = (value.as_object_mut(), schema.get(part)) {
+                        words.entry(part).or_insert_with(|| parts.clone());
+                    }
+                }
+                rules += &format!("{rule}: {begin} %json {} {}\n", prepared(&value)?, quoted(&end));
+            }
+            call += &format!(" {rule}{}", if needed { "" } else { "?" });
+        }
+        calls.push(format!("{call} {}", quoted(&format!("{FUNCTION_END}\n{END}"))));
+    }
+    let lark = format!("start: {}\n{rules}", calls.join("\n     | "));
+    Ok(Forced::new(format!("{BEGIN}\n{FUNCTION}"), Grammar::Lark(lark)))
+}
 
 /// The longest name.
 const NAME: usize = 256;

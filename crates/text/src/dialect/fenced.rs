@@ -4,12 +4,14 @@
 use serde_json::Value;
 
 use super::bare::{Bare, list};
+use super::forced::{Forced, envelope};
 use super::out::Out;
 use super::pythonic;
 use super::reader::Form;
 use super::said::Fault;
 use super::watch::Watch;
 use super::{Known, object};
+use crate::grammar::Grammar;
 use crate::message::ToolCall;
 
 pub(super) const KNOWN: Known = Known {
@@ -19,6 +21,12 @@ pub(super) const KNOWN: Known = Known {
     frames: false,
     marks: &[],
     spell,
+    force: |tools| {
+        Ok(Some(Forced::new(
+            "```tool_code\n",
+            Grammar::JsonSchema(envelope(tools, "arguments", "#")),
+        )))
+    },
     form: |_| Box::new(Fenced { bare: Bare::new(), watch: Watch::new(FENCES), within: None }),
 };
 

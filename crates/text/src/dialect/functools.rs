@@ -1,5 +1,6 @@
 //! A list of JSON objects behind `functools` or between `<|tool_call|>` and `<|/tool_call|>`.
 
+use super::forced::{self, Forced};
 use super::marked::{Marked, Spec};
 use super::{Known, list};
 
@@ -10,6 +11,7 @@ pub(super) const KNOWN: Known = Known {
     frames: false,
     marks: &["<|tool_call|>", "<|/tool_call|>"],
     spell: |calls| format!("<|tool_call|>{}<|/tool_call|>", list(calls)),
+    force: |tools| Ok(Some(Forced::new("<|tool_call|>", forced::list(tools)))),
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

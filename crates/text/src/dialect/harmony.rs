@@ -1,6 +1,7 @@
 //! Channels: an answer of several messages, each with a header that says for whom it is. `analysis` is thinking, `final` the
 //! answer, and a message to `functions.NAME` a call.
 
+use super::forced::named;
 use super::out::Out;
 use super::reader::Form;
 use super::said::Fault;
@@ -22,6 +23,10 @@ pub(super) const KNOWN: Known = Known {
             )
         };
         calls.iter().map(call).collect::<Vec<_>>().join("<|start|>assistant")
+    },
+    force: |tools| {
+        named("<|channel|>commentary to=functions.", tools, " <|constrain|>json<|message|>")
+            .map(Some)
     },
     form: |prompt| {
         let mut harmony = Harmony::new();

@@ -11,6 +11,7 @@ mod deepseek;
 mod elements;
 mod envelope;
 mod fenced;
+mod forced;
 mod functools;
 mod harmony;
 mod hermes;
@@ -32,10 +33,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::error::Result;
 use crate::message::ToolCall;
 use crate::template::json::python;
 use crate::{Template, Tokenizer};
 
+pub use forced::Forced;
 pub use reader::Reader;
 pub use said::{Answer, Call, Fault, Said};
 pub use tools::Tools;
@@ -61,6 +64,8 @@ struct Known {
     marks: &'static [&'static str],
     /// Calls as its models write them.
     spell: Spelling,
+    /// What holds an answer to be a call of one of these tools, of which there is at least one; none where nothing can.
+    force: fn(&Tools) -> Result<Option<Forced>>,
     /// Its parser, for an answer to this prompt.
     form: fn(&str) -> Box<dyn Form>,
 }
@@ -171,6 +176,24 @@ impl Dialect {
     /// Whether the model may think before it answers.
     pub fn thinks(&self) -> bool {
         self.thought.is_some() || self.known.frames
+    }
+
+    /// How to hold the answer to `prompt`, the rendered conversation, to be a call of one of the tools. The model does not
+    /// think before it. None for a plain dialect, and without tools.
+    ///
+    /// # Errors
+    /// If a tool's schema holds what cannot be enforced.
+    pub fn forced(&self, tools: &Tools, prompt: &str) -> Result<Option<Forced>> {
+        if tools.is_empty() {
+            return Ok(None);
+        }
+        let mut forced = (self.known.force)(tools)?;
+        if let (Some(forced), Some((open, close))) = (&mut forced, self.thought)
+            && self.within((open, close), prompt)
+        {
+            forced.prefix.insert_str(0, &format!("\n{close}\n\n"));
+        }
+        Ok(forced)
     }
 
     /// A parser for one answer to `prompt`, the rendered conversation: its end says whether the answer begins within a

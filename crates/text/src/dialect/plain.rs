@@ -11,6 +11,7 @@ pub(super) const KNOWN: Known = Known {
     frames: false,
     marks: &[],
     spell: fenced::spell,
+    force: |_| Ok(None),
     form: |_| Box::new(Plain),
 };
 

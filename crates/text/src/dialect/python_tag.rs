@@ -4,12 +4,14 @@
 use serde_json::json;
 
 use super::bare::Bare;
+use super::forced::{Forced, envelope};
 use super::out::Out;
 use super::pythonic;
 use super::reader::Form;
 use super::said::Fault;
 use super::watch::Watch;
 use super::{Known, object};
+use crate::grammar::Grammar;
 
 pub(super) const KNOWN: Known = Known {
     name: "python-tag",
@@ -19,6 +21,9 @@ pub(super) const KNOWN: Known = Known {
     marks: &[TAG],
     spell: |calls| {
         calls.iter().map(|call| object(call, "parameters")).collect::<Vec<_>>().join("; ")
+    },
+    force: |tools| {
+        Ok(Some(Forced::new("", Grammar::JsonSchema(envelope(tools, "parameters", "#")))))
     },
     form: |_| Box::new(PythonTag { bare: Bare::new(), watch: Watch::new(&[TAG]), code: None }),
 };

@@ -27,6 +27,14 @@ impl Tools {
         Self { schemas: Arc::new(schemas) }
     }
 
+    /// Only the tool of this name, or none.
+    #[must_use]
+    pub fn only(&self, name: &str) -> Self {
+        let found = self.schemas.get_key_value(name);
+        let schemas = found.into_iter().map(|(name, schema)| (name.clone(), schema.clone()));
+        Self { schemas: Arc::new(schemas.collect()) }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.schemas.is_empty()

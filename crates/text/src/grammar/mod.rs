@@ -24,6 +24,7 @@ use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use serde_json::{Value, json};
 
 pub use matcher::{Matcher, Place};
+pub(crate) use schema::prepared;
 pub(crate) use vocabulary::Vocabulary;
 
 use crate::error::{Error, Result};
@@ -61,11 +62,9 @@ impl Grammar {
     /// The library's form of it.
     fn rules(&self) -> Result<TopLevelGrammar> {
         Ok(match self {
-            Self::JsonSchema(schema) => {
-                TopLevelGrammar::from_json_schema(schema::prepared(schema)?)
-            }
+            Self::JsonSchema(schema) => TopLevelGrammar::from_json_schema(prepared(schema)?),
             Self::JsonObject => {
-                TopLevelGrammar::from_json_schema(schema::prepared(&json!({"type": "object"}))?)
+                TopLevelGrammar::from_json_schema(prepared(&json!({"type": "object"}))?)
             }
             Self::Regex(regex) => {
                 limits::regex(regex)?;

@@ -74,7 +74,7 @@ const RANGES: [(&str, Option<(i64, i64)>); 8] = [
 ];
 
 /// `schema` as the library is given it.
-pub(super) fn prepared(schema: &Value) -> Result<Value> {
+pub(crate) fn prepared(schema: &Value) -> Result<Value> {
     at_most("bytes of the schema", schema.to_string().len(), limits::SCHEMA)?;
     let mut check = Check { root: schema, seen: BTreeSet::new(), schemas: 0, values: 0 };
     check.schema(schema, &mut Place::new(), 0)?;

@@ -1,11 +1,13 @@
 //! Dialects of whole checkpoints: template, tokenizer and parser together.
 
 use serde_json::json;
+use text::grammar::Place;
 use text::{
     Answer, Dialect, LocalTime, Message, RenderOptions, Said, Special, Template, ToolCall, Tools,
 };
 
 use crate::golden::{file, tokenizer};
+use crate::grammar::{Dice, walk};
 
 /// Templates, what their models speak, whether they think, and what ends an answer.
 const NAMES: [(&str, &str, bool, &str); 15] = [
@@ -180,4 +182,85 @@ fn only_the_marks_are_kept() {
     assert!(!literal.iter().any(|&id| tokenizer.is_special(id)));
     let mut reader = dialect.reader(&Tools::new(Some(&json!([{"name": "f"}]))), "");
     assert!(matches!(&reader.push("<tool_call>{\"name\": \"f\"}")[0], Said::CallBegin { .. }));
+}
+
+/// Whatever is chosen of what a forced answer allows, it is a call of an offered tool that obeys the tool's schema.
+#[test]
+fn forced_answers_are_calls() {
+    let tools = json!([
+        {"name": "weather", "parameters": {"type": "object", "properties": {
+            "place": {"$ref": "#/$defs/place"}, "days": {"type": "integer"}, "unit": {"enum": ["C", "F"]}},
+            "required": ["place", "days"], "additionalProperties": false,
+            "$defs": {"place": {"type": "object", "properties": {"x": {"type": "boolean"}},
+                                "required": ["x"], "additionalProperties": false}}}},
+        {"name": "say", "parameters": {"type": "object", "properties": {"text": {"type": "string"}},
+            "required": ["text"], "additionalProperties": false}},
+    ]);
+    let tools = Tools::new(Some(&tools));
+    let tokenizer = tokenizer("byte_level");
+    let mut dice = Dice(7);
+    for (name, _) in Dialect::names() {
+        let dialect = Dialect::of(None, &tokenizer).with_calls(name).unwrap();
+        for (prompt, tools, only) in [
+            ("", tools.clone(), None),
+            ("<think>\n", tools.only("weather"), Some("weather")),
+            ("", tools.only("say"), Some("say")),
+        ] {
+            let Some(forced) = dialect.forced(&tools, prompt).unwrap() else {
+                assert_eq!(name, "plain");
+                continue;
+            };
+            let compiled = tokenizer.grammar(&forced.grammar).unwrap();
+            let mut ended = 0;
+            for _ in 0..12 {
+                let (ids, place) = walk(&compiled, &mut dice, 300);
+                let text = tokenizer.decode(&ids, false).unwrap();
+                let mut reader = dialect.reader(&tools, prompt);
+                let mut answer: Answer = reader.push(&forced.prefix).into_iter().collect();
+                answer.extend(reader.push(&text));
+                answer.extend(reader.finish());
+                let written = format!("{name}: {}{text}", forced.prefix);
+                assert!(answer.calls.iter().all(|call| call.offered), "{written}");
+                assert!(
+                    only.is_none_or(|only| answer.calls.iter().all(|call| call.name == only)),
+                    "{written}"
+                );
+                if place == Place::Within {
+                    continue;
+                }
+                ended += 1;
+                assert!(answer.text.is_empty() && answer.reasoning.is_empty(), "{written}");
+                assert!(!answer.calls.is_empty(), "{written}");
+                for call in &answer.calls {
+                    assert_eq!(call.fault, None, "{written}");
+                    let object = call.object().unwrap();
+                    if call.name == "weather" {
+                        assert!(
+                            object["place"]["x"].is_boolean() && object["days"].is_number(),
+                            "{written}"
+                        );
+                        assert!(
+                            object.get("unit").is_none_or(|unit| unit == "C" || unit == "F"),
+                            "{written}"
+                        );
+                    } else {
+                        assert!(object["text"].is_string(), "{written}");
+                    }
+                }
+            }
+            // Dice find no end of a text that may be any.
+            assert!(ended > 0 || only == Some("say"), "{name}: no answer ended");
+        }
+    }
+    // What the model would have written by itself is allowed.
+    let elements = Dialect::of(None, &tokenizer).with_calls("elements").unwrap();
+    let forced = elements.forced(&tools, "").unwrap().unwrap();
+    let arguments = json!({"text": "a\n</function>\n"});
+    let written = elements.write(&[ToolCall { id: String::new(), name: "say".into(), arguments }]);
+    let rest = written.strip_prefix(&forced.prefix).unwrap();
+    let mut matcher = tokenizer.grammar(&forced.grammar).unwrap().begin();
+    for id in tokenizer.encode(rest, Special::OmitLiteral).unwrap() {
+        matcher.accept(id).unwrap();
+    }
+    assert_eq!(matcher.place(), Place::End);
 }

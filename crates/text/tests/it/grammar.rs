@@ -9,7 +9,7 @@ use text::{Error, Kind, Special, Tokenizer};
 use crate::golden::{TOKENIZERS, file, tokenizer};
 
 /// Numbers to choose by: the same on every run.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
@@ -32,7 +32,7 @@ fn tokenizers() -> Vec<(String, Tokenizer)> {
 }
 
 /// Chooses any token that may come until nothing may, or an end that the dice like.
-fn walk(compiled: &Compiled, dice: &mut Dice, most: usize) -> (Vec<u32>, Place) {
+pub(crate) fn walk(compiled: &Compiled, dice: &mut Dice, most: usize) -> (Vec<u32>, Place) {
     let (mut matcher, mut tokens) = (compiled.begin(), Vec::new());
     loop {
         let place = matcher.place();
