@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod fetching;
+mod held;
 mod material;
 mod models;
 mod output;

@@ -10,13 +10,14 @@ use manager::runtime::{
     FinishReason, GenerateOptions, Generation, LoadedModel, ModelKind, Piece, Priority, Prompt,
     Timings, Usage,
 };
-use manager::{Image, Message, Part, RenderOptions};
+use manager::{Grammar, Image, Message, Part, RenderOptions};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use serde_json::json;
 
 use crate::args::{Adapted, Compute, Kept};
 use crate::fetching::INTERRUPTED;
+use crate::held::Held;
 use crate::progress::{Silence, reading};
 use crate::report::{Problem, Result};
 use crate::{material, models, output};
@@ -56,6 +57,22 @@ pub(crate) struct Run {
     /// Make tokens that have occurred less likely; 1 does nothing
     #[arg(long, value_name = "F", visible_alias = "repetition_penalty")]
     repetition_penalty: Option<f32>,
+    /// Make tokens that the answer has already less likely, from -2 to 2; 0 does nothing
+    #[arg(
+        long,
+        value_name = "F",
+        visible_alias = "presence_penalty",
+        allow_negative_numbers = true
+    )]
+    presence_penalty: Option<f32>,
+    /// The same, as often as they are there
+    #[arg(
+        long,
+        value_name = "F",
+        visible_alias = "frequency_penalty",
+        allow_negative_numbers = true
+    )]
+    frequency_penalty: Option<f32>,
     /// Choose the same tokens each time
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -75,6 +92,8 @@ pub(crate) struct Run {
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
+    held: Held,
+    #[command(flatten)]
     adapted: Adapted,
     #[command(flatten)]
     kept: Kept,
@@ -86,12 +105,20 @@ impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let (words, mut material) = self.given()?;
         let images = material::images(&self.image)?;
+        let constraint = self.held.grammar()?;
         let model = models::load_adapted(&self.model, self.compute, self.kept, &self.adapted)?;
         if self.raw && !images.is_empty() {
             let reason = "plain text mentions no images: leave `--raw` out".to_owned();
             return Err(Problem::Flag { flag: "--image", reason }.into());
         }
         can_show(&model, &images)?;
+        if let Some(grammar) = &constraint
+            && model.facts().kind == ModelKind::Language
+        {
+            // What is wrong with it is told before anything is asked.
+            model.compile(grammar)?;
+        }
+        let options = self.options(constraint);
         if !self.raw {
             for text in &mut material {
                 *text = model.tokenizer().disarm(text).into_owned();
@@ -103,9 +130,9 @@ impl Run {
             runtime.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
         match words {
             Some(words) => {
-                runtime.block_on(self.once(&model, followed_by(words, material), images))
+                runtime.block_on(self.once(&model, followed_by(words, material), images, &options))
             }
-            None => self.talk(&model, &runtime, (material, images)),
+            None => self.talk(&model, &runtime, (material, images), &options),
         }
     }
 
@@ -134,7 +161,7 @@ impl Run {
         }
     }
 
-    fn options(&self) -> GenerateOptions {
+    fn options(&self, constraint: Option<Grammar>) -> GenerateOptions {
         GenerateOptions {
             max_tokens: self.max_tokens,
             temperature: self.temperature,
@@ -142,8 +169,11 @@ impl Run {
             top_k: self.top_k,
             min_p: self.min_p,
             repetition_penalty: self.repetition_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
             seed: self.seed,
             stop: self.stop.clone(),
+            constraint,
             // Somebody looks on.
             priority: Priority::Interactive,
             ..GenerateOptions::default()
@@ -155,6 +185,7 @@ impl Run {
         model: &Arc<LoadedModel>,
         prompt: String,
         images: Vec<Image>,
+        options: &GenerateOptions,
     ) -> Result<ExitCode> {
         let language = model.facts().kind == ModelKind::Language;
         let prompt = if self.raw || !model.has_template() {
@@ -169,7 +200,7 @@ impl Run {
             messages.push(shown(images, prompt));
             Prompt::Chat(messages, Box::new(RenderOptions::answer()))
         };
-        let mut answer = model.generate_async(&prompt, &self.options()).await?;
+        let mut answer = model.generate_async(&prompt, options).await?;
         let (text, reason) = stream(&mut answer, !self.json).await?;
         let (usage, timings) = (answer.usage(), answer.timings());
         if self.json {
@@ -178,7 +209,14 @@ impl Run {
             output::write("\n")?;
         }
         self.finish(&reason, usage, timings);
-        Ok(if reason == FinishReason::Cancelled { ExitCode::from(130) } else { ExitCode::SUCCESS })
+        Ok(if reason == FinishReason::Cancelled {
+            ExitCode::from(130)
+        } else if answer.lacks(&reason) {
+            // What a script asked for is not there.
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 
     fn talk(
@@ -186,6 +224,7 @@ impl Run {
         model: &Arc<LoadedModel>,
         runtime: &tokio::runtime::Runtime,
         (material, images): (Vec<String>, Vec<Image>),
+        options: &GenerateOptions,
     ) -> Result<ExitCode> {
         if !model.has_template() {
             let hint = "this model has no chat template: write a prompt after its name";
@@ -224,7 +263,7 @@ impl Run {
             messages.push(shown(images, followed_by(line, follows)));
             let prompt = Prompt::Chat(messages.clone(), Box::new(RenderOptions::answer()));
             let answered = runtime.block_on(async {
-                let mut answer = model.generate_async(&prompt, &self.options()).await?;
+                let mut answer = model.generate_async(&prompt, options).await?;
                 let (text, reason) = stream(&mut answer, true).await?;
                 Ok((text, reason, answer.usage(), answer.timings()))
             });
@@ -247,7 +286,11 @@ impl Run {
     fn finish(&self, reason: &FinishReason, usage: Usage, timings: Timings) {
         if matches!(reason, FinishReason::Length | FinishReason::Unfinished) {
             let n = usage.completion_tokens;
-            eprintln!("note: the answer was cut after {n} tokens (`--max-tokens`, or the context)");
+            let whole =
+                if *reason == FinishReason::Unfinished { ", before it was complete" } else { "" };
+            eprintln!(
+                "note: the answer was cut after {n} tokens{whole} (`--max-tokens`, or the context)"
+            );
         }
         if self.verbose {
             let milliseconds = timings.first_token.unwrap_or_default().as_secs_f64() * 1e3;

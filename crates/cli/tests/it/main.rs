@@ -5,6 +5,7 @@ mod adapters;
 mod answers;
 mod catalog;
 mod encoders;
+mod held;
 mod machine;
 mod pull;
 mod read;

@@ -330,6 +330,75 @@ fn what_is_not_enforced_is_refused_by_name() {
     }
 }
 
+/// `docs/structured-output.md` says what is enforced.
+#[test]
+fn what_the_documents_name_is_enforced() {
+    let tokenizer = tokenizer("byte_level");
+    let fits = |schema: &Value, text: &str| {
+        let compiled = tokenizer.grammar(&Grammar::JsonSchema(schema.clone()));
+        let compiled = compiled.unwrap_or_else(|error| panic!("{schema}: {error}"));
+        let mut matcher = compiled.begin();
+        let tokens = tokenizer.encode(text, Special::OmitLiteral).unwrap();
+        tokens.into_iter().all(|token| matcher.accept(token).is_ok())
+            && matcher.place() != Place::Within
+    };
+    for (schema, right, wrong) in [
+        (
+            json!({"patternProperties": {"^a": {"type": "null"}}, "additionalProperties": false, "type": "object"}),
+            "{\"ab\":null}",
+            "{\"b\":null}",
+        ),
+        (
+            json!({"type": "object", "minProperties": 1, "additionalProperties": {"type": "null"}}),
+            "{\"a\":null}",
+            "{}",
+        ),
+        (
+            json!({"type": "object", "maxProperties": 1, "additionalProperties": {"type": "null"}}),
+            "{\"a\":null}",
+            "{\"a\":null,\"b\":null}",
+        ),
+        (
+            json!({"type": "array", "prefixItems": [{"type": "null"}], "items": false}),
+            "[null]",
+            "[null,null]",
+        ),
+        (
+            json!({"type": "array", "items": [{"type": "null"}], "additionalItems": {"type": "boolean"}}),
+            "[null,true]",
+            "[null,null]",
+        ),
+        (json!({"allOf": [{"type": "integer"}, {"minimum": 3}]}), "3", "2"),
+        (json!({"type": "integer", "minimum": 3, "exclusiveMinimum": true}), "4", "3"),
+        (json!({"type": "number", "exclusiveMaximum": 3}), "2.9", "3"),
+        (json!({"type": "integer", "format": "int8"}), "-128", "128"),
+        (
+            json!({"type": "string", "format": "uuid"}),
+            "\"01234567-89ab-cdef-0123-456789abcdef\"",
+            "\"01234567\"",
+        ),
+        (
+            json!({"type": "string", "format": "date-time"}),
+            "\"2001-02-03T04:05:06Z\"",
+            "\"2001-02-03\"",
+        ),
+        (json!({"type": "string", "format": "email"}), "\"a.b@example.org\"", "\"a.b\""),
+        (json!({"oneOf": [{"type": "string"}, {"type": "integer"}]}), "1", "1.5"),
+        (
+            json!({"type": ["integer", "null"], "discriminator": {"propertyName": "a"}, "oneOf": [{"type": "integer"}, {"type": "null"}]}),
+            "null",
+            "true",
+        ),
+        (
+            json!({"$defs": {"l": {"type": "array", "items": {"$ref": "#/$defs/l"}}}, "$ref": "#/$defs/l"}),
+            "[[],[[]]]",
+            "[1]",
+        ),
+    ] {
+        assert!(fits(&schema, right) && !fits(&schema, wrong), "{schema}");
+    }
+}
+
 #[test]
 fn wrong_grammars_are_errors_with_words() {
     let tokenizer = tokenizer("byte_level");
