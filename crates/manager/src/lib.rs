@@ -14,6 +14,7 @@ pub mod machine;
 pub mod memory;
 mod peak;
 pub mod plan;
+pub mod remote;
 pub mod residency;
 pub mod route;
 pub mod runtime;

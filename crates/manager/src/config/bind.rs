@@ -648,7 +648,10 @@ fn remote(mut table: Table<'_>) -> Option<Remote> {
         let url = reqwest::Url::parse(text).ok()?;
         let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
         let http = matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
-        (plain && http).then(|| text.trim_end_matches('/').to_owned())
+        (plain && http).then(|| {
+            let text = text.trim_end_matches('/');
+            text.strip_suffix("/v1").unwrap_or(text).to_owned()
+        })
     };
     let url = table.parsed(
         ("url", "Where it is, without `/v1` or `/api`"),
@@ -691,6 +694,10 @@ fn remote(mut table: Table<'_>) -> Option<Remote> {
         ("may_drop", "Fields of requests that are left out where it has no word for them, instead of refusing the request"),
         "fields, such as top_k",
     );
+    let understands = table.list(
+        ("understands", "Fields that it reads beyond what others of its kind read, under these names: top_k, min_p, typical_p, repetition_penalty, ignore_eos, think"),
+        "fields, such as top_k",
+    );
     table.needs("kind", kind.is_some());
     table.needs("url", url.is_some());
     let key = match (variable, file) {
@@ -710,6 +717,7 @@ fn remote(mut table: Table<'_>) -> Option<Remote> {
         breaker_failures: failures.unwrap_or(3),
         breaker_pause,
         may_drop,
+        understands,
     })
 }
 

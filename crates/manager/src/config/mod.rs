@@ -278,6 +278,27 @@ pub struct Remote {
     pub breaker_pause: Duration,
     /// Fields of requests that may be left out where it has no word for them.
     pub may_drop: Vec<String>,
+    /// Fields that it reads beyond what others of its kind read.
+    pub understands: Vec<String>,
+}
+
+impl Remote {
+    /// A remote of which nothing is set but where it is.
+    pub fn at(kind: RemoteKind, url: &str) -> Self {
+        Self {
+            kind,
+            url: url.to_owned(),
+            key: None,
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(60),
+            retries: 2,
+            breaker_failures: 3,
+            breaker_pause: Duration::from_secs(10),
+            may_drop: Vec::new(),
+            understands: Vec::new(),
+        }
+    }
 }
 
 /// What happens where the first does not answer.

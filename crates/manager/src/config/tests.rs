@@ -65,7 +65,7 @@ max_tokens = 500
 
 [remotes.box]
 kind = "openai"
-url = "https://box.example:8000/"
+url = "https://box.example:8000/v1/"
 key_variable = "BOX_KEY"
 may_drop = ["top_k"]
 
@@ -98,6 +98,11 @@ fn a_whole_file_is_read() {
     assert_eq!(long.candidates[1].to_string(), "ollama:long:7b");
     let there = &config.remotes["box"];
     assert_eq!((there.kind, there.url.as_str()), (RemoteKind::OpenAi, "https://box.example:8000"));
+    let plain = Remote::at(RemoteKind::OpenAi, &there.url);
+    assert_eq!(
+        *there,
+        Remote { key: there.key.clone(), may_drop: there.may_drop.clone(), ..plain }
+    );
     assert_eq!(there.key, Some(KeySource::Variable("BOX_KEY".to_owned())));
     assert_eq!(config.logging, Logging { level: Level::Debug, json: true, file: None });
     let origin = |key: &str| {

@@ -125,6 +125,49 @@ impl Retries {
     }
 }
 
+/// A client that follows no redirect, and uses no proxy unless it is told to.
+fn plain_client(connect: Duration) -> reqwest::ClientBuilder {
+    // The process may have chosen a provider already; either serves.
+    #[cfg(not(target_os = "macos"))]
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
+        .user_agent(concat!("folio/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(connect)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+}
+
+/// The proxies of the environment.
+fn proxies(environment: &Environment) -> Result<Vec<Proxy>> {
+    let bad = |address: &str| Error::InvalidAddress { address: address.to_owned(), of: "proxy" };
+    let proxies = &environment.proxies;
+    let except = proxies.except.as_deref().and_then(NoProxy::from_string);
+    let mut found = Vec::new();
+    for (address, make) in
+        [(&proxies.http, Proxy::http as ProxyOf), (&proxies.https, Proxy::https as ProxyOf)]
+    {
+        let Some(address) = address else { continue };
+        let whole =
+            if address.contains("://") { address.clone() } else { format!("http://{address}") };
+        let proxy = make(whole).map_err(|_| bad(address))?;
+        found.push(proxy.no_proxy(except.clone()));
+    }
+    Ok(found)
+}
+
+/// A client for servers that are no hub: no redirect is followed, and a proxy is used only for those that are `far`.
+pub(crate) fn http_client(
+    environment: &Environment,
+    connect: Duration,
+    far: bool,
+) -> Result<reqwest::Client> {
+    let mut builder = plain_client(connect);
+    for proxy in if far { proxies(environment)? } else { Vec::new() } {
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(|source| Error::Client { source })
+}
+
 impl Client {
     pub(super) fn new(environment: &Environment, patience: Patience) -> Result<Self> {
         let bad = |address: &str, of| Error::InvalidAddress { address: address.to_owned(), of };
@@ -133,24 +176,9 @@ impl Client {
         if !matches!(endpoint.scheme(), "http" | "https") || endpoint.host_str().is_none() {
             return Err(bad(&environment.endpoint, "hub"));
         }
-        // The process may have chosen a provider already; either serves.
-        #[cfg(not(target_os = "macos"))]
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("folio/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(patience.connect)
-            .redirect(redirect::Policy::none())
-            .no_proxy();
-        let proxies = &environment.proxies;
-        let except = proxies.except.as_deref().and_then(NoProxy::from_string);
-        for (address, make) in
-            [(&proxies.http, Proxy::http as ProxyOf), (&proxies.https, Proxy::https as ProxyOf)]
-        {
-            let Some(address) = address else { continue };
-            let whole =
-                if address.contains("://") { address.clone() } else { format!("http://{address}") };
-            let proxy = make(whole).map_err(|_| bad(address, "proxy"))?;
-            builder = builder.proxy(proxy.no_proxy(except.clone()));
+        let mut builder = plain_client(patience.connect);
+        for proxy in proxies(environment)? {
+            builder = builder.proxy(proxy);
         }
         let http = builder.build().map_err(|source| Error::Client { source })?;
         Ok(Self { http, endpoint, token: environment.token(), patience })

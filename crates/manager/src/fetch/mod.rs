@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::catalog::{Hold, ModelName, Repository};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+pub(crate) use client::http_client;
 use client::{Client, Retries};
 use listing::{Identity, Listing, RemoteFile};
 
