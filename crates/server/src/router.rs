@@ -14,7 +14,7 @@ use crate::{anthropic, fault, gate, health, ollama, openai, rerank};
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
     let limit = options.limits.body;
-    let server = Server { house, options: Arc::new(options) };
+    let server = Server { house, options: Arc::new(options), responses: Arc::default() };
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
@@ -24,6 +24,10 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/v1/chat/completions", post(openai::chat::create))
         .route("/v1/completions", post(openai::completions::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
+        .route("/v1/responses", post(openai::responses::create))
+        .route("/v1/responses/{id}", get(openai::responses::get).delete(openai::responses::delete))
+        // As MLX-VLM's server has it.
+        .route("/responses", post(openai::responses::create))
         .route("/v1/rerank", post(rerank::create))
         .route("/v1/messages", post(anthropic::messages::create))
         .route("/v1/messages/count_tokens", post(anthropic::count::create))

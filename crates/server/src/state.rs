@@ -5,6 +5,7 @@ use std::sync::Arc;
 use manager::house::House;
 
 use crate::gate::Gate;
+use crate::openai::responses::Store;
 
 /// What a request may ask for at most.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +44,8 @@ pub struct Options {
 pub(crate) struct Server {
     pub(crate) house: Arc<House>,
     pub(crate) options: Arc<Options>,
+    /// What may be gone on from.
+    pub(crate) responses: Arc<Store>,
 }
 
 impl Server {

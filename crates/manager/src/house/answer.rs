@@ -5,7 +5,9 @@ use std::sync::Arc;
 use text::Said;
 
 use super::{Error, House, Lease, apart};
-use crate::runtime::{FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, Usage};
+use crate::runtime::{
+    FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, TokenLogprobs, Usage,
+};
 
 /// A question to a model.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub enum News {
         /// What is wrong with it, if anything is.
         fault: Option<text::Fault>,
     },
+    /// How likely the tokens were whose text came before, if that was asked for; never empty.
+    Logprobs(Vec<TokenLogprobs>),
     /// The end.
     End(End),
 }
@@ -75,6 +79,8 @@ pub struct Answer {
     lease: Lease,
     calls: usize,
     broken: Vec<text::Fault>,
+    /// What comes after what is told now.
+    later: Option<News>,
 }
 
 impl House {
@@ -87,7 +93,7 @@ impl House {
         let lease = self.lease(&ask.model).await?;
         apart(move || {
             let generation = lease.model().generate(&ask.prompt, &ask.options)?;
-            Ok(Answer { generation, lease, calls: 0, broken: Vec::new() })
+            Ok(Answer { generation, lease, calls: 0, broken: Vec::new(), later: None })
         })
         .await
     }
@@ -120,8 +126,11 @@ impl Answer {
     ///
     /// If the request broke while it was computed.
     pub async fn next(&mut self) -> Result<Option<News>, Error> {
+        if let Some(news) = self.later.take() {
+            return Ok(Some(news));
+        }
         let Some(piece) = self.generation.next_piece_async().await? else { return Ok(None) };
-        Ok(Some(match piece {
+        let news = match piece {
             Piece::Progress(read) => News::Progress(read),
             Piece::Text(text) => News::Text(text),
             Piece::Aside(said) => self.told(said),
@@ -132,7 +141,17 @@ impl Answer {
                 calls: self.calls,
                 broken: std::mem::take(&mut self.broken),
             }),
-        }))
+        };
+        let logprobs = self.generation.take_logprobs();
+        if logprobs.is_empty() {
+            return Ok(Some(news));
+        }
+        let logprobs = News::Logprobs(logprobs);
+        // The end comes last.
+        let (now, later) =
+            if matches!(news, News::End(_)) { (logprobs, news) } else { (news, logprobs) };
+        self.later = Some(later);
+        Ok(Some(now))
     }
 
     fn told(&mut self, said: Said) -> News {

@@ -104,6 +104,13 @@ impl House {
         Ok(Lease { model, name: found.name.clone(), place })
     }
 
+    /// The model that was asked last among those in memory.
+    pub fn current(&self) -> Option<String> {
+        let rooms = self.rooms();
+        let used = |name: &String| rooms.residency.status(name).and_then(|it| it.last_used);
+        rooms.residents.keys().max_by_key(|name| used(name)).cloned()
+    }
+
     /// Gives up the memory of a model as soon as nobody uses it, and waits until it is back; `false` if it was not in memory.
     ///
     /// # Errors

@@ -250,7 +250,7 @@ impl Blocks {
     fn take(&mut self, news: News) -> Vec<Change> {
         let mut changes = Vec::new();
         match news {
-            News::Progress(_) => {}
+            News::Progress(_) | News::Logprobs(_) => {}
             News::Text(text) => {
                 self.open(Kind::Text, || json!({"type": "text", "text": ""}), &mut changes);
                 changes.push(Change::More(More::Text(text)));

@@ -74,7 +74,7 @@ impl Said {
     /// Takes news; calls are told when they are whole.
     fn take(&mut self, news: News, call: &mut Option<(String, String)>) -> Option<End> {
         match news {
-            News::Progress(_) => {}
+            News::Progress(_) | News::Logprobs(_) => {}
             News::Text(text) => self.text.push_str(&text),
             News::Reasoning(text) => self.thinking.push_str(&text),
             News::CallBegin { name, .. } => *call = Some((name, String::new())),

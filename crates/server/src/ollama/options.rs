@@ -44,17 +44,17 @@ pub(crate) struct Options {
     _numa: Option<bool>,
     #[serde(rename = "low_vram")]
     _low_vram: Option<bool>,
-    // Those that change the answer, and that only their neutral value is taken of.
     repeat_last_n: Option<i64>,
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
     typical_p: Option<f32>,
+    // Of these only the neutral value is taken: others would change the answer.
     tfs_z: Option<f32>,
     mirostat: Option<i64>,
     num_keep: Option<i64>,
 }
 
-/// Ollama counts repetitions in so many of the last tokens.
+/// Ollama looks for repetitions in so many of the last tokens.
 const REPEAT_LAST_N: i64 = 64;
 
 impl Options {
@@ -73,15 +73,8 @@ impl Options {
             let field = format!("options.{name}");
             Err(Fault::field(&field, format!("`{field}` is not supported here: leave it out")))
         };
-        for (name, value, neutral) in [
-            ("presence_penalty", self.presence_penalty, 0.0),
-            ("frequency_penalty", self.frequency_penalty, 0.0),
-            ("typical_p", self.typical_p, 1.0),
-            ("tfs_z", self.tfs_z, 1.0),
-        ] {
-            if value.is_some_and(|value| value != neutral) {
-                return refuse(name);
-            }
+        if self.tfs_z.is_some_and(|z| z != 1.0) {
+            return refuse("tfs_z");
         }
         if self.mirostat.is_some_and(|mirostat| mirostat != 0) {
             return refuse("mirostat");
@@ -89,9 +82,11 @@ impl Options {
         if self.num_keep.is_some_and(|keep| keep > 0) {
             return refuse("num_keep");
         }
-        if self.repeat_last_n.is_some_and(|n| n != REPEAT_LAST_N && n != -1) {
-            return refuse("repeat_last_n");
-        }
+        let repetition_context = match self.repeat_last_n {
+            Some(-1) => None,
+            // Nothing is looked back at: no penalty does anything.
+            n => Some(usize::try_from(n.unwrap_or(REPEAT_LAST_N)).unwrap_or(0)),
+        };
         let max_tokens = match self.num_predict {
             None | Some(-1 | -2) => None,
             Some(n) => match usize::try_from(n) {
@@ -109,6 +104,10 @@ impl Options {
             top_k: self.top_k,
             min_p: self.min_p,
             repetition_penalty: self.repeat_penalty,
+            repetition_context,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            typical_p: self.typical_p,
             seed: self.seed.map(i64::cast_unsigned),
             stop: crate::openai::sampling::stops(self.stop, limits)?,
             priority: if stream { Priority::Interactive } else { Priority::Normal },

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::StreamOptions;
 use super::message::{WireMessage, conversation};
-use super::sampling::{choices, numbered, stops};
+use super::sampling::{biases, choices, numbered, stops, told};
 use super::usage::{finish_reason, timings, usage};
 use crate::fault::Fault;
 use crate::format::{Format, Guided};
@@ -55,8 +55,7 @@ struct Request {
     guided_grammar: Option<String>,
     guided_choice: Option<Vec<String>>,
     logprobs: Option<bool>,
-    #[serde(default, rename = "top_logprobs")]
-    _top_logprobs: Never,
+    top_logprobs: Option<usize>,
     logit_bias: Option<Map<String, Value>>,
     enable_thinking: Option<bool>,
     #[serde(default)]
@@ -122,21 +121,17 @@ pub(crate) async fn create(
 
 /// The request in our words.
 fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Fault> {
-    let neutral = |name: &str, value: Option<f32>| match value {
-        None | Some(0.0) => Ok(()),
-        Some(_) => Err(Fault::field(name, format!("`{name}` is not supported here: leave it out"))),
-    };
-    neutral("presence_penalty", request.presence_penalty)?;
-    neutral("frequency_penalty", request.frequency_penalty)?;
     let refuse = |name: &str| {
         Err(Fault::field(name, format!("`{name}` is not supported here: leave it out")))
     };
-    if request.logprobs == Some(true) {
-        return refuse("logprobs");
-    }
-    if request.logit_bias.is_some_and(|bias| !bias.is_empty()) {
-        return refuse("logit_bias");
-    }
+    let logprobs = match (request.logprobs.unwrap_or(false), request.top_logprobs) {
+        (true, likeliest) => Some(likeliest.unwrap_or(0)),
+        (false, None) => None,
+        (false, Some(_)) => {
+            let message = "`top_logprobs` has a meaning only with `logprobs`";
+            return Err(Fault::field("top_logprobs", message));
+        }
+    };
     if request.store == Some(true) {
         return refuse("store");
     }
@@ -191,6 +186,10 @@ fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Faul
         top_k: request.top_k,
         min_p: request.min_p,
         repetition_penalty: request.repetition_penalty,
+        presence_penalty: request.presence_penalty,
+        frequency_penalty: request.frequency_penalty,
+        logit_bias: biases(request.logit_bias)?,
+        logprobs,
         seed: request.seed.map(i64::cast_unsigned),
         stop: stops(request.stop, limits)?,
         ignore_eos: false,
@@ -244,6 +243,9 @@ impl Heading {
                 "logprobs": null,
                 "finish_reason": ended(&whole.end),
             });
+            if !whole.logprobs.is_empty() {
+                choice["logprobs"] = json!({"content": whole.logprobs, "refusal": null});
+            }
             flag(&mut choice, &whole.end);
             choice
         };
@@ -282,16 +284,19 @@ pub(super) struct Whole {
     pub(super) text: String,
     reasoning: String,
     calls: Vec<Value>,
+    logprobs: Vec<Value>,
     pub(super) end: End,
 }
 
 /// Reads an answer to its end.
 pub(super) async fn whole(mut answer: Answer) -> Result<Whole, Fault> {
     let (mut text, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
+    let mut logprobs = Vec::new();
     while let Some(news) = answer.next().await? {
         match news {
             News::Progress(_) | News::CallEnd { .. } => {}
             News::Text(more) => text.push_str(&more),
+            News::Logprobs(more) => logprobs.extend(told(&more)),
             News::Reasoning(more) => reasoning.push_str(&more),
             News::CallBegin { name, .. } => calls.push((name, String::new())),
             News::CallArguments { delta, .. } => {
@@ -305,7 +310,7 @@ pub(super) async fn whole(mut answer: Answer) -> Result<Whole, Fault> {
                     json!({"id": number::name("call_"), "type": "function", "function": function})
                 };
                 let calls = calls.into_iter().map(call).collect();
-                return Ok(Whole { text, reasoning, calls, end });
+                return Ok(Whole { text, reasoning, calls, logprobs, end });
             }
         }
     }
@@ -341,6 +346,11 @@ fn streamed(heading: Heading, answers: Vec<Answer>, with_usage: bool) -> Respons
         sse::Part::News(News::Progress(_) | News::CallEnd { .. }) => Bytes::new(),
         sse::Part::News(News::Text(text)) => {
             sse::data(&heading.chunk(index, &json!({"content": text}), None))
+        }
+        sse::Part::News(News::Logprobs(logprobs)) => {
+            let mut chunk = heading.chunk(index, &json!({}), None);
+            chunk["choices"][0]["logprobs"] = json!({"content": told(&logprobs), "refusal": null});
+            sse::data(&chunk)
         }
         sse::Part::News(News::Reasoning(text)) => {
             sse::data(&heading.chunk(index, &json!({"reasoning_content": text}), None))

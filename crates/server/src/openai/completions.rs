@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::StreamOptions;
 use super::chat::whole;
-use super::sampling::{choices, numbered, stops};
+use super::sampling::{biases, choices, numbered, stops};
 use super::usage::{finish_reason, usage};
 use crate::fault::Fault;
 use crate::format::{Format, Guided};
@@ -82,17 +82,6 @@ pub(crate) async fn create(
     let refuse = |name: &str| {
         Err(Fault::field(name, format!("`{name}` is not supported here: leave it out")))
     };
-    for (name, value) in [
-        ("presence_penalty", request.presence_penalty),
-        ("frequency_penalty", request.frequency_penalty),
-    ] {
-        if value.is_some_and(|value| value != 0.0) {
-            return refuse(name);
-        }
-    }
-    if request.logit_bias.is_some_and(|bias| !bias.is_empty()) {
-        return refuse("logit_bias");
-    }
     let n = choices(request.n, server.limits())?;
     if request.best_of.is_some_and(|best| best != n) {
         return refuse("best_of");
@@ -114,6 +103,9 @@ pub(crate) async fn create(
         top_k: request.top_k,
         min_p: request.min_p,
         repetition_penalty: request.repetition_penalty,
+        presence_penalty: request.presence_penalty,
+        frequency_penalty: request.frequency_penalty,
+        logit_bias: biases(request.logit_bias)?,
         seed: request.seed.map(i64::cast_unsigned),
         stop: stops(request.stop, server.limits())?,
         ignore_eos: request.ignore_eos,
@@ -220,6 +212,7 @@ fn streamed(
         sse::Part::Silence(read) => sse::comment(&format!("{read} tokens of the prompt are read")),
         sse::Part::News(
             News::Progress(_)
+            | News::Logprobs(_)
             | News::Reasoning(_)
             | News::CallBegin { .. }
             | News::CallArguments { .. }

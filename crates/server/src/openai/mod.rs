@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod message;
 pub(crate) mod models;
+pub(crate) mod responses;
 pub(crate) mod sampling;
 mod usage;
 

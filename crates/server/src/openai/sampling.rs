@@ -1,6 +1,9 @@
 //! The fields that say how to continue, shared by the endpoints that continue.
 
-use manager::runtime::GenerateOptions;
+use std::collections::BTreeMap;
+
+use manager::runtime::{GenerateOptions, TokenLogprob, TokenLogprobs};
+use serde_json::{Map, Value, json};
 
 use crate::fault::Fault;
 use crate::read::OneOrMany;
@@ -20,6 +23,34 @@ pub(crate) fn stops(
         return Err(Fault::field("stop", "`stop` has an empty text, which would end every answer"));
     }
     Ok(stop)
+}
+
+/// `logit_bias`: what is added to the logits of tokens, by their numbers as text.
+pub(crate) fn biases(bias: Option<Map<String, Value>>) -> Result<BTreeMap<u32, f32>, Fault> {
+    let one = |(token, bias): (String, Value)| match (token.parse(), bias.as_f64()) {
+        (Ok(token), Some(bias)) => Ok((token, bias as f32)),
+        _ => {
+            let field = format!("logit_bias.{token}");
+            let message = format!("`{field}` must be the number of a token, with a number");
+            Err(Fault::field(field, message))
+        }
+    };
+    bias.unwrap_or_default().into_iter().map(one).collect()
+}
+
+/// What is told of tokens, as chat tells it.
+pub(crate) fn told(logprobs: &[TokenLogprobs]) -> Vec<Value> {
+    let one = |one: &TokenLogprob| {
+        let token = String::from_utf8_lossy(&one.bytes);
+        // What is impossible is told as a very small number: JSON knows no infinity.
+        json!({"token": token, "logprob": one.logprob.max(-9999.0), "bytes": one.bytes})
+    };
+    let all = |token: &TokenLogprobs| {
+        let mut told = one(&token.chosen);
+        told["top_logprobs"] = token.likeliest.iter().map(one).collect();
+        told
+    };
+    logprobs.iter().map(all).collect()
 }
 
 /// Checks `n`.

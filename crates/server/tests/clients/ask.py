@@ -68,6 +68,18 @@ def ask_openai():
     form = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
     formed = client.chat.completions.create(**{**ask, "max_tokens": 60}, response_format=form)
     ok(isinstance(json.loads(formed.choices[0].message.content)["yes"], bool), formed)
+    answer = client.responses.create(model=MODEL, input="Say something.", max_output_tokens=10, temperature=0)
+    ok(answer.output_text == text and answer.status == "incomplete", answer)
+    events = list(client.responses.create(model=MODEL, input="Say something.", max_output_tokens=10, temperature=0, stream=True))
+    ok("".join(event.delta for event in events if event.type == "response.output_text.delta") == text, events)
+    ok(events[-1].response.output_text == text, events[-1])
+    more = client.responses.create(model=MODEL, input="More.", previous_response_id=answer.id, max_output_tokens=5)
+    ok(more.usage.input_tokens > answer.usage.input_tokens, more)
+    ok(client.responses.retrieve(answer.id).output_text == text, "retrieve")
+    client.responses.delete(answer.id)
+    ok(raises(openai.NotFoundError, lambda: client.responses.retrieve(answer.id)).status_code == 404, "delete")
+    told = client.chat.completions.create(**ask, logprobs=True, top_logprobs=2).choices[0].logprobs.content
+    ok(len(told) == 10 and all(token.logprob == token.top_logprobs[0].logprob for token in told), told)
     plain = client.completions.create(model=MODEL, prompt="One two", max_tokens=5, temperature=0)
     ok(plain.choices[0].text and plain.usage.completion_tokens == 5, plain)
     texts = ["a text", "another one"]

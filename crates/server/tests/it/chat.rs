@@ -129,3 +129,42 @@ async fn a_model_says_where_it_is() {
     assert_eq!(get(&server, "/ready").await.json()["status"], "ready");
     assert_eq!(get(&server, "/health").await.json()["status"], "ok");
 }
+
+#[tokio::test]
+async fn tokens_tell_how_likely_they_were() {
+    let server = server();
+    let path = "/v1/chat/completions";
+    let more = json!({"logprobs": true, "top_logprobs": 3});
+    let whole = post(&server, path, &question(&more)).await.json();
+    let content = whole["choices"][0]["logprobs"]["content"].as_array().unwrap().clone();
+    assert_eq!(content.len(), 12);
+    for token in &content {
+        let likeliest = token["top_logprobs"].as_array().unwrap();
+        assert_eq!((likeliest.len(), &likeliest[0]["logprob"]), (3, &token["logprob"]));
+        assert!(token["logprob"].as_f64().unwrap() <= 0.0 && token["bytes"].is_array());
+    }
+    let more = json!({"logprobs": true, "top_logprobs": 3, "stream": true});
+    let events = post(&server, path, &question(&more)).await.events();
+    let lists = events.iter().filter_map(|e| e["choices"][0]["logprobs"]["content"].as_array());
+    assert_eq!(lists.flatten().cloned().collect::<Vec<_>>(), content);
+    // What is wished for comes.
+    let bias = json!({"logprobs": true, "logit_bias": {"70": 100}});
+    let reply = post(&server, path, &question(&bias)).await.json();
+    let tokens = reply["choices"][0]["logprobs"]["content"].as_array().unwrap();
+    assert!(tokens.iter().all(|token| token["token"] == tokens[0]["token"]), "{reply}");
+    assert_ne!(reply["choices"][0]["message"], whole["choices"][0]["message"]);
+    for (more, param) in [
+        (json!({"top_logprobs": 3}), "top_logprobs"),
+        (json!({"logit_bias": {"x": 1}}), "logit_bias.x"),
+    ] {
+        let reply = post(&server, path, &question(&more)).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["error"]["param"]), (400, &json!(param)));
+    }
+    for more in [
+        json!({"logprobs": true, "top_logprobs": 21}),
+        json!({"presence_penalty": 2.5}),
+        json!({"logit_bias": {"5": 101}}),
+    ] {
+        assert_eq!(post(&server, path, &question(&more)).await.status.as_u16(), 400, "{more}");
+    }
+}

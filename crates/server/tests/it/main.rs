@@ -4,5 +4,6 @@ mod chat;
 mod dialects;
 mod house;
 mod refusals;
+mod responses;
 mod vectors;
 mod wire;

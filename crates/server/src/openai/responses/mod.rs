@@ -1,0 +1,288 @@
+//! `POST /v1/responses`: OpenAI's newer form, stateless or stored, and the form that MLX-VLM's server speaks.
+
+mod input;
+mod store;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use manager::house::{Answer, Ask, End};
+use manager::runtime::{FinishReason, GenerateOptions, Priority, Prompt};
+use manager::{Message, RenderOptions};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::fault::Fault;
+use crate::format::Format;
+use crate::gate::Client;
+use crate::number;
+use crate::read::{Never, json};
+use crate::state::Server;
+
+pub(crate) use store::Store;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    /// `current` is the model that was used last.
+    model: String,
+    input: input::Input,
+    instructions: Option<String>,
+    max_output_tokens: Option<usize>,
+    // MLX-VLM's server names it as chat does.
+    max_tokens: Option<usize>,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    top_k: Option<usize>,
+    min_p: Option<f32>,
+    repetition_penalty: Option<f32>,
+    seed: Option<i64>,
+    #[serde(default)]
+    stream: bool,
+    stream_options: Option<super::StreamOptions>,
+    text: Option<Text>,
+    tools: Option<Vec<Value>>,
+    tool_choice: Option<Value>,
+    parallel_tool_calls: Option<bool>,
+    reasoning: Option<Reasoning>,
+    previous_response_id: Option<String>,
+    store: Option<bool>,
+    #[serde(default)]
+    background: bool,
+    truncation: Option<String>,
+    include: Option<Vec<String>>,
+    metadata: Option<Map<String, Value>>,
+    #[serde(rename = "user")]
+    _user: Option<String>,
+    #[serde(rename = "safety_identifier")]
+    _safety_identifier: Option<String>,
+    #[serde(rename = "prompt_cache_key")]
+    _prompt_cache_key: Option<String>,
+    #[serde(rename = "service_tier")]
+    _service_tier: Option<String>,
+    #[serde(default, rename = "prompt")]
+    _prompt: Never,
+    #[serde(default, rename = "conversation")]
+    _conversation: Never,
+    #[serde(default, rename = "max_tool_calls")]
+    _max_tool_calls: Never,
+    #[serde(default, rename = "top_logprobs")]
+    _top_logprobs: Never,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    format: Option<Format>,
+    #[serde(default, rename = "verbosity")]
+    _verbosity: Never,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reasoning {
+    effort: Option<String>,
+    #[serde(default, rename = "summary")]
+    _summary: Option<String>,
+}
+
+/// Answers.
+pub(crate) async fn create(
+    State(server): State<Server>,
+    Extension(client): Extension<Client>,
+    body: Bytes,
+) -> Result<Response, Fault> {
+    let request: Request = json(&body)?;
+    let refuse = |name: &str| {
+        Err(Fault::field(name, format!("`{name}` is not supported here: leave it out")))
+    };
+    if request.background {
+        return refuse("background");
+    }
+    if request.parallel_tool_calls == Some(false) && request.tools.is_some() {
+        return refuse("parallel_tool_calls");
+    }
+    if request.truncation.as_deref().is_some_and(|truncation| truncation != "disabled") {
+        return refuse("truncation");
+    }
+    if request.include.is_some_and(|include| !include.is_empty()) {
+        return refuse("include");
+    }
+    let offered = request.tools.unwrap_or_default();
+    let tools = match &request.tool_choice {
+        None => input::tools(&offered)?,
+        Some(Value::String(word)) if word == "auto" => input::tools(&offered)?,
+        Some(Value::String(word)) if word == "none" => None,
+        Some(_) => return refuse("tool_choice"),
+    };
+    let max_tokens = match (request.max_output_tokens, request.max_tokens) {
+        (Some(a), Some(b)) if a != b => {
+            let message = "`max_output_tokens` and `max_tokens` differ: give one of them";
+            return Err(Fault::field("max_tokens", message));
+        }
+        (a, b) => a.or(b),
+    };
+    let format = request.text.and_then(|text| text.format);
+    let constraint = format.map(|format| format.constraint("text.format")).transpose()?.flatten();
+    if constraint.is_some() && tools.is_some() {
+        let message = "`tools` and a form of the answer exclude each other here: give one of them";
+        return Err(Fault::field("tools", message));
+    }
+    let mut render = RenderOptions {
+        tools,
+        enable_thinking: constraint.is_some().then_some(false),
+        ..RenderOptions::answer()
+    };
+    if let Some(effort) = request.reasoning.and_then(|reasoning| reasoning.effort) {
+        render.variables.insert("reasoning_effort".to_owned(), effort.into());
+    }
+    let store = request.store.unwrap_or(true);
+    let owner = client.number();
+    let earlier = match &request.previous_response_id {
+        None => Vec::new(),
+        Some(id) => server.responses.conversation(owner, id)?,
+    };
+    let model = if request.model == "current" {
+        server.house.current().ok_or_else(|| {
+            Fault::field("model", "`model` is `current`, but no model was used yet: name one")
+        })?
+    } else {
+        request.model
+    };
+    // Instructions hold for this answer only; what was said before keeps none.
+    let said = input::conversation(request.input)?;
+    let mut conversation: Vec<Message> = request.instructions.iter().map(Message::system).collect();
+    conversation.extend(earlier.iter().cloned());
+    conversation.extend(said.iter().cloned());
+    let options = GenerateOptions {
+        max_tokens,
+        temperature: request.temperature,
+        top_p: request.top_p,
+        top_k: request.top_k,
+        min_p: request.min_p,
+        repetition_penalty: request.repetition_penalty,
+        seed: request.seed.map(i64::cast_unsigned),
+        tell_apart: constraint.is_none(),
+        constraint,
+        priority: if request.stream { Priority::Interactive } else { Priority::Normal },
+        client: owner,
+        ..GenerateOptions::default()
+    };
+    if request.stream_options.is_some() && !request.stream {
+        let message = "`stream_options` has a meaning only with `stream`";
+        return Err(Fault::field("stream_options", message));
+    }
+    let prompt = Prompt::Chat(conversation, Box::new(render));
+    let answer = server.house.answer(Ask { model, prompt, options }).await?;
+    let heading = Heading {
+        id: number::name("resp_"),
+        created: number::now(),
+        model: answer.model().to_owned(),
+        previous: request.previous_response_id,
+        instructions: request.instructions,
+        metadata: request.metadata.unwrap_or_default(),
+        store,
+    };
+    let mut before = earlier;
+    before.extend(said);
+    let kept = store.then(|| store::Keep { store: Arc::clone(&server.responses), owner, before });
+    if request.stream {
+        return Ok(stream::response(heading, answer, kept));
+    }
+    whole(heading, answer, kept).await
+}
+
+/// What every state of a response says.
+#[derive(Clone, Debug)]
+struct Heading {
+    id: String,
+    created: u64,
+    model: String,
+    previous: Option<String>,
+    instructions: Option<String>,
+    metadata: Map<String, Value>,
+    store: bool,
+}
+
+impl Heading {
+    fn response(&self, status: &str, output: &[Value]) -> Value {
+        json!({
+            "id": self.id,
+            "object": "response",
+            "created_at": self.created,
+            "status": status,
+            "error": null,
+            "incomplete_details": null,
+            "instructions": self.instructions,
+            "metadata": self.metadata,
+            "model": self.model,
+            "output": output,
+            "parallel_tool_calls": true,
+            "previous_response_id": self.previous,
+            "store": self.store,
+            "tool_choice": "auto",
+            "tools": [],
+            "usage": null,
+        })
+    }
+
+    /// The response at its end.
+    fn ended(&self, end: &End, output: &[Value]) -> Value {
+        let cut = matches!(end.reason, FinishReason::Length | FinishReason::Unfinished);
+        let mut response = self.response(if cut { "incomplete" } else { "completed" }, output);
+        if cut {
+            response["incomplete_details"] = json!({"reason": "max_output_tokens"});
+        }
+        let usage = end.usage;
+        response["usage"] = json!({
+            "input_tokens": usage.prompt_tokens,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": usage.completion_tokens,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        });
+        response
+    }
+}
+
+async fn whole(
+    heading: Heading,
+    mut answer: Answer,
+    kept: Option<store::Keep>,
+) -> Result<Response, Fault> {
+    let mut items = stream::Items::default();
+    while let Some(news) = answer.next().await? {
+        items.take(news);
+        if let Some(end) = items.end.take() {
+            let response = heading.ended(&end, &items.done);
+            if let Some(kept) = kept {
+                kept.keep(&heading.id, &response, &items.message());
+            }
+            return Ok(Json(response).into_response());
+        }
+    }
+    Err(Fault::of(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the answer broke off"))
+}
+
+/// `GET /v1/responses/{id}`.
+pub(crate) async fn get(
+    State(server): State<Server>,
+    Extension(client): Extension<Client>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Fault> {
+    Ok(Json(server.responses.response(client.number(), &id)?))
+}
+
+/// `DELETE /v1/responses/{id}`.
+pub(crate) async fn delete(
+    State(server): State<Server>,
+    Extension(client): Extension<Client>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Fault> {
+    server.responses.remove(client.number(), &id)?;
+    Ok(Json(json!({"id": id, "object": "response", "deleted": true})))
+}
