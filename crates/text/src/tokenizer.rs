@@ -100,6 +100,9 @@ impl std::fmt::Debug for Tokenizer {
 const NAMED: [&str; 7] =
     ["bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
 
+/// Stands within special tokens that are letters. A noncharacter: no text that is exchanged holds it.
+const SHIELD: char = '\u{fdd0}';
+
 /// Classes of tokenizers that number SentencePiece's tokens anew, beginning as these do.
 const RENUMBERED: [&str; 8] =
     ["XLM", "MBart", "Nllb", "XGLM", "Camembert", "Barthez", "Plamo", "SeamlessM4T"];
@@ -243,7 +246,10 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer has no way to spell the text (a vocabulary without bytes and without an unknown token).
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>> {
-        let ids = self.inner.engine.encode(text, special.literal())?;
+        let mut ids = Vec::new();
+        for piece in text.split(SHIELD) {
+            ids.extend(self.inner.engine.encode(piece, special.literal())?);
+        }
         if !special.around() {
             return Ok(ids);
         }
@@ -406,12 +412,24 @@ impl Tokenizer {
         made.as_ref().map_err(|&part| Error::UnsupportedPart { part })
     }
 
+    /// `text` marked so that [`encode`](Self::encode) reads every special token that is written out in it as letters, also
+    /// where it has become part of a longer text whose own special tokens are tokens: a stranger's words in what a chat
+    /// template renders. The marks leave no trace in the ids.
+    pub fn shield<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.broken(text, SHIELD)
+    }
+
     /// `text` with a zero-width space after the first character of every special token that is written out in it.
     ///
     /// A chat template mixes its own special tokens with strangers' words in one string, so [`Special::OmitLiteral`]
     /// cannot be used on the result. Disarm a document before it becomes part of a message, and nothing in it can end
     /// the turn or open another. It still looks the same.
     pub fn disarm<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.broken(text, '\u{200b}')
+    }
+
+    /// `text` with a character put into every special token.
+    fn broken<'a>(&self, text: &'a str, with: char) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
         // What is put in makes no new token, unless one holds this very character; none does.
         for token in &self.inner.special_text {
@@ -419,7 +437,7 @@ impl Tokenizer {
                 let mut letters = token.chars();
                 let first: String = letters.next().into_iter().collect();
                 text = Cow::Owned(
-                    text.replace(token.as_str(), &format!("{first}\u{200b}{}", letters.as_str())),
+                    text.replace(token.as_str(), &format!("{first}{with}{}", letters.as_str())),
                 );
             }
         }

@@ -92,7 +92,8 @@ impl House {
     pub async fn answer(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
         let lease = self.lease(&ask.model).await?;
         apart(move || {
-            let generation = lease.model().generate(&ask.prompt, &ask.options)?;
+            let prompt = lease.model().shielded(ask.prompt);
+            let generation = lease.model().generate(&prompt, &ask.options)?;
             Ok(Answer { generation, lease, calls: 0, broken: Vec::new(), later: None })
         })
         .await
@@ -105,7 +106,7 @@ impl House {
     /// As [`answer`](Self::answer).
     pub async fn count(self: &Arc<Self>, model: &str, prompt: Prompt) -> Result<usize, Error> {
         let lease = self.lease(model).await?;
-        apart(move || Ok(lease.encode_prompt(&prompt)?.len())).await
+        apart(move || Ok(lease.encode_prompt(&lease.shielded(prompt))?.len())).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Images among words: decoded, resized, and put where a prompt mentions them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,13 +9,31 @@ use engine::{Passage, PromptImage, Refusal};
 use models::media;
 use models::{Picture, Preprocess};
 use sha2::{Digest as _, Sha256};
-use text::{Image, LocalTime, Message, Part, Special};
+use text::{Image, LocalTime, Message, Part, Role, Special};
 
 use super::error::Error;
 use super::generate::Prompt;
 use super::load::LoadedModel;
 
 impl LoadedModel {
+    /// `prompt` for a model that strangers ask: in a conversation, no person and no tool can end a turn or begin another,
+    /// since special tokens in their words are letters.
+    #[must_use]
+    pub fn shielded(&self, prompt: Prompt) -> Prompt {
+        let Prompt::Chat(mut messages, options) = prompt else { return prompt };
+        let strangers = |message: &&mut Message| matches!(message.role, Role::User | Role::Tool);
+        for message in messages.iter_mut().filter(strangers) {
+            for part in &mut message.content {
+                if let Part::Text(text) = part
+                    && let Cow::Owned(shielded) = self.tokenizer.shield(text)
+                {
+                    *text = shielded;
+                }
+            }
+        }
+        Prompt::Chat(messages, options)
+    }
+
     /// Whether it sees images.
     pub fn sees(&self) -> bool {
         self.facts.vision.is_some()
