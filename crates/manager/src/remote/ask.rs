@@ -121,6 +121,8 @@ impl Form<'_> {
             tell_apart: _,
             priority: _,
             client: _,
+            // `Question::tool_choice` says it.
+            must_call: _,
         } = options;
         let whole = |number: &Option<usize>| number.map(|number| json!(number));
         let fields = [

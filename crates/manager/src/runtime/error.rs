@@ -43,6 +43,12 @@ pub enum Error {
         /// The model.
         model: String,
     },
+    /// An answer must be a call, and nobody knows how the model writes calls.
+    #[error("`{model}` cannot be held to call a tool: its chat template knows no calls")]
+    NoCalls {
+        /// The model.
+        model: String,
+    },
     /// The model was asked for what only the other kind can do.
     #[error("`{model}` is {is}, and cannot {asked}")]
     WrongKind {
@@ -198,6 +204,7 @@ impl Error {
             | Self::NoSuchVectors { .. }
             | Self::NoScore { .. }
             | Self::NoTemplate { .. }
+            | Self::NoCalls { .. }
             | Self::Refused(_)
             | Self::Parameter { .. }
             | Self::TextTooLong { .. } => Kind::Invalid,
@@ -248,6 +255,9 @@ impl Error {
             Self::NoTokenizer { .. } => "fetch the model again, with all of its files",
             Self::NoTemplate { .. } => {
                 "use an instruct or chat variant, or continue plain text with `--raw`"
+            }
+            Self::NoCalls { .. } => {
+                "use a model that was made for tools, or leave `tool_choice` out"
             }
             Self::NoSuchVectors { .. } => {
                 "fetch the model again with all of its files, or name a model that makes them, such as bge-m3"

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::{Finish, Id, Logprobs, Passage, Priority, Refusal, Request, Sampling};
 use text::grammar::Grammar;
-use text::{Detokenizer, Message, Reader, RenderOptions, Said, StopStrings, Tools};
+use text::{
+    Detokenizer, Forced, Message, Reader, RenderOptions, Said, Special, StopStrings, Tools,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::device::{Command, ModelKind, Update};
@@ -62,12 +64,23 @@ pub struct GenerateOptions {
     /// What the answer must be: it is held to it token by token. [`LoadedModel::compile`] tells beforehand whether it can
     /// be; without that, beginning an answer waits for the grammar to be compiled.
     pub constraint: Option<Grammar>,
+    /// Holds the answer to be a call of a tool: of this one, or of any that is offered. It is told apart in any case.
+    pub must_call: Option<MustCall>,
     /// Tells thinking and calls of tools from the answer of a conversation, by the model's own marks. Otherwise they are text.
     pub tell_apart: bool,
     /// How urgent it is.
     pub priority: Priority,
     /// Whose it is: clients share what there is of a priority evenly. 0 is nobody in particular.
     pub client: u64,
+}
+
+/// Which tool an answer must call.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MustCall {
+    /// Any that is offered.
+    Any,
+    /// The one of this name.
+    Tool(String),
 }
 
 /// Tokens whose logits a request may change.
@@ -203,17 +216,24 @@ impl LoadedModel {
             let expected = "false where the answer is constrained, which says itself where it ends";
             return Err(Error::Parameter { name, value, expected });
         }
-        let constraint = options.constraint.as_ref();
-        let constraint = constraint.map(|grammar| self.constraint(grammar)).transpose()?;
-        let (passage, rendered) = self.passage(prompt)?;
-        let reader = match prompt {
-            Prompt::Chat(_, render) if options.tell_apart => {
+        let (mut passage, rendered) = self.passage(prompt)?;
+        let forced = self.forced(prompt, &rendered, options)?;
+        let grammar = forced.as_ref().map(|forced| &forced.grammar).or(options.constraint.as_ref());
+        let constraint = grammar.map(|grammar| self.constraint(grammar)).transpose()?;
+        let mut reader = match prompt {
+            Prompt::Chat(_, render) if options.tell_apart || forced.is_some() => {
                 // What is constrained is no call, whatever it looks like.
                 let tools = render.tools.as_ref().filter(|_| options.constraint.is_none());
                 Some(self.dialect.reader(&Tools::new(tools), &rendered))
             }
             Prompt::Chat(..) | Prompt::Text(_) | Prompt::Tokens(_) => None,
         };
+        let mut begun_with = Vec::new();
+        if let (Some(forced), Some(reader)) = (&forced, &mut reader) {
+            let prefix = self.tokenizer.encode(&forced.prefix, Special::Omit);
+            passage.tokens.extend(prefix.map_err(|error| self.text_error(error))?);
+            begun_with = reader.push(&forced.prefix);
+        }
         let Passage { tokens: prompt, images } = passage;
         let room = self.facts.context.min(self.facts.cache_tokens);
         let max_tokens = match options.max_tokens {
@@ -234,7 +254,7 @@ impl LoadedModel {
         let begun = Instant::now();
         let command = Command::Generate { model: self.id, request, updates: sender, reply };
         self.runtime.send(command)?;
-        let generation = Generation {
+        let mut generation = Generation {
             model: Arc::clone(self),
             id: Id(u64::MAX),
             updates,
@@ -252,11 +272,43 @@ impl LoadedModel {
             begun,
             first: None,
             tokens: Vec::new(),
-            constrained: options.constraint.is_some(),
+            constrained: options.constraint.is_some() || forced.is_some(),
             likely: None,
             logprobs: Vec::new(),
         };
+        begun_with.into_iter().for_each(|said| generation.told(said));
         Ok((generation, answer))
+    }
+
+    /// How the answer is held to be a call, if it must be one.
+    fn forced(
+        &self,
+        prompt: &Prompt,
+        rendered: &str,
+        options: &GenerateOptions,
+    ) -> Result<Option<Forced>, Error> {
+        let Some(which) = &options.must_call else { return Ok(None) };
+        let offered = match prompt {
+            Prompt::Chat(_, render) => Tools::new(render.tools.as_ref()),
+            Prompt::Text(_) | Prompt::Tokens(_) => Tools::default(),
+        };
+        let tools = match which {
+            MustCall::Any => offered,
+            MustCall::Tool(name) => offered.only(name),
+        };
+        if tools.is_empty() {
+            let value = match which {
+                MustCall::Any => "required".to_owned(),
+                MustCall::Tool(name) => name.clone(),
+            };
+            let expected = "the name of a tool that is offered";
+            return Err(Error::Parameter { name: "tool_choice", value, expected });
+        }
+        let forced = self.dialect.forced(&tools, rendered);
+        match forced.map_err(|error| self.text_error(error))? {
+            Some(forced) => Ok(Some(forced)),
+            None => Err(Error::NoCalls { model: self.name.clone() }),
+        }
     }
 
     /// `options` over the checkpoint's own, over the plainest.

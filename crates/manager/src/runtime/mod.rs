@@ -24,8 +24,8 @@ pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds};
 pub use engine::Priority;
 pub use error::Error;
 pub use generate::{
-    FinishReason, GenerateOptions, Generation, MOST_BIASES, MOST_LOGPROBS, Piece, Prompt, Timings,
-    Usage,
+    FinishReason, GenerateOptions, Generation, MOST_BIASES, MOST_LOGPROBS, MustCall, Piece, Prompt,
+    Timings, Usage,
 };
 pub(crate) use load::chat_template;
 pub use load::{KvCodes, LoadOptions, LoadedModel, base_of_adapter, tokenizer};

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::{StreamExt as _, stream};
 use manager::house::{Answer, Ask, End, News};
-use manager::runtime::{FinishReason, GenerateOptions, Priority, Prompt};
+use manager::runtime::{FinishReason, GenerateOptions, MustCall, Priority, Prompt};
 use manager::{Message, RenderOptions};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -60,8 +60,7 @@ enum Choice {
         _disable: bool,
     },
     Tool {
-        #[serde(rename = "name")]
-        _name: String,
+        name: String,
         #[serde(default, rename = "disable_parallel_tool_use")]
         _disable: bool,
     },
@@ -107,18 +106,17 @@ pub(crate) async fn create(
 ) -> Result<Response, Fault> {
     let request: Request = json(&body)?;
     let refuse = |name: &str, what: &str| Err(Fault::field(name, format!("`{name}`: {what}")));
-    let offered = match request.tool_choice {
-        None | Some(Choice::Auto { disable_parallel_tool_use: false }) => request.tools,
-        Some(Choice::None {}) => None,
+    let (offered, must_call) = match request.tool_choice {
+        None | Some(Choice::Auto { disable_parallel_tool_use: false }) => (request.tools, None),
+        Some(Choice::None {}) => (None, None),
         Some(Choice::Auto { .. }) => {
             return refuse(
                 "tool_choice.disable_parallel_tool_use",
                 "is not supported here: leave it out",
             );
         }
-        Some(Choice::Any { .. } | Choice::Tool { .. }) => {
-            return refuse("tool_choice", "a model cannot be made to call a tool here: use `auto`");
-        }
+        Some(Choice::Any { .. }) => (request.tools, Some(MustCall::Any)),
+        Some(Choice::Tool { name, .. }) => (request.tools, Some(MustCall::Tool(name))),
     };
     let thinks = request.thinking.map(|thinking| match thinking {
         Thinking::Enabled { .. } | Thinking::Adaptive {} => true,
@@ -137,6 +135,7 @@ pub(crate) async fn create(
         top_k: request.top_k,
         stop,
         tell_apart: true,
+        must_call,
         priority: if request.stream { Priority::Interactive } else { Priority::Normal },
         client: client.number(),
         ..GenerateOptions::default()

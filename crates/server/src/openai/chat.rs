@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::StreamOptions;
 use super::message::{WireMessage, conversation};
-use super::sampling::{biases, choices, numbered, stops, told};
+use super::sampling::{biases, choices, numbered, stops, told, tool_choice};
 use super::usage::{finish_reason, timings, usage};
 use crate::fault::Fault;
 use crate::format::{Format, Guided};
@@ -146,12 +146,7 @@ fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Faul
         (a, b) => a.or(b),
     };
     let tools = request.tools.filter(|tools| !tools.is_empty());
-    let forced = match &request.tool_choice {
-        None => None,
-        Some(Value::String(word)) if word == "auto" => None,
-        Some(Value::String(word)) if word == "none" => Some(()),
-        Some(_) => return refuse("tool_choice"),
-    };
+    let (offers, must_call) = tool_choice(request.tool_choice.as_ref())?;
     if request.parallel_tool_calls == Some(false) && tools.is_some() {
         return refuse("parallel_tool_calls");
     }
@@ -173,7 +168,7 @@ fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Faul
         return Err(Fault::field("tools", message));
     }
     let render = RenderOptions {
-        tools: tools.filter(|_| forced.is_none()).map(Value::Array),
+        tools: tools.filter(|_| offers).map(Value::Array),
         // What is held to a form from its first token on cannot begin with a thought.
         enable_thinking: request.enable_thinking.or(constraint.is_some().then_some(false)),
         variables,
@@ -195,6 +190,7 @@ fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Faul
         ignore_eos: false,
         tell_apart: constraint.is_none(),
         constraint,
+        must_call,
         client: client.number(),
         // Somebody looks on as a stream comes.
         priority: if request.stream { Priority::Interactive } else { Priority::Normal },
@@ -262,7 +258,7 @@ impl Heading {
 
 /// Why an answer ended: who calls tools waits for what they say.
 fn ended(end: &End) -> &'static str {
-    if end.calls > 0 && end.reason == FinishReason::Stop {
+    if end.calls > 0 && matches!(end.reason, FinishReason::Stop) {
         return "tool_calls";
     }
     finish_reason(&end.reason)

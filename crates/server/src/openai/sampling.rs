@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manager::runtime::{GenerateOptions, TokenLogprob, TokenLogprobs};
+use manager::runtime::{GenerateOptions, MustCall, TokenLogprob, TokenLogprobs};
 use serde_json::{Map, Value, json};
 
 use crate::fault::Fault;
@@ -51,6 +51,28 @@ pub(crate) fn told(logprobs: &[TokenLogprobs]) -> Vec<Value> {
         told
     };
     logprobs.iter().map(all).collect()
+}
+
+/// `tool_choice`: whether tools are offered, and which must be called. Chat names a tool in `function`, responses beside
+/// `type`.
+pub(crate) fn tool_choice(choice: Option<&Value>) -> Result<(bool, Option<MustCall>), Fault> {
+    let named = |choice: &Value| {
+        let name = choice.get("function").unwrap_or(choice).get("name")?.as_str()?;
+        (choice.get("type")? == "function").then(|| MustCall::Tool(name.to_owned()))
+    };
+    match choice {
+        None | Some(Value::Null) => Ok((true, None)),
+        Some(Value::String(word)) if word == "auto" => Ok((true, None)),
+        Some(Value::String(word)) if word == "none" => Ok((false, None)),
+        Some(Value::String(word)) if word == "required" => Ok((true, Some(MustCall::Any))),
+        Some(choice) => match named(choice) {
+            Some(tool) => Ok((true, Some(tool))),
+            None => {
+                let message = "`tool_choice` must be auto, none, required, or name a function";
+                Err(Fault::field("tool_choice", message))
+            }
+        },
+    }
 }
 
 /// Checks `n`.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Reply, get, post, server};
+use crate::house::{Reply, get, post, roomy, server};
 
 fn texts(messages: &Value) -> Value {
     json!({"model": "qwen3", "messages": messages, "max_tokens": 12, "temperature": 0.0})
@@ -233,4 +233,73 @@ async fn an_answer_has_the_form_that_was_asked_for() {
         assert_eq!(reply.status.as_u16(), 400, "{format}: {}", reply.body);
         assert!(reply.body.to_lowercase().contains(words), "{format}: {}", reply.body);
     }
+}
+
+#[tokio::test]
+async fn a_tool_is_called_where_one_must_be() {
+    let (server, _folder) = roomy();
+    let schema = json!({
+        "type": "object",
+        "properties": {"place": {"enum": ["Ulm", "Bonn"]}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
+        "required": ["place", "days"],
+        "additionalProperties": false,
+    });
+    let check = |arguments: &Value| {
+        assert!(arguments["place"] == "Ulm" || arguments["place"] == "Bonn", "{arguments}");
+        assert!((1..10).contains(&arguments["days"].as_i64().unwrap()), "{arguments}");
+    };
+    let user = json!([{"role": "user", "content": "Rain?"}]);
+    let function = json!({"name": "weather", "description": "Tells it.", "parameters": schema});
+    let tools = json!([{"type": "function", "function": function}]);
+    let path = "/v1/chat/completions";
+    for (choice, stream) in [
+        (json!("required"), false),
+        (json!({"type": "function", "function": {"name": "weather"}}), false),
+        (json!("required"), true),
+    ] {
+        let ask = json!({"model": "qwen3", "messages": user, "tools": tools, "tool_choice": choice,
+            "max_tokens": 200, "temperature": 1.0, "seed": 4, "stream": stream});
+        let reply = post(&server, path, &ask).await;
+        if stream {
+            let events = reply.events();
+            let calls =
+                events.iter().filter_map(|e| e["choices"][0]["delta"]["tool_calls"].as_array());
+            let calls: Vec<_> = calls.flatten().collect();
+            assert_eq!(calls[0]["function"]["name"], "weather");
+            let pieces = calls.iter().filter_map(|call| call["function"]["arguments"].as_str());
+            check(&serde_json::from_str(&pieces.collect::<String>()).unwrap());
+            assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
+            continue;
+        }
+        let choice = &reply.json()["choices"][0];
+        let call = &choice["message"]["tool_calls"][0];
+        assert_eq!(
+            (&choice["finish_reason"], &choice["message"]["content"]),
+            (&json!("tool_calls"), &Value::Null)
+        );
+        assert_eq!(
+            (&call["type"], &call["function"]["name"]),
+            (&json!("function"), &json!("weather"))
+        );
+        check(&serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap());
+    }
+    let anthropic = json!({"model": "qwen3", "messages": user, "max_tokens": 200, "tool_choice": {"type": "any"},
+        "tools": [{"name": "weather", "description": "Tells it.", "input_schema": schema}]});
+    let message = post(&server, "/v1/messages", &anthropic).await.json();
+    assert_eq!(
+        (&message["stop_reason"], &message["content"][0]["type"]),
+        (&json!("tool_use"), &json!("tool_use"))
+    );
+    check(&message["content"][0]["input"]);
+    let flat = json!([{"type": "function", "name": "weather", "parameters": schema}]);
+    let response = json!({"model": "qwen3", "input": "Rain?", "tools": flat, "tool_choice": "required",
+        "max_output_tokens": 200});
+    let response = post(&server, "/v1/responses", &response).await.json();
+    assert_eq!(response["output"][0]["type"], "function_call", "{response}");
+    check(&serde_json::from_str(response["output"][0]["arguments"].as_str().unwrap()).unwrap());
+    let nobody = json!({"model": "qwen3", "messages": user, "tools": tools,
+        "tool_choice": {"type": "function", "function": {"name": "nobody"}}});
+    let nobody = post(&server, path, &nobody).await;
+    assert_eq!(nobody.status.as_u16(), 400);
+    assert!(nobody.body.contains("nobody"), "{}", nobody.body);
 }

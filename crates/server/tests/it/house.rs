@@ -21,10 +21,33 @@ fn fixtures() -> PathBuf {
 }
 
 pub(crate) fn open(models: &[&str]) -> Arc<House> {
+    open_in(&fixtures(), models)
+}
+
+/// A server over one tiny model with positions enough for descriptions of tools, and the folder that it lies in.
+pub(crate) fn roomy() -> (Router, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("qwen3");
+    std::fs::create_dir(&model).unwrap();
+    for file in std::fs::read_dir(fixtures().join("qwen3")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), model.join(file.file_name())).unwrap();
+    }
+    let config = model.join("config.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    json["max_position_embeddings"] = 4096.into();
+    std::fs::write(&config, json.to_string()).unwrap();
+    (router(open_in(folder.path(), &[]), Options::default()), folder)
+}
+
+fn open_in(folder: &Path, models: &[&str]) -> Arc<House> {
     let cpu = CpuOptions { threads: Some(1), ..CpuOptions::default() };
     let nowhere = OsString::from("/nowhere");
-    let vars =
-        [("FOLIO_MODELS", fixtures().into()), ("HF_HOME", nowhere.clone()), ("HOME", nowhere)];
+    let vars = [
+        ("FOLIO_MODELS", folder.as_os_str().to_owned()),
+        ("HF_HOME", nowhere.clone()),
+        ("HOME", nowhere),
+    ];
     let environment =
         Environment::from_vars(vars.map(|(name, value)| (OsString::from(name), value)));
     let options = HouseOptions {

@@ -20,6 +20,7 @@ use crate::fault::Fault;
 use crate::format::Format;
 use crate::gate::Client;
 use crate::number;
+use crate::openai::sampling::tool_choice;
 use crate::read::{Never, json};
 use crate::state::Server;
 
@@ -113,12 +114,8 @@ pub(crate) async fn create(
         return refuse("include");
     }
     let offered = request.tools.unwrap_or_default();
-    let tools = match &request.tool_choice {
-        None => input::tools(&offered)?,
-        Some(Value::String(word)) if word == "auto" => input::tools(&offered)?,
-        Some(Value::String(word)) if word == "none" => None,
-        Some(_) => return refuse("tool_choice"),
-    };
+    let (offers, must_call) = tool_choice(request.tool_choice.as_ref())?;
+    let tools = if offers { input::tools(&offered)? } else { None };
     let max_tokens = match (request.max_output_tokens, request.max_tokens) {
         (Some(a), Some(b)) if a != b => {
             let message = "`max_output_tokens` and `max_tokens` differ: give one of them";
@@ -168,6 +165,7 @@ pub(crate) async fn create(
         seed: request.seed.map(i64::cast_unsigned),
         tell_apart: constraint.is_none(),
         constraint,
+        must_call,
         priority: if request.stream { Priority::Interactive } else { Priority::Normal },
         client: owner,
         ..GenerateOptions::default()
