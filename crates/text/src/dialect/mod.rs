@@ -87,6 +87,9 @@ static KNOWN: &[Known] = &[
 static PLAIN: Known = plain::KNOWN;
 static FENCED: Known = fenced::KNOWN;
 
+/// Marks of forms that are not read, and that stand within marks that are.
+const OTHERS: [&str; 2] = ["<arg_key>", "<invoke name="];
+
 /// The marks around thinking that are known.
 const THOUGHTS: [Marks; 2] = [("<think>", "</think>"), ("[THINK]", "[/THINK]")];
 
@@ -94,6 +97,9 @@ const THOUGHTS: [Marks; 2] = [("<think>", "</think>"), ("[THINK]", "[/THINK]")];
 fn known(source: &str, ignorant: bool) -> &'static Known {
     let signs = |known: &&Known| known.signs.iter().any(|sign| source.contains(sign));
     let silent = if ignorant { &FENCED } else { &PLAIN };
+    if OTHERS.iter().any(|mark| source.contains(mark)) {
+        return silent;
+    }
     KNOWN.iter().find(signs).unwrap_or(silent)
 }
 

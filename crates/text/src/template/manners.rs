@@ -99,7 +99,15 @@ impl Manners {
         let nothing = |null: bool, text: bool| {
             let none = |out: &str| out.matches("none").count() + out.matches("None").count();
             one_call(null, text, nine).filter(|out| {
-                !null || one_call(false, text, nine).is_none_or(|other| none(out) == none(&other))
+                // Some templates take it at the end alone.
+                let goes_on = |null: bool| {
+                    let asks = calling(content(null), vec![call(CALLED[0], nine, text)]);
+                    let last = message(Role::Assistant, template.words(WORDS));
+                    run(vec![user(), asks, answer(nine), last, user()], &plain).is_some()
+                };
+                !null
+                    || (goes_on(true) || !goes_on(false))
+                        && one_call(false, text, nine).is_none_or(|other| none(out) == none(&other))
             })
         };
         let shapes = [(true, false), (false, false), (true, true), (false, true)];

@@ -48,10 +48,12 @@ fn checkpoints_say_what_they_speak() {
     assert_eq!((plain.name(), plain.calls()), ("plain", false));
     assert_eq!(plain.with_calls("hermes").unwrap().name(), "hermes");
     assert!(plain.with_calls("klingon").is_none());
-    // Tools are printed, but nobody knows how calls look.
-    let source = "{{ tools }}{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}";
-    let template = Template::from_parts(Some(source), None).unwrap();
-    assert_eq!(Dialect::of(template.as_ref(), &tokenizer).name(), "plain");
+    // Tools are printed, but nobody knows how calls look; or they look otherwise than their marks say.
+    let messages = "{{ tools }}{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}";
+    for calls in ["", "{{ '<tool_call>name<arg_key>' }}"] {
+        let template = Template::from_parts(Some(&format!("{messages}{calls}")), None).unwrap();
+        assert_eq!(Dialect::of(template.as_ref(), &tokenizer).name(), "plain", "{calls}");
+    }
 }
 
 fn options() -> RenderOptions {
@@ -263,4 +265,17 @@ fn forced_answers_are_calls() {
         matcher.accept(id).unwrap();
     }
     assert_eq!(matcher.place(), Place::End);
+}
+
+/// No content is `none` only where the template takes that anywhere in a conversation.
+#[test]
+fn no_content_is_what_the_template_takes() {
+    let source = "{{ tools }}{% for m in messages %}{{ m.role }}{% if not loop.last %}{{ m.content.split('x')[-1] }}\
+                  {% else %}{{ m.content }}{% endif %}{{ m.tool_calls | tojson if m.tool_calls }}{% endfor %}";
+    let template = Template::from_parts(Some(source), None).unwrap().unwrap();
+    let mut said = Message::assistant("");
+    said.tool_calls = vec![ToolCall { id: "a".into(), name: "f".into(), arguments: json!({}) }];
+    let messages = [Message::user("q"), said, Message::tool("a", "grey")];
+    let text = template.render(&messages, &options()).unwrap();
+    assert!(text.contains("grey") && !text.contains("none"), "{text}");
 }
