@@ -8,6 +8,9 @@ use super::out::Out;
 use super::pythonic;
 use super::said::Fault;
 
+/// The longest beginning of a list of calls, up to the first parenthesis.
+const NAME: usize = 512;
+
 #[derive(Debug)]
 enum At {
     /// Nothing but whitespace was read, or it and a separator behind a call.
@@ -143,7 +146,7 @@ impl Bare {
                 } else if (c.is_alphanumeric()
                     || "_-.".contains(c)
                     || c.is_whitespace() && name.is_empty())
-                    && text.len() < MOST
+                    && text.len() < NAME
                 {
                     self.at = At::Name(text + c.encode_utf8(&mut [0; 4]));
                     String::new()

@@ -618,7 +618,7 @@ fn well_formed(said: &[Said]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-const CASES: u32 = 1000;
+const CASES: u32 = 500;
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
