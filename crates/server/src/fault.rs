@@ -120,14 +120,13 @@ impl From<house::Error> for Fault {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(%message, "a request failed");
         }
-        let code = if matches!(error, house::Error::NotOffered { .. }) {
-            Some("model_not_found")
-        } else if let house::Error::Runtime(error) = &error {
-            error.is_too_long().then_some("context_length_exceeded")
-        } else {
-            None
+        let unknown = error.is_unknown_model();
+        let code = match (unknown, error.is_too_long()) {
+            (true, _) => Some("model_not_found"),
+            (false, true) => Some("context_length_exceeded"),
+            (false, false) => None,
         };
-        let param = matches!(error, house::Error::NotOffered { .. }).then(|| "model".to_owned());
+        let param = unknown.then(|| "model".to_owned());
         let retry_after =
             (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2));
         Self { status, message, param, code, retry_after }

@@ -55,17 +55,25 @@ pub struct Gate {
     pub hosts: BTreeSet<String>,
 }
 
-/// Whose key was shown; empty if none is asked for.
+/// Who asks.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Client(pub(crate) Arc<str>);
+pub(crate) struct Client {
+    /// Whose key was shown; empty if none is asked for.
+    name: Arc<str>,
+    /// Nobody but the model that was named may answer.
+    pub(crate) strict: bool,
+}
+
+/// The header by which a client forbids that another model answers than the first that could.
+const STRICT: &str = "x-folio-fallback";
 
 impl Client {
     /// A number that tells clients apart; 0 is nobody in particular.
     pub(crate) fn number(&self) -> u64 {
-        if self.0.is_empty() {
+        if self.name.is_empty() {
             return 0;
         }
-        let digest = Sha256::digest(self.0.as_bytes());
+        let digest = Sha256::digest(self.name.as_bytes());
         let number = digest.first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes));
         number.max(1)
     }
@@ -78,8 +86,16 @@ impl Gate {
     }
 
     fn client(&self, headers: &HeaderMap) -> Result<Client, Fault> {
+        let strict = match headers.get(STRICT).map(|value| value.as_bytes()) {
+            None | Some(b"allow") => false,
+            Some(b"forbid") => true,
+            Some(_) => {
+                let message = format!("`{STRICT}` must be allow or forbid");
+                return Err(Fault::field(STRICT, message));
+            }
+        };
         if self.keys.is_empty() {
-            return Ok(Client::default());
+            return Ok(Client { strict, ..Client::default() });
         }
         let bearer = || {
             let text = headers.get(AUTHORIZATION)?.to_str().ok()?;
@@ -96,7 +112,7 @@ impl Gate {
         };
         let digest: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
         match self.keys.iter().find(|key| key.fits(&digest)) {
-            Some(key) => Ok(Client(key.name.as_str().into())),
+            Some(key) => Ok(Client { name: key.name.as_str().into(), strict }),
             None => refuse("this key is not known here"),
         }
     }
@@ -227,7 +243,7 @@ mod tests {
             ..Gate::default()
         };
         let who = |list: &[(&'static str, &str)]| {
-            gate.client(&headers(list)).map(|client| client.0.to_string())
+            gate.client(&headers(list)).map(|client| client.name.to_string())
         };
         assert_eq!(who(&[("authorization", "Bearer secret")]).unwrap(), "ann");
         assert_eq!(who(&[("x-api-key", "other")]).unwrap(), "bob");

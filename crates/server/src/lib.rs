@@ -19,6 +19,7 @@ mod rerank;
 mod router;
 mod sse;
 mod state;
+mod told;
 
 pub use fault::Fault;
 pub use gate::{Gate, Key};

@@ -9,7 +9,7 @@ use axum::routing::{delete, get, post};
 use manager::house::House;
 
 use crate::state::{Options, Server};
-use crate::{anthropic, fault, gate, health, ollama, openai, rerank};
+use crate::{anthropic, fault, gate, health, ollama, openai, rerank, told};
 
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
@@ -19,6 +19,8 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/version", get(health::version))
+        .route("/v1/stats", get(told::stats))
+        .route("/v1/memory", get(told::memory))
         .route("/v1/models", get(openai::models::list))
         .route("/v1/models/{*name}", get(openai::models::one))
         .route("/v1/chat/completions", post(openai::chat::create))

@@ -89,3 +89,11 @@ pub(crate) fn merged(answers: Vec<Answer>) -> impl Stream<Item = (usize, Part)> 
     });
     stream::select_all(each).chain(stream::once(async { (0, Part::Over) }))
 }
+
+/// Says who answers, in a header of the response.
+pub(crate) fn routed(mut response: Response, receipt: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(receipt) {
+        response.headers_mut().insert("x-folio-route", value);
+    }
+    response
+}

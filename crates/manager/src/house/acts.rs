@@ -112,7 +112,7 @@ impl House {
         let hold = found
             .hold()
             .map_err(|error| Arc::new(crate::runtime::Error::Held { source: Box::new(error) }))?;
-        let options = LoadOptions { cache_bytes: grant.cache, ..self.options.load };
+        let options = LoadOptions { cache_bytes: grant.cache, ..self.load_options(model) };
         let loaded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             LoadedModel::load_adapted(&self.runtime, &found.path, found.adapter.as_deref(), options)
         }));

@@ -1,23 +1,32 @@
-//! An answer that somebody waits for, from whichever model gives it.
+//! An answer that somebody waits for, from whoever gives it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use text::Said;
 
+use super::choose::{passing, settled};
 use super::{Error, House, Lease, apart};
+use crate::config::Candidate;
+use crate::remote::{self, Fragment, Question};
+use crate::route::{Receipt, Wish};
 use crate::runtime::{
-    FinishReason, GenerateOptions, Generation, Piece, Prompt, Timings, TokenLogprobs, Usage,
+    FinishReason, GenerateOptions, Generation, MustCall, Piece, Prompt, Timings, TokenLogprobs,
+    Usage,
 };
+use crate::stats::Sample;
 
 /// A question to a model.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The model's name.
+    /// A model, a task, or `REMOTE:MODEL`.
     pub model: String,
     /// What is to be continued.
     pub prompt: Prompt,
     /// How.
     pub options: GenerateOptions,
+    /// Nobody but the first who could may answer.
+    pub strict: bool,
 }
 
 /// A part of an answer.
@@ -74,29 +83,141 @@ pub struct End {
 /// An answer under way. Dropping it ends it, and gives the model back.
 #[derive(Debug)]
 pub struct Answer {
-    // In this order: the request ends before the model may go.
-    generation: Generation,
-    lease: Lease,
+    source: Source,
+    receipt: Receipt,
+    house: Arc<House>,
+    begun: Instant,
     calls: usize,
     broken: Vec<text::Fault>,
     /// What comes after what is told now.
     later: Option<News>,
+    counted: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Local {
+        // In this order: the request ends before the model may go.
+        generation: Box<Generation>,
+        lease: Lease,
+    },
+    Remote {
+        answer: Box<remote::Answer>,
+        name: String,
+        usage: Usage,
+        timings: Timings,
+        first: Option<Instant>,
+        open_call: Option<usize>,
+    },
 }
 
 impl House {
-    /// Begins to answer, once the model is in memory.
+    /// Begins to answer, once a model that can is in memory, or a server elsewhere has begun to.
     ///
     /// # Errors
     ///
-    /// If there is no such model, it cannot be loaded, or it does not take the question.
+    /// If there is no such model, nobody can answer, or the question makes no sense.
     pub async fn answer(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
-        let lease = self.lease(&ask.model).await?;
+        let begun = Instant::now();
+        // A model that was named says itself that it is blind.
+        let routed = self.options.config.routes.contains_key(&ask.model);
+        let images = match &ask.prompt {
+            Prompt::Chat(messages, _) if routed => {
+                messages.iter().any(|message| message.images().count() > 0)
+            }
+            Prompt::Chat(..) | Prompt::Text(_) | Prompt::Tokens(_) => false,
+        };
+        let tokens = self.measure(&ask.model, &ask.prompt).await;
+        let wish = Wish { asked: ask.model.clone(), tokens, images, strict: ask.strict };
+        let mut choice = self.choose(&wish).await?;
+        let options = settled(ask.options, &choice.sampling);
+        loop {
+            let Some(candidate) = choice.current().cloned() else {
+                return Err(Error::NoRoute(choice.nobody()));
+            };
+            let source = match &candidate {
+                Candidate::Local(name) => {
+                    let set = self.options.config.model(name);
+                    let options = settled(options.clone(), &set.sampling);
+                    self.local(name, &ask.prompt, options, choice.has_next()).await
+                }
+                Candidate::Remote { remote, model } => {
+                    self.remote(remote, model, &ask.prompt, &options).await
+                }
+            };
+            match source {
+                Ok(source) => {
+                    let Some(receipt) = choice.receipt() else { return Err(Error::Lost) };
+                    if receipt.is_fallback() {
+                        tracing::info!(asked = ask.model, route = %receipt.header(), "another answers");
+                    }
+                    let house = Arc::clone(self);
+                    let (calls, broken) = (0, Vec::new());
+                    let (later, counted) = (None, false);
+                    return Ok(Answer {
+                        source,
+                        receipt,
+                        house,
+                        begun,
+                        calls,
+                        broken,
+                        later,
+                        counted,
+                    });
+                }
+                Err(error) => match passing(&error).filter(|_| choice.has_next()) {
+                    Some(why) => choice.pass(why),
+                    None => {
+                        let task = choice.task().unwrap_or("chat").to_owned();
+                        let sample =
+                            Sample { failed: true, total: begun.elapsed(), ..Sample::default() };
+                        self.stats().add(&task, &candidate.to_string(), &sample);
+                        return Err(error);
+                    }
+                },
+            }
+        }
+    }
+
+    async fn local(
+        self: &Arc<Self>,
+        name: &str,
+        prompt: &Prompt,
+        options: GenerateOptions,
+        fallback: bool,
+    ) -> Result<Source, Error> {
+        let lease = self.lease_or(name, fallback).await?;
+        let prompt = prompt.clone();
         apart(move || {
-            let prompt = lease.model().shielded(ask.prompt);
-            let generation = lease.model().generate(&prompt, &ask.options)?;
-            Ok(Answer { generation, lease, calls: 0, broken: Vec::new(), later: None })
+            let prompt = lease.model().shielded(prompt);
+            let generation = Box::new(lease.model().generate(&prompt, &options)?);
+            Ok(Source::Local { generation, lease })
         })
         .await
+    }
+
+    async fn remote(
+        self: &Arc<Self>,
+        remote: &str,
+        model: &str,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+    ) -> Result<Source, Error> {
+        let Some(backend) = self.backend(remote) else { return Err(Error::Lost) };
+        let question = question(model, prompt, options)
+            .ok_or_else(|| Error::NotElsewhere { remote: remote.to_owned() })?;
+        let answer = Box::new(backend.chat(&question).await?);
+        for field in answer.dropped() {
+            tracing::warn!(remote, field, "left out, as the settings of the remote allow");
+        }
+        Ok(Source::Remote {
+            answer,
+            name: format!("{remote}:{model}"),
+            usage: Usage::default(),
+            timings: Timings::default(),
+            first: None,
+            open_call: None,
+        })
     }
 
     /// How many tokens `prompt` has for a model.
@@ -110,15 +231,52 @@ impl House {
     }
 }
 
+/// The same for a server elsewhere, if it can be said there: it has its own tokens, and its own template.
+fn question(model: &str, prompt: &Prompt, options: &GenerateOptions) -> Option<Question> {
+    let Prompt::Chat(messages, render) = prompt else { return None };
+    let tool_choice = options.must_call.as_ref().map(|which| match which {
+        MustCall::Any => "required".into(),
+        MustCall::Tool(name) => {
+            serde_json::json!({"type": "function", "function": {"name": name}})
+        }
+    });
+    Some(Question {
+        model: model.to_owned(),
+        messages: messages.clone(),
+        options: options.clone(),
+        tools: render.tools.clone(),
+        tool_choice,
+        think: render.enable_thinking,
+    })
+}
+
 impl Answer {
-    /// The name of the model that answers.
+    /// The name of the model that answers; with that of the server, if it is elsewhere.
     pub fn model(&self) -> &str {
-        self.lease.name()
+        match &self.source {
+            Source::Local { lease, .. } => lease.name(),
+            Source::Remote { name, .. } => name,
+        }
+    }
+
+    /// Who answers, and who was passed over for what reason.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
     }
 
     /// What it took so far.
     pub fn usage(&self) -> Usage {
-        self.generation.usage()
+        match &self.source {
+            Source::Local { generation, .. } => generation.usage(),
+            Source::Remote { usage, .. } => *usage,
+        }
+    }
+
+    fn timings(&self) -> Timings {
+        match &self.source {
+            Source::Local { generation, .. } => generation.timings(),
+            Source::Remote { timings, .. } => *timings,
+        }
     }
 
     /// The next part, or `None` after the end.
@@ -130,20 +288,28 @@ impl Answer {
         if let Some(news) = self.later.take() {
             return Ok(Some(news));
         }
-        let Some(piece) = self.generation.next_piece_async().await? else { return Ok(None) };
+        let told = match &mut self.source {
+            Source::Local { .. } => self.next_local().await,
+            Source::Remote { .. } => self.next_remote().await,
+        };
+        match &told {
+            Ok(Some(News::End(_))) => self.count(false),
+            Err(_) => self.count(true),
+            Ok(_) => {}
+        }
+        told
+    }
+
+    async fn next_local(&mut self) -> Result<Option<News>, Error> {
+        let Source::Local { generation, .. } = &mut self.source else { return Ok(None) };
+        let Some(piece) = generation.next_piece_async().await? else { return Ok(None) };
+        let logprobs = generation.take_logprobs();
         let news = match piece {
             Piece::Progress(read) => News::Progress(read),
             Piece::Text(text) => News::Text(text),
             Piece::Aside(said) => self.told(said),
-            Piece::End(reason) => News::End(End {
-                reason,
-                usage: self.generation.usage(),
-                timings: self.generation.timings(),
-                calls: self.calls,
-                broken: std::mem::take(&mut self.broken),
-            }),
+            Piece::End(reason) => News::End(self.end(reason)),
         };
-        let logprobs = self.generation.take_logprobs();
         if logprobs.is_empty() {
             return Ok(Some(news));
         }
@@ -153,6 +319,72 @@ impl Answer {
             if matches!(news, News::End(_)) { (logprobs, news) } else { (news, logprobs) };
         self.later = Some(later);
         Ok(Some(now))
+    }
+
+    async fn next_remote(&mut self) -> Result<Option<News>, Error> {
+        loop {
+            let Source::Remote { answer, usage, timings, first, open_call, .. } = &mut self.source
+            else {
+                return Ok(None);
+            };
+            let Some(fragment) = answer.next().await? else { return Ok(None) };
+            if !matches!(fragment, Fragment::Usage(_) | Fragment::End(_)) {
+                let now = Instant::now();
+                let first = *first.get_or_insert(now);
+                timings.first_token = Some(first - self.begun);
+                timings.decode = now - first;
+            }
+            let news = match fragment {
+                Fragment::Text(text) => News::Text(text),
+                Fragment::Reasoning(text) => News::Reasoning(text),
+                Fragment::CallBegin { index, name, .. } => {
+                    let before = open_call.replace(index);
+                    self.calls += 1;
+                    let begin = News::CallBegin { index, name };
+                    match before {
+                        Some(index) => {
+                            self.later = Some(begin);
+                            News::CallEnd { index, fault: None }
+                        }
+                        None => begin,
+                    }
+                }
+                Fragment::CallArguments { index, delta } => News::CallArguments { index, delta },
+                Fragment::Usage(told) => {
+                    *usage = told;
+                    continue;
+                }
+                Fragment::End(finish) => {
+                    let reason = match finish {
+                        remote::Finish::Stop | remote::Finish::Calls => FinishReason::Stop,
+                        remote::Finish::Length => FinishReason::Length,
+                        remote::Finish::Incomplete(why) => {
+                            return Err(Error::Incomplete { remote: self.model().to_owned(), why });
+                        }
+                    };
+                    let open = open_call.take();
+                    let end = News::End(self.end(reason));
+                    match open {
+                        Some(index) => {
+                            self.later = Some(end);
+                            News::CallEnd { index, fault: None }
+                        }
+                        None => end,
+                    }
+                }
+            };
+            return Ok(Some(news));
+        }
+    }
+
+    fn end(&mut self, reason: FinishReason) -> End {
+        End {
+            reason,
+            usage: self.usage(),
+            timings: self.timings(),
+            calls: self.calls,
+            broken: std::mem::take(&mut self.broken),
+        }
     }
 
     fn told(&mut self, said: Said) -> News {
@@ -173,6 +405,33 @@ impl Answer {
                 self.broken.push(fault);
                 News::Text(text)
             }
+        }
+    }
+
+    /// Writes down what it took, once.
+    fn count(&mut self, failed: bool) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        let (usage, timings) = (self.usage(), self.timings());
+        let sample = Sample {
+            failed,
+            fallback: self.receipt.is_fallback(),
+            prompt_tokens: usage.prompt_tokens as u64,
+            completion_tokens: usage.completion_tokens as u64,
+            first_token: timings.first_token,
+            total: self.begun.elapsed(),
+            decode: (timings.decode > Duration::ZERO).then_some(timings.decode),
+        };
+        let task = self.receipt.task.as_deref().unwrap_or("chat").to_owned();
+        self.house.stats().add(&task, &self.receipt.answered.to_string(), &sample);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.counted {
+            self.house.count_cancelled();
         }
     }
 }

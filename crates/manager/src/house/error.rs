@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::Kind;
+use crate::remote;
 use crate::residency::Refusal;
+use crate::route::{NoRoute, Why};
 use crate::runtime;
 
 /// A request that the house cannot serve.
@@ -35,6 +37,29 @@ pub enum Error {
     /// There is no room for the model, or none in time.
     #[error(transparent)]
     NoRoom(#[from] Refusal),
+    /// Nobody can answer.
+    #[error(transparent)]
+    NoRoute(#[from] NoRoute),
+    /// A server elsewhere did not answer.
+    #[error(transparent)]
+    Remote(#[from] remote::Error),
+    /// A server elsewhere did not give a whole answer.
+    #[error("`{remote}` did not answer to the end: {why}")]
+    Incomplete {
+        /// The server and its model.
+        remote: String,
+        /// What it calls the reason.
+        why: String,
+    },
+    /// What is asked makes no sense to other servers.
+    #[error("`{remote}` is asked with conversations only")]
+    NotElsewhere {
+        /// The server.
+        remote: String,
+    },
+    /// What was found out before.
+    #[error(transparent)]
+    Known(Arc<Self>),
     /// No new requests are taken.
     #[error("the server is shutting down")]
     Closing,
@@ -44,6 +69,45 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether nobody knows the model that was named.
+    pub fn is_unknown_model(&self) -> bool {
+        match self {
+            Self::NotOffered { .. } | Self::NoRoute(NoRoute::Unknown { .. }) => true,
+            Self::Known(error) => error.is_unknown_model(),
+            Self::Catalog(_)
+            | Self::Load { .. }
+            | Self::Runtime(_)
+            | Self::NoRoom(_)
+            | Self::NoRoute(_)
+            | Self::Remote(_)
+            | Self::Incomplete { .. }
+            | Self::NotElsewhere { .. }
+            | Self::Closing
+            | Self::Lost => false,
+        }
+    }
+
+    /// Whether what was given is longer than the model takes.
+    pub fn is_too_long(&self) -> bool {
+        match self {
+            Self::Runtime(error) => error.is_too_long(),
+            Self::Known(error) => error.is_too_long(),
+            Self::NoRoute(NoRoute::Nobody { passed, .. }) => {
+                passed.iter().any(|passed| matches!(passed.why, Why::TooLong { .. }))
+            }
+            Self::NoRoute(_)
+            | Self::Catalog(_)
+            | Self::NotOffered { .. }
+            | Self::Load { .. }
+            | Self::NoRoom(_)
+            | Self::Remote(_)
+            | Self::Incomplete { .. }
+            | Self::NotElsewhere { .. }
+            | Self::Closing
+            | Self::Lost => false,
+        }
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -56,6 +120,11 @@ impl Error {
             },
             Self::Runtime(error) => error.kind(),
             Self::NoRoom(refusal) => refusal.kind(),
+            Self::NoRoute(none) => none.kind(),
+            Self::Remote(error) => error.kind(),
+            Self::Incomplete { .. } => Kind::Internal,
+            Self::NotElsewhere { .. } => Kind::Invalid,
+            Self::Known(error) => error.kind(),
             Self::Closing => Kind::Overloaded,
             Self::Lost => Kind::Internal,
         }
@@ -68,6 +137,13 @@ impl Error {
             Self::NotOffered { .. } => Some("name one of these".to_owned()),
             Self::Load { source, .. } => source.hint(),
             Self::Runtime(error) => error.hint(),
+            Self::NoRoute(none) => Some(none.hint()),
+            Self::Remote(error) => Some(error.hint()),
+            Self::Incomplete { .. } => Some("ask again, or look at its log".to_owned()),
+            Self::NotElsewhere { .. } => {
+                Some("send messages, or ask a model of this machine".to_owned())
+            }
+            Self::Known(error) => error.hint(),
             Self::Closing => Some("ask again when it has started again".to_owned()),
             Self::NoRoom(refusal) => Some(refusal.hint().to_owned()),
             Self::Lost => Some("ask again; if it happens twice, report it".to_owned()),

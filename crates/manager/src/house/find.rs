@@ -11,7 +11,10 @@ use crate::catalog::{Catalog, Entry, Hold};
 use crate::describe::{NetworkFacts, WeightFacts};
 use crate::plan::Demand;
 use crate::residency::{Need, Terms};
-use crate::runtime::{self, base_of_adapter};
+use crate::runtime::{self, KvCodes, LoadOptions, base_of_adapter};
+
+/// Names that stand for nothing, of which is kept why.
+const MOST_REFUSED: usize = 64;
 
 /// What a name stands for.
 #[derive(Debug)]
@@ -20,6 +23,9 @@ pub(super) struct Found {
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) adapter: Option<PathBuf>,
+    /// Positions that it was trained for.
+    pub(super) context: usize,
+    pub(super) sees: bool,
     entry: Entry,
 }
 
@@ -42,13 +48,25 @@ impl House {
             return Ok(Arc::clone(found));
         }
         let (house, name) = (Arc::clone(self), asked.to_owned());
-        let (found, terms) = apart(move || {
-            let found = house.look_up(&name)?;
-            let terms = house.terms(&found)?;
+        let looked = apart(move || {
+            let mut found = house.look_up(&name)?;
+            let terms = house.terms(&mut found)?;
             Ok((Arc::new(found), terms))
         })
-        .await?;
+        .await;
         let mut rooms = self.rooms();
+        let (found, terms) = match looked {
+            Ok(found) => found,
+            Err(error) => {
+                let error = Arc::new(error);
+                // Strangers' words again: of those that stand for nothing only the last few are kept.
+                if rooms.refused.len() >= MOST_REFUSED {
+                    rooms.refused.clear();
+                }
+                rooms.refused.insert(asked.to_owned(), Arc::clone(&error));
+                return Err(Error::Known(error));
+            }
+        };
         // Names are strangers' words: only those that stand for something are kept.
         rooms.known.insert(asked.to_owned(), Arc::clone(&found));
         rooms.found.insert(found.name.clone(), Arc::clone(&found));
@@ -57,15 +75,16 @@ impl House {
     }
 
     /// What a model needs, and what holds for it.
-    fn terms(&self, found: &Found) -> Result<Terms, Error> {
-        let fail = |source: runtime::Error| Error::Load {
-            model: found.name.clone(),
-            source: Arc::new(source),
-        };
+    fn terms(&self, found: &mut Found) -> Result<Terms, Error> {
+        let model = found.name.clone();
+        let fail =
+            |source: runtime::Error| Error::Load { model: model.clone(), source: Arc::new(source) };
+        let set = self.options.config.model(&found.name);
         let folder = Folder::open(&found.path).map_err(|error| fail(error.into()))?;
         let index = folder.index().map_err(|error| fail(error.into()))?;
         let network = NetworkFacts::of(&folder, &index).map_err(fail)?;
-        let load = self.options.load;
+        (found.context, found.sees) = (network.context, network.sees);
+        let load = self.load_options(&found.name);
         let quantization = match load.kv {
             Some(codes) if !network.layers.is_empty() => {
                 let codes = codes.quantization(&network.kept());
@@ -77,13 +96,27 @@ impl House {
         let cache = KvFormat { dtype, quantization };
         let demand = Demand::of(&WeightFacts::of(&index), &network, load.step_tokens as u64, cache);
         let share = self.options.cache_share;
-        let need = Need::of(&demand, None, load.sequences as u64, share, self.limit);
+        let need = Need::of(&demand, set.context, load.sequences as u64, share, self.limit);
         let need = if network.sees && !network.layers.is_empty() { need.seeing() } else { need };
         let adapter: u64 = found.adapter.as_deref().map_or(0, folder_bytes);
         let beside = adapter.saturating_add(tokenizer_bytes(&found.path));
         let need = Need { weights: need.weights.saturating_add(beside), ..need };
         let pinned = self.options.pinned.iter().any(|name| offer_name(name) == found.name);
-        Ok(Terms { need, priority: 0, pinned, ttl: self.options.ttl })
+        Ok(Terms {
+            need,
+            priority: set.priority,
+            pinned: pinned || set.pinned,
+            ttl: set.ttl.or(self.options.ttl),
+        })
+    }
+
+    /// How a model is loaded, but for its cache.
+    pub(super) fn load_options(&self, name: &str) -> LoadOptions {
+        let set = self.options.config.model(name);
+        let whole = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        let codes = |bits| KvCodes { bits: whole(bits), group_size: set.kv_group_size.map(whole) };
+        let load = self.options.load;
+        LoadOptions { kv: set.kv_bits.map(codes).or(load.kv), ..load }
     }
 
     /// Looks at the disk.
@@ -150,10 +183,12 @@ fn found(catalog: &Catalog, entry: Entry) -> Result<Found, Error> {
     if let Some(base) = base_of_adapter(&entry.path).map_err(of)? {
         let base = catalog.find(&base)?.usable()?;
         let (path, adapter) = (base.path.clone(), Some(entry.path.clone()));
-        return Ok(Found { name: entry.name.clone(), path, adapter, entry: base });
+        let name = entry.name.clone();
+        return Ok(Found { name, path, adapter, context: 0, sees: false, entry: base });
     }
     let entry = entry.usable()?;
-    Ok(Found { name: entry.name.clone(), path: entry.path.clone(), adapter: None, entry })
+    let (name, path) = (entry.name.clone(), entry.path.clone());
+    Ok(Found { name, path, adapter: None, context: 0, sees: false, entry })
 }
 
 /// Bytes that a tokenizer takes in memory at most, as an estimate: eight times its file.

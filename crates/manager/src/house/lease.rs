@@ -83,6 +83,15 @@ impl House {
     ///
     /// If there is no such model, it is not offered, it cannot be loaded, or there is no room for it.
     pub async fn lease(self: &Arc<Self>, asked: &str) -> Result<Lease, Error> {
+        self.lease_or(asked, false).await
+    }
+
+    /// The same; with `fallback`, somebody else can answer, and waiting for others to end is not worth it.
+    pub(super) async fn lease_or(
+        self: &Arc<Self>,
+        asked: &str,
+        fallback: bool,
+    ) -> Result<Lease, Error> {
         self.keep();
         let found = self.find(asked).await?;
         let (sender, answer) = oneshot::channel();
@@ -99,7 +108,7 @@ impl House {
         // From here on, whoever stops waiting gives up the place.
         let place = Place { house: Arc::clone(self), ticket };
         let (model, wait) = (found.name.clone(), self.options.wait);
-        self.happened(Event::Ask(Ask { ticket, model, wait, fallback: false }));
+        self.happened(Event::Ask(Ask { ticket, model, wait, fallback }));
         let model = answer.await.map_err(|_| Error::Lost)??;
         Ok(Lease { model, name: found.name.clone(), place })
     }

@@ -8,6 +8,7 @@
 
 mod acts;
 mod answer;
+mod choose;
 mod disk;
 mod error;
 mod find;
@@ -16,6 +17,7 @@ mod status;
 mod vectors;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -24,15 +26,18 @@ use tokio::sync::Notify;
 pub use answer::{Answer, Ask, End, News};
 pub use error::Error;
 pub use lease::Lease;
-pub use status::{ModelState, ModelStatus};
+pub use status::{Account, ModelState, ModelStatus};
 pub use vectors::{Embedded, Judged};
 
 use crate::Environment;
+use crate::config::{Config, Fallback, Remote};
 use crate::ledger::{Class, Ledger, default_limit};
 use crate::machine::Machine;
 use crate::peak::current_rss;
+use crate::remote::{self, Backend};
 use crate::residency::{Event, PROCESS, Policy, Residency, Ticket};
 use crate::runtime::{LoadOptions, Runtime};
+use crate::stats::Stats;
 use find::Found;
 use lease::{Resident, Waiter};
 
@@ -61,6 +66,8 @@ pub struct HouseOptions {
     pub wait: Option<Duration>,
     /// How long is waited, and how many are let in.
     pub policy: Policy,
+    /// What is set for single models, who answers which task, and servers elsewhere.
+    pub config: Config,
 }
 
 impl Default for HouseOptions {
@@ -74,6 +81,11 @@ impl Default for HouseOptions {
             pinned: Vec::new(),
             wait: None,
             policy: Policy::default(),
+            // Nobody elsewhere is asked unless that is said.
+            config: Config {
+                fallback: Fallback { allow: true, find_ollama: false },
+                ..Config::default()
+            },
         }
     }
 }
@@ -84,12 +96,20 @@ pub struct House {
     runtime: Arc<Runtime>,
     options: HouseOptions,
     limit: u64,
+    backends: BTreeMap<String, Arc<Backend>>,
+    /// The models of servers elsewhere, as they were told last, or why they were not.
+    listed: Mutex<Listed>,
+    stats: Mutex<Stats>,
+    cancelled: AtomicU64,
     rooms: Mutex<Rooms>,
     /// Told whenever a model comes, goes, or is given back.
     changed: Notify,
     opened: Instant,
     own: Weak<Self>,
 }
+
+/// What servers elsewhere have, and when they said it.
+type Listed = BTreeMap<String, (Instant, Result<Vec<String>, String>)>;
 
 /// Who is where.
 #[derive(Debug)]
@@ -100,6 +120,8 @@ struct Rooms {
     known: BTreeMap<String, Arc<Found>>,
     /// The same by the names that models go by.
     found: BTreeMap<String, Arc<Found>>,
+    /// Why names stand for nothing.
+    refused: BTreeMap<String, Arc<Error>>,
     waiters: BTreeMap<Ticket, Waiter>,
     /// Why the last load of a model failed.
     failures: BTreeMap<String, Arc<crate::runtime::Error>>,
@@ -136,6 +158,7 @@ impl House {
             residents: BTreeMap::new(),
             known: BTreeMap::new(),
             found: BTreeMap::new(),
+            refused: BTreeMap::new(),
             waiters: BTreeMap::new(),
             failures: BTreeMap::new(),
             tickets: 0,
@@ -143,7 +166,12 @@ impl House {
             closing: false,
             kept: false,
         };
+        let backends = backends(&options.config, &environment);
         Arc::new_cyclic(|own| Self {
+            backends,
+            listed: Mutex::default(),
+            stats: Mutex::default(),
+            cancelled: AtomicU64::new(0),
             environment,
             runtime,
             options,
@@ -220,10 +248,46 @@ impl House {
         });
     }
 
+    /// What requests took, by task and by who answered.
+    pub fn stats(&self) -> MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many answers were given up before their end by those who asked.
+    pub fn cancelled(&self) -> u64 {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn count_cancelled(&self) {
+        self.cancelled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
         // Whoever panicked held the lock for no longer than it takes to change a map.
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The servers elsewhere; one that cannot be asked at all is told of, and left out.
+fn backends(config: &Config, environment: &Environment) -> BTreeMap<String, Arc<Backend>> {
+    let mut all: Vec<(String, Remote)> =
+        config.remotes.iter().map(|(name, remote)| (name.clone(), remote.clone())).collect();
+    if config.fallback.find_ollama && !config.remotes.contains_key("ollama") {
+        let host = std::env::var("OLLAMA_HOST").ok();
+        all.push(("ollama".to_owned(), remote::ollama(host.as_deref())));
+    }
+    let open = |(name, remote): (String, Remote)| match Backend::open(&name, &remote, environment) {
+        Ok(backend) => Some((name, backend)),
+        Err(error) => {
+            tracing::error!(remote = name, %error, "cannot be asked");
+            None
+        }
+    };
+    all.into_iter().filter_map(open).collect()
 }
 
 /// Runs `work`, which looks at files or computes for long, on a thread for such.

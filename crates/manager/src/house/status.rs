@@ -1,11 +1,13 @@
 //! What is on disk and what is in memory, for those who ask.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::find::offer_name;
 use super::{Error, House, apart};
 use crate::catalog::{Catalog, Entry};
+use crate::ledger::Class;
 use crate::residency::{Standing, Status};
 use crate::runtime::{ModelFacts, ModelKind};
 
@@ -53,7 +55,31 @@ impl ModelStatus {
     }
 }
 
+/// What is booked.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Bytes that all may take together.
+    pub limit: u64,
+    /// Bytes that are booked.
+    pub reserved: u64,
+    /// The most that was ever booked.
+    pub peak: u64,
+    /// Bytes by owner and by what they are for.
+    pub owners: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
 impl House {
+    /// Every byte that is booked.
+    pub fn account(&self) -> Account {
+        let rooms = self.rooms();
+        let ledger = rooms.residency.ledger();
+        let named = |row: BTreeMap<Class, u64>| {
+            row.into_iter().map(|(class, bytes)| (class.name().to_owned(), bytes)).collect()
+        };
+        let owners = ledger.table().into_iter().map(|(owner, row)| (owner, named(row))).collect();
+        Account { limit: ledger.limit(), reserved: ledger.reserved(), peak: ledger.peak(), owners }
+    }
+
     /// Every model that can be asked for, by name.
     ///
     /// # Errors

@@ -141,9 +141,14 @@ pub(crate) async fn create(
         ..GenerateOptions::default()
     };
     let prompt = Prompt::Chat(messages, Box::new(render));
-    let answer = server.house.answer(Ask { model: request.model, prompt, options }).await?;
+    let answer = server
+        .house
+        .answer(Ask { model: request.model, prompt, options, strict: client.strict })
+        .await?;
     let id = number::name("msg_");
-    if request.stream { Ok(streamed(id, answer)) } else { whole(id, answer).await }
+    let header = answer.receipt().header();
+    let response = if request.stream { streamed(id, answer) } else { whole(id, answer).await? };
+    Ok(sse::routed(response, &header))
 }
 
 /// Why an answer ended, and before which text.

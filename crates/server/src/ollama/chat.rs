@@ -114,12 +114,18 @@ pub(crate) async fn create(
         thinking(RenderOptions { tools, ..RenderOptions::answer() }, request.think.as_ref())?;
     let options = request.options.generate(request.stream, &client, server.limits())?;
     let options = GenerateOptions { tell_apart: constraint.is_none(), constraint, ..options };
-    let ask =
-        Ask { model: request.model, prompt: Prompt::Chat(messages, Box::new(render)), options };
+    let ask = Ask {
+        model: request.model,
+        prompt: Prompt::Chat(messages, Box::new(render)),
+        options,
+        strict: client.strict,
+    };
     let model = ask.model.clone();
     let answer = server.house.answer(ask).await?;
     KeepAlive::apply(keep, &server.house, &model).await?;
-    answered(answer, ChatLines, request.stream, begun).await
+    let header = answer.receipt().header();
+    let response = answered(answer, ChatLines, request.stream, begun).await?;
+    Ok(sse::routed(response, &header))
 }
 
 /// What is said of a model that nothing is asked of.

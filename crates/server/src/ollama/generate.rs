@@ -91,9 +91,14 @@ pub(crate) async fn create(
     let options = request.options.generate(request.stream, &client, server.limits())?;
     let options = GenerateOptions { tell_apart: constraint.is_none(), constraint, ..options };
     let model = request.model.clone();
-    let answer = server.house.answer(Ask { model: request.model, prompt, options }).await?;
+    let answer = server
+        .house
+        .answer(Ask { model: request.model, prompt, options, strict: client.strict })
+        .await?;
     KeepAlive::apply(keep, &server.house, &model).await?;
-    answered(answer, GenerateLines, request.stream, begun).await
+    let header = answer.receipt().header();
+    let response = answered(answer, GenerateLines, request.stream, begun).await?;
+    Ok(sse::routed(response, &header))
 }
 
 struct GenerateLines;

@@ -108,15 +108,16 @@ pub(crate) async fn create(
         answers.push(server.house.answer(Ask { options, ..ask.clone() }).await?);
     }
     let heading = Heading::new("chatcmpl-", &answers);
+    let header = answers.first().map_or_else(String::new, |answer| answer.receipt().header());
     if stream {
         let usage = stream_options.unwrap_or_default().include_usage;
-        return Ok(streamed(heading, answers, usage));
+        return Ok(sse::routed(streamed(heading, answers, usage), &header));
     }
     let mut all = Vec::with_capacity(n);
     for answer in answers {
         all.push(whole(answer).await?);
     }
-    Ok(Json(heading.completion(&all)).into_response())
+    Ok(sse::routed(Json(heading.completion(&all)).into_response(), &header))
 }
 
 /// The request in our words.
@@ -197,7 +198,12 @@ fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Faul
         ..GenerateOptions::default()
     };
     let messages = conversation(request.messages)?;
-    Ok(Ask { model: request.model, prompt: Prompt::Chat(messages, Box::new(render)), options })
+    Ok(Ask {
+        model: request.model,
+        prompt: Prompt::Chat(messages, Box::new(render)),
+        options,
+        strict: client.strict,
+    })
 }
 
 /// What every part of an answer begins with.
@@ -206,23 +212,32 @@ struct Heading {
     id: String,
     created: u64,
     model: String,
+    /// Who answers, where it is not simply who was asked.
+    route: Option<Value>,
 }
 
 impl Heading {
     fn new(prefix: &str, answers: &[Answer]) -> Self {
         let model = answers.first().map_or_else(String::new, |answer| answer.model().to_owned());
-        Self { id: number::name(prefix), created: number::now(), model }
+        let receipt = answers.first().map(Answer::receipt);
+        let told = receipt.filter(|receipt| receipt.is_fallback() || receipt.task.is_some());
+        let route = told.map(|receipt| receipt.json());
+        Self { id: number::name(prefix), created: number::now(), model, route }
     }
 
     fn object(&self, object: &str, choices: Vec<Value>) -> Value {
-        json!({
+        let mut object = json!({
             "id": self.id,
             "object": object,
             "created": self.created,
             "model": self.model,
             "system_fingerprint": concat!("folio-", env!("CARGO_PKG_VERSION")),
             "choices": choices,
-        })
+        });
+        if let Some(route) = &self.route {
+            object["route"] = route.clone();
+        }
+        object
     }
 
     fn chunk(&self, index: usize, delta: &Value, reason: Option<&str>) -> Value {

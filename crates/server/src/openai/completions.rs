@@ -138,7 +138,12 @@ pub(crate) async fn create(
         };
         for index in 0..n {
             let options = numbered(&options, index);
-            let ask = Ask { model: request.model.clone(), prompt: prompt.clone(), options };
+            let ask = Ask {
+                model: request.model.clone(),
+                prompt: prompt.clone(),
+                options,
+                strict: client.strict,
+            };
             answers.push(server.house.answer(ask).await?);
             before.push(echoed.clone());
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use manager::config::{Config, Sources};
 use manager::house::{House, HouseOptions};
 use manager::runtime::Runtime;
 use manager::{CpuOptions, Environment};
@@ -40,7 +41,21 @@ pub(crate) fn roomy() -> (Router, tempfile::TempDir) {
     (router(open_in(folder.path(), &[]), Options::default()), folder)
 }
 
+/// A house that is kept as a file says.
+pub(crate) fn settled(toml: &str) -> Arc<House> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("folio.toml");
+    std::fs::write(&file, toml).unwrap();
+    let config = Config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
+    furnished(&fixtures(), HouseOptions { config, ..HouseOptions::default() })
+}
+
 fn open_in(folder: &Path, models: &[&str]) -> Arc<House> {
+    let models = models.iter().map(|&name| name.to_owned()).collect();
+    furnished(folder, HouseOptions { models, ..HouseOptions::default() })
+}
+
+fn furnished(folder: &Path, options: HouseOptions) -> Arc<House> {
     let cpu = CpuOptions { threads: Some(1), ..CpuOptions::default() };
     let nowhere = OsString::from("/nowhere");
     let vars = [
@@ -50,11 +65,7 @@ fn open_in(folder: &Path, models: &[&str]) -> Arc<House> {
     ];
     let environment =
         Environment::from_vars(vars.map(|(name, value)| (OsString::from(name), value)));
-    let options = HouseOptions {
-        memory: Some(4 << 30),
-        models: models.iter().map(|&name| name.to_owned()).collect(),
-        ..HouseOptions::default()
-    };
+    let options = HouseOptions { memory: Some(4 << 30), ..options };
     House::open(Arc::new(Runtime::start(cpu).unwrap()), environment, options)
 }
 

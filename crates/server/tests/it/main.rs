@@ -5,5 +5,6 @@ mod dialects;
 mod house;
 mod refusals;
 mod responses;
+mod routes;
 mod vectors;
 mod wire;

@@ -22,6 +22,7 @@ use crate::gate::Client;
 use crate::number;
 use crate::openai::sampling::tool_choice;
 use crate::read::{Never, json};
+use crate::sse;
 use crate::state::Server;
 
 pub(crate) use store::Store;
@@ -175,7 +176,7 @@ pub(crate) async fn create(
         return Err(Fault::field("stream_options", message));
     }
     let prompt = Prompt::Chat(conversation, Box::new(render));
-    let answer = server.house.answer(Ask { model, prompt, options }).await?;
+    let answer = server.house.answer(Ask { model, prompt, options, strict: client.strict }).await?;
     let heading = Heading {
         id: number::name("resp_"),
         created: number::now(),
@@ -188,10 +189,13 @@ pub(crate) async fn create(
     let mut before = earlier;
     before.extend(said);
     let kept = store.then(|| store::Keep { store: Arc::clone(&server.responses), owner, before });
-    if request.stream {
-        return Ok(stream::response(heading, answer, kept));
-    }
-    whole(heading, answer, kept).await
+    let header = answer.receipt().header();
+    let response = if request.stream {
+        stream::response(heading, answer, kept)
+    } else {
+        whole(heading, answer, kept).await?
+    };
+    Ok(sse::routed(response, &header))
 }
 
 /// What every state of a response says.

@@ -1,0 +1,123 @@
+//! Tasks, and who answers them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use server::{Options, router};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::house::{get, post, send, settled};
+
+const PATH: &str = "/v1/chat/completions";
+
+fn ask(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "Say something."}], "temperature": 0.0})
+}
+
+#[tokio::test]
+async fn a_task_goes_to_the_first_that_is_here() {
+    let house = settled(
+        "
+        [[models]]
+        name = 'qwen3'
+        aliases = ['small']
+        [routes.fast]
+        models = ['org/gone', 'qwen3', 'llama']
+        max_tokens = 5
+        [fallback]
+        find_ollama = false
+        ",
+    );
+    let server = router(house, Options::default());
+    let reply = post(&server, PATH, &ask("fast")).await;
+    let answer = reply.json();
+    assert_eq!(
+        (&answer["model"], &answer["usage"]["completion_tokens"]),
+        (&json!("qwen3"), &json!(5))
+    );
+    let route = &answer["route"];
+    assert_eq!((&route["task"], &route["model"]), (&json!("fast"), &json!("qwen3")));
+    assert_eq!(route["passed"][0]["why"], "not_here", "{route}");
+    assert!(reply.headers["x-folio-route"].to_str().unwrap().contains("qwen3"));
+    let forbidden = Request::post(PATH).header("x-folio-fallback", "forbid");
+    let forbidden = forbidden.body(Body::from(ask("fast").to_string())).unwrap();
+    let forbidden = send(&server, forbidden).await;
+    assert!(forbidden.status.is_client_error() || forbidden.status.is_server_error());
+    assert!(forbidden.body.contains("org/gone"), "{}", forbidden.body);
+    let mut small = ask("small");
+    small["max_tokens"] = 3.into();
+    assert_eq!(post(&server, PATH, &small).await.json()["model"], "qwen3");
+    let stats = get(&server, "/v1/stats").await.json();
+    assert!(stats.to_string().contains("fast"), "{stats}");
+}
+
+/// A server that speaks OpenAI's words, and says one thing.
+async fn elsewhere() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut head = vec![0; 16384];
+                let n = stream.read(&mut head).await.unwrap();
+                let models = head[..n].starts_with(b"GET /v1/models");
+                let (kind, body) = if models {
+                    ("application/json", json!({"data": [{"id": "big"}]}).to_string())
+                } else {
+                    let chunk = |delta: Value, reason: Value| {
+                        format!(
+                            "data: {}\n\n",
+                            json!({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+                        )
+                    };
+                    let said = chunk(json!({"content": "from afar"}), Value::Null);
+                    (
+                        "text/event-stream",
+                        format!("{said}{}data: [DONE]\n\n", chunk(json!({}), json!("stop"))),
+                    )
+                };
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all((head + &body).as_bytes()).await.unwrap();
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_server_elsewhere_answers_where_nobody_here_can() {
+    let address = elsewhere().await;
+    let house = settled(&format!(
+        "
+        [routes]
+        code = ['org/gone', 'box:big']
+        [remotes.box]
+        kind = 'openai'
+        url = 'http://{address}'
+        [fallback]
+        find_ollama = false
+        "
+    ));
+    let server = router(house, Options::default());
+    let answer = post(&server, PATH, &ask("code")).await.json();
+    assert_eq!(answer["choices"][0]["message"]["content"], "from afar", "{answer}");
+    assert_eq!((&answer["model"], &answer["route"]["remote"]), (&json!("box:big"), &json!("box")));
+    let mut streamed = ask("box:big");
+    streamed["stream"] = true.into();
+    let events = post(&server, PATH, &streamed).await.events();
+    let text: String =
+        events.iter().filter_map(|e| e["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(text, "from afar");
+    let unknown = post(&server, PATH, &ask("box:small")).await;
+    assert!(
+        unknown.status.is_client_error() || unknown.status.is_server_error(),
+        "{}",
+        unknown.body
+    );
+}
