@@ -12,6 +12,7 @@
 //! schema cannot be enforced is refused by name. Between two parts of a JSON text there is at most a space or two, or
 //! one line break with an indentation, so that no answer is drowned in blanks; there are none before and behind it.
 
+mod lark;
 mod limits;
 mod matcher;
 mod schema;
@@ -71,8 +72,7 @@ impl Grammar {
                 TopLevelGrammar::from_regex(regex)
             }
             Self::Lark(lark) => {
-                limits::lark(lark)?;
-                TopLevelGrammar::from_grammar(GrammarWithLexer::from_lark(lark.clone()))
+                TopLevelGrammar::from_grammar(GrammarWithLexer::from_lark(lark::prepared(lark)?))
             }
             Self::Choice(texts) => {
                 limits::choice(texts)?;
@@ -108,7 +108,12 @@ impl Tokenizer {
         let vocabulary = self.vocabulary_bytes()?;
         let compile = || {
             let parser = vocabulary.factory.create_parser(rules);
-            parser.map_err(|error| limits::words(&format!("{error:#}")))
+            let mut parser = parser.map_err(|error| limits::words(&format!("{error:#}")))?;
+            // The library warns of what it passes over.
+            match parser.grammar_warnings().as_slice() {
+                [] => Ok(parser),
+                [warning, ..] => Err(limits::words(warning)),
+            }
         };
         let parser = std::thread::scope(|scope| {
             let builder = std::thread::Builder::new().stack_size(STACK);

@@ -17,7 +17,7 @@ const BLANKS: &str = r"\x20{1,2}|\r?\n[\x20\t]{0,20}";
 /// Schemas within schemas, with those that references lead to.
 const NESTING: usize = 64;
 /// Schemas in all, each counted where it stands.
-const SCHEMAS: usize = 5000;
+const SCHEMAS: usize = 2000;
 /// Values in all lists of `enum`.
 const VALUES: usize = 5000;
 /// The highest `minItems`, `maxLength` and so on.
@@ -81,9 +81,14 @@ pub(crate) fn prepared(schema: &Value) -> Result<Value> {
     let mut prepared = if schema == &Value::Bool(true) { json!({}) } else { schema.clone() };
     rewrite(&mut prepared, schema);
     if let Value::Object(words) = &mut prepared {
-        words.insert("x-guidance".to_owned(), json!({ "whitespace_pattern": BLANKS }));
+        words.insert("x-guidance".to_owned(), guidance());
     }
     Ok(prepared)
+}
+
+/// What the library is told beside the schema.
+fn guidance() -> Value {
+    json!({ "whitespace_pattern": BLANKS })
 }
 
 /// Where a schema stands.
@@ -183,6 +188,8 @@ impl<'a> Check<'a> {
             "uniqueItems" if value == &Value::Bool(false) => Ok(()),
             // What it says of `oneOf`, that says itself.
             "discriminator" if words.contains_key("oneOf") || words.contains_key("anyOf") => Ok(()),
+            // What was prepared already.
+            "x-guidance" if at.len() == 1 && value == &guidance() => Ok(()),
             "x-guidance" => Err(unsupported(at, "`x-guidance`")),
             _ if COUNTS.contains(&word) => {
                 let Some(count) = value.as_u64() else {
