@@ -9,16 +9,23 @@ use axum::routing::{delete, get, post};
 use manager::house::House;
 
 use crate::state::{Options, Server};
-use crate::{anthropic, fault, gate, health, ollama, openai, rerank, told};
+use crate::{anthropic, fault, gate, health, metrics, ollama, openai, rerank, told};
 
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
     let limit = options.limits.body;
-    let server = Server { house, options: Arc::new(options), responses: Arc::default() };
+    let server = Server {
+        house,
+        options: Arc::new(options),
+        responses: Arc::default(),
+        metrics: Arc::default(),
+    };
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/version", get(health::version))
+        .route("/metrics", get(metrics::page))
+        .route("/v1/plan", post(told::plan))
         .route("/v1/stats", get(told::stats))
         .route("/v1/memory", get(told::memory))
         .route("/v1/models", get(openai::models::list))
@@ -47,6 +54,7 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/rerank", post(rerank::create))
         .layer(DefaultBodyLimit::max(limit))
         .layer(from_fn_with_state(server.clone(), gate::check))
+        .layer(from_fn_with_state(server.clone(), metrics::count))
         .layer(from_fn(fault::in_words))
         .with_state(server)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use manager::house::House;
 
 use crate::gate::Gate;
+use crate::metrics::Metrics;
 use crate::openai::responses::Store;
 
 /// What a request may ask for at most.
@@ -46,6 +47,7 @@ pub(crate) struct Server {
     pub(crate) options: Arc<Options>,
     /// What may be gone on from.
     pub(crate) responses: Arc<Store>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Server {

@@ -1,11 +1,15 @@
 //! What the house tells of itself: what requests took, and what is booked.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use manager::house::ModelState;
+use manager::residency::Outlook;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
+use crate::read::{OneOrMany, json};
 use crate::state::Server;
 
 /// `GET /v1/stats`: what requests took, by task and by who answered, compared where several answer the same task.
@@ -23,7 +27,10 @@ pub(crate) async fn memory(State(server): State<Server>) -> Result<Json<Value>, 
     let models = server.house.models().await?;
     let idle = models.iter().filter_map(|model| match model.state {
         ModelState::Loaded { idle, users: 0, .. } => Some((model.name.clone(), idle.as_secs_f64())),
-        _ => None,
+        ModelState::Loaded { .. }
+        | ModelState::Unloaded
+        | ModelState::Loading
+        | ModelState::Unloading => None,
     });
     let idle: serde_json::Map<String, Value> =
         idle.map(|(name, seconds)| (name, seconds.into())).collect();
@@ -36,4 +43,50 @@ pub(crate) async fn memory(State(server): State<Server>) -> Result<Json<Value>, 
         "owners": account.owners,
         "idle_seconds": idle,
     })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    models: OneOrMany<String>,
+}
+
+/// `POST /v1/plan`: what would become of a request for each of these models if it came now. Nothing is done.
+pub(crate) async fn plan(State(server): State<Server>, body: Bytes) -> Result<Json<Value>, Fault> {
+    let wanted: Wanted = json(&body)?;
+    let models = wanted.models.into_vec();
+    if models.is_empty() || models.len() > server.limits().choices {
+        let message = format!("`models` must name from 1 to {} models", server.limits().choices);
+        return Err(Fault::field("models", message));
+    }
+    let mut steps = Vec::new();
+    for asked in models {
+        let (model, outlook) = server.house.outlook(&asked).await?;
+        let told = match &outlook {
+            Outlook::Ready => json!({"action": "ready"}),
+            Outlook::Loading => json!({"action": "loading"}),
+            Outlook::Load { grant, evicts } => json!({
+                "action": "load",
+                "evicts": evicts,
+                "bytes": {
+                    "weights": grant.weights,
+                    "cache": grant.cache,
+                    "activations": grant.activations,
+                    "vision": grant.vision,
+                    "total": grant.total(),
+                },
+            }),
+            Outlook::Wait { on } => json!({"action": "wait", "for": on}),
+            Outlook::Refused(why) => {
+                json!({"action": "refuse", "why": why.to_string(), "hint": why.hint()})
+            }
+        };
+        let mut step = json!({"asked": asked, "model": model});
+        if let (Value::Object(step), Value::Object(told)) = (&mut step, told) {
+            step.extend(told);
+        }
+        steps.push(step);
+    }
+    let account = server.house.account();
+    Ok(Json(json!({"limit": account.limit, "reserved": account.reserved, "plan": steps})))
 }

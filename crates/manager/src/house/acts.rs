@@ -47,6 +47,7 @@ impl House {
                 Decision::Load { model, grant } => self.begin_load(model, grant),
                 Decision::Unload { model, why } => {
                     tracing::info!(model, %why, "unloading");
+                    *rooms.unloads.entry(why.name()).or_default() += 1;
                     let resident = rooms.residents.remove(&model);
                     self.begin_unload(model, resident);
                 }

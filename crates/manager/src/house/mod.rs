@@ -125,6 +125,8 @@ struct Rooms {
     waiters: BTreeMap<Ticket, Waiter>,
     /// Why the last load of a model failed.
     failures: BTreeMap<String, Arc<crate::runtime::Error>>,
+    /// Models that left, by reason.
+    unloads: BTreeMap<&'static str, u64>,
     tickets: u64,
     serving: usize,
     closing: bool,
@@ -161,6 +163,7 @@ impl House {
             refused: BTreeMap::new(),
             waiters: BTreeMap::new(),
             failures: BTreeMap::new(),
+            unloads: BTreeMap::new(),
             tickets: 0,
             serving: 0,
             closing: false,

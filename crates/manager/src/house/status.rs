@@ -8,7 +8,7 @@ use super::find::offer_name;
 use super::{Error, House, apart};
 use crate::catalog::{Catalog, Entry};
 use crate::ledger::Class;
-use crate::residency::{Standing, Status};
+use crate::residency::{Outlook, Standing, Status};
 use crate::runtime::{ModelFacts, ModelKind};
 
 /// Where a model is.
@@ -78,6 +78,23 @@ impl House {
         };
         let owners = ledger.table().into_iter().map(|(owner, row)| (owner, named(row))).collect();
         Account { limit: ledger.limit(), reserved: ledger.reserved(), peak: ledger.peak(), owners }
+    }
+
+    /// What would become of a request for a model now, and what the model is called; nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such model.
+    pub async fn outlook(self: &Arc<Self>, asked: &str) -> Result<(String, Outlook), Error> {
+        let found = self.find(asked).await?;
+        let now = self.uptime();
+        let outlook = self.rooms().residency.outlook(now, &found.name);
+        Ok((found.name.clone(), outlook))
+    }
+
+    /// How many models left memory, by reason.
+    pub fn unloads(&self) -> BTreeMap<&'static str, u64> {
+        self.rooms().unloads.clone()
     }
 
     /// Every model that can be asked for, by name.

@@ -121,3 +121,43 @@ async fn a_server_elsewhere_answers_where_nobody_here_can() {
         unknown.body
     );
 }
+
+#[tokio::test]
+async fn what_is_booked_and_measured_is_told() {
+    let server = router(settled("[fallback]\nfind_ollama = false"), Options::default());
+    let plan = |models: Value| {
+        let server = server.clone();
+        async move { post(&server, "/v1/plan", &json!({"models": models})).await }
+    };
+    let before = plan(json!(["qwen3"])).await.json();
+    assert_eq!(
+        (&before["plan"][0]["action"], &before["plan"][0]["evicts"]),
+        (&json!("load"), &json!([]))
+    );
+    let mut short = ask("qwen3");
+    short["max_tokens"] = 4.into();
+    assert_eq!(post(&server, PATH, &short).await.status.as_u16(), 200);
+    assert_eq!(plan(json!("qwen3")).await.json()["plan"][0]["action"], "ready");
+    assert_eq!(plan(json!(["nobody"])).await.status.as_u16(), 404);
+    assert_eq!(plan(json!([])).await.status.as_u16(), 400);
+    let memory = get(&server, "/v1/memory").await.json();
+    let booked = before["plan"][0]["bytes"]["total"].as_u64().unwrap();
+    let row = memory["owners"]["qwen3"].as_object().unwrap();
+    assert_eq!(row.values().filter_map(Value::as_u64).sum::<u64>(), booked, "{memory}");
+    assert!(memory["reserved"].as_u64().unwrap() <= memory["limit"].as_u64().unwrap());
+    let page = get(&server, "/metrics").await.body;
+    for line in [
+        "folio:http_requests_total{route=\"/v1/chat/completions\",method=\"POST\",status=\"200\"} 1",
+        "folio:http_request_duration_seconds_count{route=\"/v1/chat/completions\"} 1",
+        "folio:generation_tokens_total{task=\"chat\",model_name=\"qwen3\"} 4",
+        "folio:time_to_first_token_seconds_count{task=\"chat\",model_name=\"qwen3\"} 1",
+        "folio:model_users{model_name=\"qwen3\"} 0",
+    ] {
+        assert!(page.lines().any(|known| known == line), "{line} is not in\n{page}");
+    }
+    // Every line is a comment, or a name with a number.
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let (_, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+    }
+}
