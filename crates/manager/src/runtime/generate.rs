@@ -223,7 +223,8 @@ impl LoadedModel {
         let mut reader = match prompt {
             Prompt::Chat(_, render) if options.tell_apart || forced.is_some() => {
                 // What is constrained is no call, whatever it looks like.
-                let tools = render.tools.as_ref().filter(|_| options.constraint.is_none());
+                let calls = options.constraint.is_none() || options.must_call.is_some();
+                let tools = render.tools.as_ref().filter(|_| calls);
                 Some(self.dialect.reader(&Tools::new(tools), &rendered))
             }
             Prompt::Chat(..) | Prompt::Text(_) | Prompt::Tokens(_) => None,
@@ -287,7 +288,12 @@ impl LoadedModel {
         rendered: &str,
         options: &GenerateOptions,
     ) -> Result<Option<Forced>, Error> {
-        let Some(which) = &options.must_call else { return Ok(None) };
+        let Some(which) = &options.must_call else {
+            // What is held to a form is the answer itself.
+            let chat = matches!(prompt, Prompt::Chat(..));
+            let grammar = options.constraint.clone().filter(|_| chat);
+            return Ok(grammar.map(|grammar| self.dialect.held(grammar, rendered)));
+        };
         let offered = match prompt {
             Prompt::Chat(_, render) => Tools::new(render.tools.as_ref()),
             Prompt::Text(_) | Prompt::Tokens(_) => Tools::default(),

@@ -8,7 +8,7 @@ use manager::runtime::{
     Error, FinishReason, GenerateOptions, Generation, LoadOptions, LoadedModel, Piece, Prompt,
     Runtime,
 };
-use manager::{CpuOptions, Grammar, Kind, Precision};
+use manager::{CpuOptions, Grammar, Kind, Message, Precision, RenderOptions};
 use serde_json::{Value, json};
 
 /// One spells bytes and has two end tokens; the other begins words with a mark that the beginning of a text drops.
@@ -239,6 +239,41 @@ fn grammars_come_and_go() {
             let (text, reason) = read(&mut begin(&model, &held(&grammar, round, 20)));
             assert_eq!(reason, FinishReason::Stop);
             assert!([format!("n{n}"), format!("m{n}")].contains(&text), "{text}");
+        }
+    }
+}
+
+/// A thought that the template begins is ended first, and what follows is told as the answer.
+#[test]
+fn the_answer_is_held_and_not_the_thought() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models/qwen3");
+    for file in std::fs::read_dir(fixture).unwrap() {
+        let file = file.unwrap();
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        if file.file_name() == "tokenizer_config.json" {
+            let text = String::from_utf8(bytes).unwrap();
+            let thinking = text.replace("assistant\\\\n'", "assistant\\\\n<think>\\\\n'");
+            assert_ne!(text, thinking);
+            bytes = thinking.into_bytes();
+        }
+        std::fs::write(folder.path().join(file.file_name()), bytes).unwrap();
+    }
+    let options = CpuOptions { threads: Some(1), ..CpuOptions::default() };
+    let runtime = Arc::new(Runtime::start(options).unwrap());
+    let model = LoadedModel::load(&runtime, folder.path(), LoadOptions::default()).unwrap();
+    let texts = ["{\"name\": \"add\", \"arguments\": {}}", "no"].map(str::to_owned);
+    let grammar = Grammar::Choice(texts.to_vec());
+    for tell_apart in [true, false] {
+        for seed in 0..8 {
+            let options = GenerateOptions { tell_apart, ..held(&grammar, seed, 60) };
+            let prompt = Prompt::Chat(vec![Message::user("a")], Box::new(RenderOptions::answer()));
+            let mut answer = model.generate(&prompt, &options).unwrap();
+            let (text, reason) = read(&mut answer);
+            assert!(texts.contains(&text), "{text:?}");
+            assert_eq!(reason, FinishReason::Stop);
+            let without = model.encode_prompt(&prompt).unwrap().len();
+            assert!(answer.usage().prompt_tokens > without);
         }
     }
 }

@@ -12,6 +12,7 @@ pub(super) const KNOWN: Known = Known {
     marks: &["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"],
     spell: |calls| format!("[TOOL_CALLS]{}", list(calls)),
     force: |tools| Ok(Some(Forced::new("[TOOL_CALLS]", forced::list(tools)))),
+    answer: |_| "",
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

@@ -31,6 +31,7 @@ pub(super) const KNOWN: Known = Known {
     force: |tools| {
         named("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", tools, "<｜tool▁sep｜>").map(Some)
     },
+    answer: |_| "",
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

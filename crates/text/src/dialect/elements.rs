@@ -28,6 +28,7 @@ pub(super) const KNOWN: Known = Known {
     ],
     spell: |calls| calls.iter().map(spell).collect::<Vec<_>>().join("\n"),
     force: |tools| force(tools).map(Some),
+    answer: |_| "",
     form: |_| Box::new(Elements::new()),
 };
 

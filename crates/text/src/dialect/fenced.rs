@@ -27,6 +27,7 @@ pub(super) const KNOWN: Known = Known {
             Grammar::JsonSchema(envelope(tools, "arguments", "#")),
         )))
     },
+    answer: |_| "",
     form: |_| Box::new(Fenced { bare: Bare::new(), watch: Watch::new(FENCES), within: None }),
 };
 

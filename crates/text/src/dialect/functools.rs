@@ -12,6 +12,7 @@ pub(super) const KNOWN: Known = Known {
     marks: &["<|tool_call|>", "<|/tool_call|>"],
     spell: |calls| format!("<|tool_call|>{}<|/tool_call|>", list(calls)),
     force: |tools| Ok(Some(Forced::new("<|tool_call|>", forced::list(tools)))),
+    answer: |_| "",
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

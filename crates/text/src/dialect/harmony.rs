@@ -28,6 +28,7 @@ pub(super) const KNOWN: Known = Known {
         named("<|channel|>commentary to=functions.", tools, " <|constrain|>json<|message|>")
             .map(Some)
     },
+    answer: |prompt| if prompt.trim_end().ends_with(ASSISTANT) { FINAL } else { "" },
     form: |prompt| {
         let mut harmony = Harmony::new();
         // What the template began is read, but was not said.
@@ -42,6 +43,10 @@ pub(super) const KNOWN: Known = Known {
     },
 };
 
+/// Behind it a message of the model begins.
+const ASSISTANT: &str = "<|start|>assistant";
+/// With this header it is the answer.
+const FINAL: &str = "<|channel|>final<|message|>";
 const START: &str = "<|start|>";
 const CHANNEL: &str = "<|channel|>";
 const CONSTRAIN: &str = "<|constrain|>";

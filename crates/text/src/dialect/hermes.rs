@@ -21,6 +21,7 @@ pub(super) const KNOWN: Known = Known {
             Grammar::JsonSchema(envelope(tools, "arguments", "#")),
         )))
     },
+    answer: |_| "",
     form: |_| Box::new(Marked::new(&SPEC)),
 };
 

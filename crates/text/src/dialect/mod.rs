@@ -34,6 +34,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::Result;
+use crate::grammar::Grammar;
 use crate::message::ToolCall;
 use crate::template::json::python;
 use crate::{Template, Tokenizer};
@@ -66,6 +67,8 @@ struct Known {
     spell: Spelling,
     /// What holds an answer to be a call of one of these tools, of which there is at least one; none where nothing can.
     force: fn(&Tools) -> Result<Option<Forced>>,
+    /// What an answer that is no call and no thought begins with, behind this prompt.
+    answer: fn(&str) -> &'static str,
     /// Its parser, for an answer to this prompt.
     form: fn(&str) -> Box<dyn Form>,
 }
@@ -200,6 +203,18 @@ impl Dialect {
             forced.prefix.insert_str(0, &format!("\n{close}\n\n"));
         }
         Ok(forced)
+    }
+
+    /// How to hold the answer to `prompt`, the rendered conversation, to a grammar. The model does not think before it: a
+    /// thought that the template began is ended, and where all that is said stands between marks, those of an answer come
+    /// first.
+    pub fn held(&self, grammar: Grammar, prompt: &str) -> Forced {
+        let thought = self.thought.filter(|&marks| self.within(marks, prompt));
+        let prefix = match thought {
+            Some((_, close)) => format!("\n{close}\n\n"),
+            None => (self.known.answer)(prompt).to_owned(),
+        };
+        Forced { prefix, grammar }
     }
 
     /// A parser for one answer to `prompt`, the rendered conversation: its end says whether the answer begins within a

@@ -12,6 +12,7 @@ pub(super) const KNOWN: Known = Known {
     marks: &[],
     spell: fenced::spell,
     force: |_| Ok(None),
+    answer: |_| "",
     form: |_| Box::new(Plain),
 };
 

@@ -25,6 +25,7 @@ pub(super) const KNOWN: Known = Known {
     force: |tools| {
         Ok(Some(Forced::new("", Grammar::JsonSchema(envelope(tools, "parameters", "#")))))
     },
+    answer: |_| "",
     form: |_| Box::new(PythonTag { bare: Bare::new(), watch: Watch::new(&[TAG]), code: None }),
 };
 

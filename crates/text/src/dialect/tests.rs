@@ -633,3 +633,36 @@ proptest! {
         holds(&text, cuts, within)?;
     }
 }
+
+/// What is held to a form is read as the answer, whatever the template began.
+#[test]
+fn what_is_held_to_a_form_is_the_answer() {
+    let thinks = Some(("<think>", "</think>"));
+    for (name, thought, prompt) in [
+        ("hermes", thinks, "<|im_start|>assistant\n<think>\n"),
+        ("hermes", thinks, "<|im_start|>assistant\n"),
+        ("hermes", thinks, "<|im_start|>assistant\n<think>\n\n</think>\n\n"),
+        ("harmony", None, "<|start|>user<|message|>hi<|end|><|start|>assistant"),
+        ("harmony", None, "<|start|>assistant<|channel|>final<|message|>"),
+        ("plain", None, "a"),
+    ] {
+        let dialect = dialect(name, thought);
+        let held = dialect.held(Grammar::JsonObject, prompt);
+        let mut reader = dialect.reader(&Tools::default(), prompt);
+        let mut said = reader.push(&held.prefix);
+        said.extend(reader.push("{\"name\": \"add\", \"arguments\": {}}"));
+        said.extend(reader.finish());
+        let text: String = said
+            .iter()
+            .filter_map(|said| match said {
+                Said::Text(text) => Some(text.as_str()),
+                Said::Reasoning(thought) => {
+                    assert_eq!(thought.trim(), "", "{name}: {prompt:?}");
+                    None
+                }
+                other => panic!("{name}: {other:?}"),
+            })
+            .collect();
+        assert_eq!(text, "{\"name\": \"add\", \"arguments\": {}}", "{name}: {prompt:?}");
+    }
+}
