@@ -14,7 +14,7 @@ use crate::sample::NotANumber;
 use crate::sight::{Features, SightStats};
 use crate::{
     Event, Failure, Finish, Flaw, Id, Limits, Logprobs, PagePool, Refusal, Request, Sampler,
-    Scheduler, Slice, Status, Step,
+    Scheduler, Shape, Slice, Status, Step,
 };
 
 /// What an engine is opened with.
@@ -28,6 +28,10 @@ pub struct EngineOptions {
     pub waiting: usize,
     /// See [`Limits::ageing`].
     pub ageing: usize,
+    /// See [`Limits::decode_share`].
+    pub decode_share: f64,
+    /// See [`Limits::piece`].
+    pub piece: usize,
     /// Tokens in a page of the cache.
     pub page_size: usize,
     /// Tokens that the cache holds in all, over all sequences.
@@ -45,6 +49,8 @@ impl Default for EngineOptions {
             sequences: 64,
             waiting: 1024,
             ageing: 32 * 1024,
+            decode_share: 0.8,
+            piece: 16,
             page_size: 32,
             cache_tokens: 32 * 1024,
             cache_format: DType::F16.into(),
@@ -77,6 +83,8 @@ pub struct Engine {
     walkers: BTreeMap<Id, Walker>,
     /// What is to be told with the tokens of the pass that has just ended.
     likely: BTreeMap<Id, Box<Logprobs>>,
+    /// The pass that was computed last, if what it took says something of others.
+    last: Option<Shape>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -95,6 +103,7 @@ impl Engine {
     ) -> Self {
         let EngineOptions { step_tokens, sequences, page_size, cache_tokens, .. } = options;
         let EngineOptions { cache_format, image_bytes, waiting, ageing, .. } = options;
+        let EngineOptions { decode_share, piece, .. } = options;
         let layers = decoder.layers();
         let pages = cache_tokens.div_ceil(page_size);
         let cache = Cache::new(device, &layers, page_size, pages, cache_format);
@@ -109,6 +118,8 @@ impl Engine {
             turn,
             waiting,
             ageing,
+            decode_share,
+            piece,
         };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
         let (draws, device) = (device.puts_off(), device.clone());
@@ -128,6 +139,7 @@ impl Engine {
             features,
             walkers: BTreeMap::new(),
             likely: BTreeMap::new(),
+            last: None,
         }
     }
 
@@ -192,6 +204,8 @@ impl Engine {
     /// tokens that nobody has read; its outcome is reported by the next call.
     pub fn step(&mut self) -> Vec<Event> {
         let Some(pass) = self.under_way.take().or_else(|| self.begin()) else { return Vec::new() };
+        // What a tower takes says nothing of what tokens take.
+        self.last = (!pass.saw).then(|| shape(&pass.step));
         let next = if pass.overlaps { self.prepare_next(&pass) } else { None };
         let events = match self.land(&pass) {
             Ok(sampled) => self.scheduler.complete(&pass.step, &sampled),
@@ -212,6 +226,24 @@ impl Engine {
             }
         }
         events
+    }
+
+    /// Takes in how many seconds the last [`step`](Self::step) took: what the floor under streams is reckoned
+    /// from (see [`Limits::decode_share`]).
+    pub fn took(&mut self, seconds: f64) {
+        if let Some(shape) = self.last.take() {
+            self.scheduler.took(shape, seconds);
+        }
+    }
+
+    /// As [`Scheduler::set_longest`].
+    pub fn set_longest(&mut self, seconds: Option<f64>) {
+        self.scheduler.set_longest(seconds);
+    }
+
+    /// As [`Scheduler::is_watched`].
+    pub fn is_watched(&self) -> bool {
+        self.scheduler.is_watched()
     }
 
     /// Goes on with constraints by what happened, and ends what may not go on.
@@ -283,14 +315,17 @@ impl Engine {
     /// Builds a pass: on a device that puts work off, all but the work. `before` is the pass whose
     /// tokens it continues unread.
     fn prepare(&mut self, step: Step, before: Option<&Pass>) -> Pass {
+        let stats = self.features.stats;
         let built = catch_unwind(AssertUnwindSafe(|| self.build(&step, before)));
+        let looked = |stats: SightStats| stats.asked - stats.found;
+        let saw = looked(self.features.stats) > looked(stats);
         let built = match (self.device.take_failure(), built) {
             (None, Ok(built)) => Ok(built),
             (Some(what), _) => Err(Failure::Device { what }),
             (None, Err(panic)) => Err(Failure::Panicked { what: message(&*panic) }),
         };
         let seen = built.as_ref().is_ok_and(|built| built.logits.is_none());
-        Pass { step, built, overlaps: self.overlaps && seen }
+        Pass { step, built, saw, overlaps: self.overlaps && seen }
     }
 
     fn build(&mut self, step: &[Slice], before: Option<&Pass>) -> Built {
@@ -427,6 +462,8 @@ impl Engine {
 struct Pass {
     step: Step,
     built: Result<Built, Failure>,
+    /// Whether images were looked at.
+    saw: bool,
     /// Whether the next pass can be prepared before this one's outcome is read.
     overlaps: bool,
 }
@@ -443,6 +480,14 @@ struct Built {
     choice: Option<(Choice, Vec<Id>)>,
     /// The rows that the host samples.
     logits: Option<Tensor>,
+}
+
+/// What `step` is made of.
+fn shape(step: &[Slice]) -> Shape {
+    let one = |slice: &&Slice| slice.sample && slice.tokens.len() == 1;
+    let decode = step.iter().filter(one).count();
+    let tokens: usize = step.iter().map(|slice| slice.tokens.len()).sum();
+    Shape { decode, prompt: tokens - decode }
 }
 
 /// How far back the layers look at most; `None` if one looks back to the beginning.

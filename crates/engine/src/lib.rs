@@ -21,5 +21,5 @@ pub use engine::{Engine, EngineOptions};
 pub use priority::Priority;
 pub use request::{Event, Failure, Finish, Id, PromptImage, Refusal, Request};
 pub use sample::{Logprobs, NotANumber, Past, Sampler, Sampling};
-pub use scheduler::{Limits, Scheduler, Slice, Status, Step};
+pub use scheduler::{Limits, Scheduler, Shape, Slice, Status, Step};
 pub use sight::SightStats;

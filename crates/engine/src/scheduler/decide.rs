@@ -35,7 +35,14 @@ impl Scheduler {
             }
             budget -= self.give(id, 1, &mut step);
         }
-        self.give_prompts(budget, &mut step);
+        let wanting = |sequence: &Sequence| sequence.remaining() > 1;
+        if budget > 0 && (!self.waiting.is_empty() || self.running.iter().any(wanting)) {
+            let continued = step.iter().filter_map(|slice| self.at(slice));
+            let urgent = |at: usize| self.running[at].priority == Priority::Interactive;
+            let watched = continued.map(urgent).any(|urgent| urgent);
+            let budget = self.floor.allows(budget, watched);
+            self.give_prompts(budget, &mut step);
+        }
         // A sequence that was put aside after its slice was cut is not in this step after all.
         step.retain(|slice| self.is_live(slice));
         if step.is_empty() {

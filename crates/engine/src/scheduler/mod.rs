@@ -2,9 +2,12 @@
 
 mod clients;
 mod decide;
+mod floor;
 mod sequence;
 
 use clients::Clients;
+use floor::Floor;
+pub use floor::Shape;
 use sequence::Sequence;
 
 use crate::cache::{PagePool, PrefixStats};
@@ -14,7 +17,7 @@ use crate::{
 };
 
 /// What a step may hold and a sequence may grow to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Tokens that one forward pass may hold.
     pub tokens: usize,
@@ -36,6 +39,11 @@ pub struct Limits {
     /// priority have come stands first after `(k + 1) * (ageing + tokens)` tokens at the latest, and
     /// then waits for none but those that stood first before it.
     pub ageing: usize,
+    /// The share of its rate that an [interactive](Priority::Interactive) sequence keeps while prompts are read, from 0, which
+    /// promises nothing, to below 1. It needs to be [told](Scheduler::took) how long steps take.
+    pub decode_share: f64,
+    /// Tokens of prompts that are worth a step, where that share leaves them few.
+    pub piece: usize,
 }
 
 impl Default for Limits {
@@ -49,6 +57,8 @@ impl Default for Limits {
             turn: None,
             waiting: 1024,
             ageing: 32 * 1024,
+            decode_share: 0.8,
+            piece: 16,
         }
     }
 }
@@ -139,6 +149,7 @@ pub struct Scheduler {
     /// How much had been computed when one of each priority was last promoted.
     last_promotion: [u64; 3],
     numbers: Numbers,
+    floor: Floor,
 }
 
 impl Scheduler {
@@ -161,6 +172,7 @@ impl Scheduler {
             promotions: 0,
             last_promotion: [0; 3],
             numbers: Numbers::default(),
+            floor: Floor::new(limits.decode_share, limits.piece),
         }
     }
 
@@ -296,6 +308,23 @@ impl Scheduler {
                 (sequence.computed, sequence.unread) = (slice.end(), slice.sample);
             }
         }
+    }
+
+    /// Takes in that a step of this shape took so many seconds.
+    pub fn took(&mut self, shape: Shape, seconds: f64) {
+        self.floor.took(shape, seconds);
+    }
+
+    /// Sets how many seconds prompts may add to a step from now on, at least a [piece](Limits::piece) of them; for the
+    /// sake of other networks on the device.
+    pub fn set_longest(&mut self, seconds: Option<f64>) {
+        self.floor.set_longest(seconds);
+    }
+
+    /// Whether a running [interactive](Priority::Interactive) sequence is being continued.
+    pub fn is_watched(&self) -> bool {
+        let watched = |s: &Sequence| s.priority == Priority::Interactive && s.remaining() <= 1;
+        self.running.iter().any(watched)
     }
 
     /// Takes in what the pass sampled: one outcome for each slice with `sample`, in order.

@@ -80,6 +80,8 @@ impl World {
             turn: (random.below(3) == 0).then(|| 1 + random.below(60)),
             waiting: 1 + random.below(40),
             ageing: 1 + random.below(400),
+            decode_share: [0.0, 0.5, 0.8][random.below(3)],
+            piece: 1 + random.below(20),
         };
         let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
         Self {

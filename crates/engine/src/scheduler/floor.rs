@@ -1,0 +1,207 @@
+//! How much of a prompt may stand beside streams that somebody watches.
+//!
+//! There is no clock here: whoever runs the steps says how long they took. The account is kept in the seconds
+//! that were measured and not in those that were expected, so a bad guess is paid back and the share
+//! holds on average whatever a prompt's tokens cost.
+
+/// What a step was made of.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Shape {
+    /// Sequences that were continued by one token.
+    pub decode: usize,
+    /// Tokens of prompts.
+    pub prompt: usize,
+}
+
+/// A floor under the rate of streams while prompts are read.
+#[derive(Clone, Debug)]
+pub(super) struct Floor {
+    /// The share of its rate that a stream keeps; 0 promises nothing.
+    share: f64,
+    /// Tokens of prompts that are worth a step: fewer cost more for each.
+    piece: usize,
+    /// Seconds of a step without prompts.
+    decode: Option<f64>,
+    /// Seconds that a prompt's token adds to a step.
+    token: Option<f64>,
+    /// Seconds that prompts may take at once.
+    credit: f64,
+    /// Steps without prompts since the last with one.
+    since: usize,
+    /// Whether a prompt was refused a part of the step that is under way.
+    owed: bool,
+    /// Seconds that prompts may add to a step, for the sake of others on the device.
+    longest: Option<f64>,
+}
+
+/// How much of a new measurement goes into what is known.
+const NEW: f64 = 0.2;
+
+impl Floor {
+    pub(super) fn new(share: f64, piece: usize) -> Self {
+        let (decode, token, credit, since) = (None, None, 0.0, 0);
+        let share = if share.is_finite() { share.clamp(0.0, 0.99) } else { 0.0 };
+        let piece = piece.max(1);
+        Self { share, piece, decode, token, credit, since, owed: false, longest: None }
+    }
+
+    /// Seconds that prompts earn with each second of a step without them.
+    fn gain(&self) -> f64 {
+        1.0 / self.share - 1.0
+    }
+
+    /// After so many steps without prompts there is one with them in any case.
+    fn most_waits(&self) -> usize {
+        // No token of a prompt takes longer than a step of its own.
+        2 * ((self.piece as f64 / self.gain()).ceil() as usize).clamp(1, 1 << 16)
+    }
+
+    /// Sets how many seconds prompts may add to a step, for the sake of others on the device.
+    pub(super) fn set_longest(&mut self, seconds: Option<f64>) {
+        self.longest = seconds;
+    }
+
+    /// How many of `budget` tokens may be of prompts, if some wait, beside streams that somebody watches or not.
+    pub(super) fn allows(&mut self, budget: usize, watched: bool) -> usize {
+        let budget = match (self.longest, self.token) {
+            (Some(seconds), Some(token)) => {
+                budget.min(((seconds / token) as usize).max(self.piece))
+            }
+            _ => budget,
+        };
+        self.owed = false;
+        if !watched || self.share == 0.0 || (self.decode.is_none() && self.token.is_none()) {
+            (self.credit, self.since) = (0.0, 0);
+            return budget;
+        }
+        let affordable = match (self.decode, self.token) {
+            // What a step takes without prompts is to be known first.
+            (None, _) => 0,
+            (Some(_), None) => self.piece,
+            (Some(_), Some(token)) => (self.credit / token) as usize,
+        };
+        let piece = self.piece.min(budget);
+        let due = self.since >= self.most_waits();
+        self.owed = affordable < piece && !due;
+        if self.owed { 0 } else { affordable.max(piece).min(budget) }
+    }
+
+    /// Takes in that a step of this shape took so long.
+    pub(super) fn took(&mut self, shape: Shape, seconds: f64) {
+        if !seconds.is_finite() || seconds <= 0.0 {
+            return;
+        }
+        let learn = |known: Option<f64>, new: f64| {
+            Some(known.map_or(new, |known| known + NEW * (new - known)))
+        };
+        let prompt = shape.prompt as f64;
+        match (shape.decode, shape.prompt, self.decode) {
+            (0, 0, _) => return,
+            (0, _, _) => {
+                // All there is to a step, and so too much; better than nothing.
+                self.token = self.token.or(Some(seconds / prompt));
+                return;
+            }
+            (_, 0, _) => {
+                self.decode = learn(self.decode, seconds);
+                self.since += 1;
+                if self.owed && self.share > 0.0 {
+                    self.credit += self.gain() * seconds;
+                }
+            }
+            (_, _, None) => self.token = learn(self.token, seconds / prompt),
+            (_, _, Some(decode)) => {
+                let more = seconds - decode;
+                self.token = learn(self.token, (more / prompt).max(decode * 1e-4));
+                self.since = 0;
+                if self.share > 0.0 {
+                    self.credit += self.gain() * decode - more;
+                }
+            }
+        }
+        let (Some(decode), true) = (self.decode, self.share > 0.0) else { return };
+        // Neither is a burst saved up, nor a debt that keeps prompts waiting.
+        let piece = 2.0 * self.piece as f64 * self.token.unwrap_or(0.0);
+        let most = piece.max(4.0 * self.gain() * decode);
+        let least = -(self.most_waits() as f64) * self.gain() * decode;
+        self.credit = self.credit.clamp(least, most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Floor, Shape};
+
+    /// Runs a stream beside a prompt without end; what a step takes is `cost(prompt tokens)`. Returns the stream's share of its
+    /// rate, the prompt's tokens for each second, and the longest step.
+    fn run(floor: &mut Floor, cost: impl Fn(usize, usize) -> f64) -> (f64, f64, f64) {
+        // The prompt comes when the stream has begun.
+        floor.took(Shape { decode: 1, prompt: 0 }, cost(0, 0));
+        let (mut seconds, mut tokens, mut longest) = (0.0_f64, 0, 0.0_f64);
+        const STEPS: usize = 20_000;
+        for step in 0..STEPS {
+            let prompt = floor.allows(511, true);
+            let took = cost(prompt, step);
+            floor.took(Shape { decode: 1, prompt }, took);
+            (seconds, tokens, longest) = (seconds + took, tokens + prompt, longest.max(took));
+        }
+        (STEPS as f64 * cost(0, 0) / seconds, tokens as f64 / seconds, longest)
+    }
+
+    #[test]
+    fn the_share_holds_whatever_prompts_cost() {
+        for token in [0.000_01, 0.000_2, 0.002, 0.01] {
+            let cost = |prompt: usize, _| 0.01 + token * prompt as f64;
+            let (share, prompt, longest) = run(&mut Floor::new(0.8, 16), cost);
+            assert!(share > 0.79, "{share} with {token} a token");
+            // All that is left is the prompt's: a fifth of the time, or all that fits.
+            let fits = (0.2 / token).min(511.0 / (0.01 + 511.0 * token));
+            assert!(prompt > 0.9 * fits, "{prompt} tokens/s with {token} a token");
+            assert!(longest <= 0.01 + (33.0 * token).max(0.011), "{longest} with {token} a token");
+        }
+    }
+
+    #[test]
+    fn a_cost_that_is_no_line_is_paid_for_all_the_same() {
+        // A step of few rows is nearly as cheap as one of one, and each begun eight costs.
+        let cost = |prompt: usize, _| 0.01 + 0.004 * prompt.div_ceil(8) as f64;
+        let (share, prompt, _) = run(&mut Floor::new(0.8, 16), cost);
+        assert!(share > 0.79 && prompt > 0.8 * 0.2 * 2000.0, "{share} {prompt}");
+        // The past of the prompt makes each of its tokens dearer.
+        let cost =
+            |prompt: usize, step: usize| 0.01 + prompt as f64 * (0.001 + step as f64 * 0.000_000_5);
+        let (share, _, _) = run(&mut Floor::new(0.8, 16), cost);
+        assert!(share > 0.79, "{share}");
+    }
+
+    #[test]
+    fn prompts_always_advance() {
+        // A token that costs a hundred steps is more than can be earned.
+        let mut floor = Floor::new(0.8, 16);
+        let (_, prompt, _) = run(&mut floor, |prompt, _| 0.01 + prompt as f64);
+        assert!(prompt > 0.0);
+        let mut since = 0;
+        for _ in 0..2_000 {
+            let prompt = floor.allows(64, true);
+            since = if prompt > 0 { 0 } else { since + 1 };
+            assert!(since <= floor.most_waits());
+            floor.took(Shape { decode: 1, prompt }, 0.01 + prompt as f64);
+        }
+    }
+
+    #[test]
+    fn nobody_is_held_back_for_nobody() {
+        let mut floor = Floor::new(0.8, 16);
+        assert_eq!(floor.allows(500, true), 500, "nothing was ever measured");
+        floor.took(Shape { decode: 1, prompt: 0 }, 0.01);
+        floor.took(Shape { decode: 1, prompt: 10 }, 0.02);
+        assert_eq!(floor.allows(500, false), 500);
+        assert!(floor.allows(500, true) < 100);
+        assert_eq!(Floor::new(0.0, 16).allows(500, true), 500);
+        // For others on the device, a step is no longer than they are to wait.
+        floor.set_longest(Some(0.05));
+        assert_eq!(floor.allows(500, false), 50);
+        floor.set_longest(Some(0.0));
+        assert_eq!(floor.allows(500, false), 16);
+    }
+}
