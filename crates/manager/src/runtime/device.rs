@@ -1,7 +1,7 @@
 //! The one thread that owns the device. No lock guards a tensor: others send commands, and it
 //! answers between two steps, so an embedding slips in between two tokens of a conversation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,12 +19,24 @@ use models::{
 use text::Pair;
 use tokio::sync::{mpsc, oneshot};
 
+use super::embed::BATCH_TOKENS;
 use super::error::Error;
 use super::load::LoadOptions;
+use super::turns::{Busy, PAUSE, Turns};
+
+/// Tokens that are encoded at once while somebody watches another model.
+const SHORT_BATCH: usize = 128;
 
 /// Names a loaded model on its thread.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ModelId(u64);
+
+#[cfg(test)]
+impl ModelId {
+    pub(super) const fn of(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// What a model can do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -184,7 +196,8 @@ impl Runtime {
     /// If the operating system refuses the thread.
     pub fn on(device: Device) -> Result<Self, Error> {
         let (commands, inbox) = channel();
-        let owner = Owner { device: device.clone(), inbox, slots: BTreeMap::new() };
+        let (slots, turns) = (BTreeMap::new(), Turns::default());
+        let owner = Owner { device: device.clone(), inbox, slots, turns };
         let thread = Builder::new().name("device".to_owned()).spawn(move || owner.run());
         let spawn = |_| kernels::Error::Spawn { started: 0, wanted: 1 };
         let thread = thread.map_err(spawn)?;
@@ -231,12 +244,29 @@ struct Owner {
     device: Device,
     inbox: Receiver<Command>,
     slots: BTreeMap<ModelId, Slot>,
+    turns: Turns,
 }
 
 enum Slot {
     Language(Box<Language>),
-    Embedding(Box<Embedder>),
-    Classifier(Box<dyn Classifier>),
+    Embedding(Box<Embedder>, VecDeque<EncodeJob>),
+    Classifier(Box<dyn Classifier>, VecDeque<ClassifyJob>),
+}
+
+/// Passages that wait to be encoded, and what was made of those before them.
+struct EncodeJob {
+    passages: VecDeque<Passage>,
+    wanted: Wanted,
+    made: EncodeReply,
+    reply: oneshot::Sender<Result<EncodeReply, Error>>,
+}
+
+/// Pairs that wait to be judged, and what came of those before them.
+struct ClassifyJob {
+    pairs: VecDeque<Pair>,
+    function: Activation,
+    judged: Vec<Vec<f32>>,
+    reply: oneshot::Sender<Result<Vec<Vec<f32>>, Error>>,
 }
 
 struct Embedder {
@@ -277,26 +307,31 @@ impl Owner {
             };
             match command {
                 Some(command) => self.obey(command),
-                // One step of each busy model: the unit of fairness between them.
-                None => self.slots.values_mut().for_each(Slot::step),
+                None => self.turn(),
             }
         }
     }
 
-    /// Runs `work`, and makes a panic of it or a failure of the device an error.
-    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let done = caught(work);
-        match self.device.take_failure() {
-            Some(what) => Err(engine::Failure::Device { what }.into()),
-            None => done,
+    /// Lets one model do a piece of its work.
+    fn turn(&mut self) {
+        let busy = self.slots.iter().filter(|(_, slot)| slot.is_busy());
+        let busy = busy.map(|(&model, slot)| Busy { model, watched: slot.is_watched() });
+        let busy: Vec<_> = busy.collect();
+        let Some(turn) = self.turns.next(&busy) else { return };
+        let others = busy.iter().any(|busy| busy.model != turn.model && busy.watched);
+        let begun = Instant::now();
+        if let Some(slot) = self.slots.get_mut(&turn.model) {
+            slot.step(&self.device, others);
         }
+        self.turns.took(turn, begun.elapsed().as_secs_f64());
     }
 
     fn obey(&mut self, command: Command) {
         // A reply that nobody waits for any more is no failure of ours.
         match command {
             Command::Load { folder, adapter, options, reply } => {
-                let loaded = self.guarded(|| load(&folder, adapter, &self.device, options));
+                let loaded =
+                    guarded(&self.device, || load(&folder, adapter, &self.device, options));
                 let loaded = loaded.map(|(slot, facts)| {
                     let id = ModelId(number());
                     self.slots.insert(id, slot);
@@ -322,7 +357,7 @@ impl Owner {
                             id
                         })
                     }
-                    Some(Slot::Embedding(_) | Slot::Classifier(_)) | None => Err(Error::Gone),
+                    Some(Slot::Embedding(..) | Slot::Classifier(..)) | None => Err(Error::Gone),
                 };
                 let _ = reply.send(added);
             }
@@ -333,27 +368,32 @@ impl Owner {
                 }
             }
             Command::Encode { model, passages, wanted, reply } => {
-                let encoded = match self.slots.get(&model) {
-                    Some(Slot::Embedding(embedder)) => self.guarded(|| {
-                        let (hidden, batch) = engine::encode(&*embedder.encoder, &passages);
-                        Ok(embedder.make(&hidden, &batch, &wanted))
-                    }),
-                    Some(Slot::Language(_) | Slot::Classifier(_)) | None => Err(Error::Gone),
-                };
-                let _ = reply.send(encoded);
+                match self.slots.get_mut(&model) {
+                    Some(Slot::Embedding(_, jobs)) => {
+                        let (passages, made) = (passages.into(), EncodeReply::default());
+                        jobs.push_back(EncodeJob { passages, wanted, made, reply });
+                    }
+                    Some(Slot::Language(_) | Slot::Classifier(..)) | None => {
+                        let _ = reply.send(Err(Error::Gone));
+                    }
+                }
             }
             Command::Classify { model, pairs, function, reply } => {
-                let judged = match self.slots.get(&model) {
-                    Some(Slot::Classifier(classifier)) => {
-                        self.guarded(|| Ok(judge(&**classifier, &pairs, function)))
+                match self.slots.get_mut(&model) {
+                    Some(Slot::Classifier(_, jobs)) => {
+                        let (pairs, judged) = (pairs.into(), Vec::new());
+                        jobs.push_back(ClassifyJob { pairs, function, judged, reply });
                     }
-                    Some(Slot::Language(_) | Slot::Embedding(_)) | None => Err(Error::Gone),
-                };
-                let _ = reply.send(judged);
+                    Some(Slot::Language(_) | Slot::Embedding(..)) | None => {
+                        let _ = reply.send(Err(Error::Gone));
+                    }
+                }
             }
             Command::Forward { model, passage, taps, reply } => {
                 let computed = match self.slots.get(&model) {
-                    Some(slot) => self.guarded(|| Ok(forward(slot, &self.device, &passage, taps))),
+                    Some(slot) => {
+                        guarded(&self.device, || Ok(forward(slot, &self.device, &passage, taps)))
+                    }
                     None => Err(Error::Gone),
                 };
                 let _ = reply.send(computed);
@@ -366,17 +406,90 @@ impl Slot {
     fn is_busy(&self) -> bool {
         match self {
             Self::Language(language) => !language.engine.is_idle(),
-            Self::Embedding(_) | Self::Classifier(_) => false,
+            Self::Embedding(_, jobs) => !jobs.is_empty(),
+            Self::Classifier(_, jobs) => !jobs.is_empty(),
         }
     }
 
-    fn step(&mut self) {
-        if let Self::Language(language) = self
-            && !language.engine.is_idle()
-        {
-            let events = language.engine.step();
-            language.report(events);
+    /// Whether it continues a text that somebody watches.
+    fn is_watched(&self) -> bool {
+        match self {
+            Self::Language(language) => language.engine.is_watched(),
+            Self::Embedding(..) | Self::Classifier(..) => false,
         }
+    }
+
+    /// Does a piece of what there is to do; a short one if somebody watches another model.
+    fn step(&mut self, device: &Device, others: bool) {
+        let tokens = if others { SHORT_BATCH } else { BATCH_TOKENS };
+        match self {
+            Self::Language(language) => {
+                language.engine.set_longest(others.then_some(PAUSE));
+                let begun = Instant::now();
+                let events = language.engine.step();
+                language.engine.took(begun.elapsed().as_secs_f64());
+                language.report(events);
+            }
+            Self::Embedding(embedder, jobs) => {
+                let Some(mut job) = jobs.pop_front().filter(|job| !job.reply.is_closed()) else {
+                    return;
+                };
+                let lengths = job.passages.iter().map(|passage| passage.tokens.len());
+                let batch = job.passages.drain(..first(lengths, tokens)).collect::<Vec<_>>();
+                let made = guarded(device, || {
+                    let (hidden, rows) = engine::encode(&*embedder.encoder, &batch);
+                    Ok(embedder.make(&hidden, &rows, &job.wanted))
+                });
+                match made {
+                    Ok(made) => {
+                        job.made.append(made);
+                        if job.passages.is_empty() {
+                            let _ = job.reply.send(Ok(job.made));
+                        } else {
+                            // Whoever came after it with less has its turn before the rest.
+                            jobs.push_back(job);
+                        }
+                    }
+                    Err(error) => {
+                        let _ = job.reply.send(Err(error));
+                    }
+                }
+            }
+            Self::Classifier(classifier, jobs) => {
+                let Some(mut job) = jobs.pop_front().filter(|job| !job.reply.is_closed()) else {
+                    return;
+                };
+                let lengths = job.pairs.iter().map(|pair| pair.ids.len());
+                let batch = job.pairs.drain(..first(lengths, tokens)).collect::<Vec<_>>();
+                match guarded(device, || Ok(judge(&**classifier, &batch, job.function))) {
+                    Ok(judged) => {
+                        job.judged.extend(judged);
+                        if job.pairs.is_empty() {
+                            let _ = job.reply.send(Ok(job.judged));
+                        } else {
+                            jobs.push_back(job);
+                        }
+                    }
+                    Err(error) => {
+                        let _ = job.reply.send(Err(error));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How many of the first of such lengths are a batch of at most `tokens`; at least one, if there is one.
+fn first(lengths: impl Iterator<Item = usize>, tokens: usize) -> usize {
+    let lengths: Vec<_> = lengths.collect();
+    engine::pack(&lengths, tokens).first().map_or(0, |batch| batch.end)
+}
+
+impl EncodeReply {
+    fn append(&mut self, other: Self) {
+        self.dense.extend(other.dense);
+        self.sparse.extend(other.sparse);
+        self.multi.extend(other.multi);
     }
 }
 
@@ -406,6 +519,15 @@ impl Language {
                 }
             }
         }
+    }
+}
+
+/// Runs `work`, and makes a panic of it or a failure of the device an error.
+fn guarded<T>(device: &Device, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let done = caught(work);
+    match device.take_failure() {
+        Some(what) => Err(engine::Failure::Device { what }.into()),
+        None => done,
     }
 }
 
@@ -465,12 +587,12 @@ fn load(
             facts.lengths = head.lengths().map(<[usize]>::to_vec);
             facts.token_heads =
                 [tokens.has_sparse(), tokens.has_multi() || facts.retrieval.is_some()];
-            Slot::Embedding(Box::new(Embedder { encoder, head, tokens }))
+            Slot::Embedding(Box::new(Embedder { encoder, head, tokens }), VecDeque::new())
         }
         Network::Classifier(classifier) => {
             facts.kind = ModelKind::Classifier;
             facts.labels = Some(classifier.labels());
-            Slot::Classifier(classifier)
+            Slot::Classifier(classifier, VecDeque::new())
         }
     };
     Ok((slot, facts))
@@ -547,8 +669,8 @@ fn forward(slot: &Slot, device: &Device, passage: &Passage, taps: bool) -> Forwa
     }
     let vision = match slot {
         Slot::Language(language) => language.engine.decoder().vision(),
-        Slot::Embedding(embedder) => embedder.encoder.vision(),
-        Slot::Classifier(classifier) => classifier.vision(),
+        Slot::Embedding(embedder, _) => embedder.encoder.vision(),
+        Slot::Classifier(classifier, _) => classifier.vision(),
     };
     passage.push(&mut batch, (0..pages as u32).collect(), vision);
     let (name, out) = match slot {
@@ -562,8 +684,8 @@ fn forward(slot: &Slot, device: &Device, passage: &Passage, taps: bool) -> Forwa
             let mut cache = Cache::new(device, &decoder.layers(), PAGE, pages, format);
             ("logits", decoder.unembed(&decoder.forward(&batch, &mut cache)))
         }
-        Slot::Embedding(embedder) => ("last_hidden_state", embedder.encoder.forward(&batch)),
-        Slot::Classifier(classifier) => ("last_hidden_state", classifier.forward(&batch)),
+        Slot::Embedding(embedder, _) => ("last_hidden_state", embedder.encoder.forward(&batch)),
+        Slot::Classifier(classifier, _) => ("last_hidden_state", classifier.forward(&batch)),
     };
     let taps = batch.recorded().into_iter();
     let taps = taps.map(|(name, tensor)| (name, tensor.shape().to_vec(), tensor.to_vec()));

@@ -16,6 +16,7 @@ mod logprobs;
 mod look;
 mod perplexity;
 mod rerank;
+mod turns;
 
 pub use backend::{Backend, MlxState};
 pub use bench::{BenchOptions, BenchReport, Rate};
