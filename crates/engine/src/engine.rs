@@ -38,6 +38,8 @@ pub struct EngineOptions {
     pub cache_tokens: usize,
     /// How the cache stores numbers.
     pub cache_format: KvFormat,
+    /// Bytes of the cache that may be kept for the beginnings of later prompts while nobody uses them; all of it, if absent.
+    pub prefix_bytes: Option<usize>,
     /// Bytes that features of images may take, for a network that sees.
     pub image_bytes: usize,
 }
@@ -54,6 +56,7 @@ impl Default for EngineOptions {
             page_size: 32,
             cache_tokens: 32 * 1024,
             cache_format: DType::F16.into(),
+            prefix_bytes: None,
             image_bytes: 256 << 20,
         }
     }
@@ -121,7 +124,8 @@ impl Engine {
             decode_share,
             piece,
         };
-        let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
+        let kept = options.prefix_bytes.map_or(pages, |bytes| bytes / cache.page_bytes().max(1));
+        let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages).keeping(kept));
         let (draws, device) = (device.puts_off(), device.clone());
         let sampler = Sampler::default();
         let (overlaps, under_way) = (draws, None);

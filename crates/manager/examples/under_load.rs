@@ -28,7 +28,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Weights are laid out and memory is committed before anything counts.
     let warm = Prompt::Tokens(made_up(1, 2048));
     let mut warm = model.generate(&warm, &options(400))?;
-    while warm.next_piece()?.is_some() {}
+    while let Some(piece) = warm.next_piece()? {
+        eprintln!("{piece:?} {:?}", warm.usage());
+    }
     let mut stream = model.generate(&Prompt::Tokens(made_up(2, 256)), &options(30_000))?;
     let mut token = || -> Result<Instant, Box<dyn std::error::Error>> {
         let before = stream.tokens().len();

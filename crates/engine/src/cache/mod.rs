@@ -41,6 +41,8 @@ pub(crate) struct PageTable {
 pub struct PagePool {
     page_size: usize,
     capacity: usize,
+    /// How many pages are kept at most.
+    keep: usize,
     free: BTreeSet<u32>,
     /// How many sequences hold each page.
     holders: Vec<u32>,
@@ -64,6 +66,7 @@ impl PagePool {
         Self {
             page_size,
             capacity,
+            keep: capacity,
             free: (0..capacity as u32).collect(),
             holders: vec![0; capacity],
             tree: PrefixTree::default(),
@@ -72,6 +75,13 @@ impl PagePool {
             clock: 0,
             stats: PrefixStats::default(),
         }
+    }
+
+    /// The same, with at most so many pages kept for their tokens while nobody holds them.
+    #[must_use]
+    pub fn keeping(mut self, pages: usize) -> Self {
+        self.keep = pages.min(self.capacity);
+        self
     }
 
     /// Tokens in a page.
@@ -180,7 +190,8 @@ impl PagePool {
 
     /// Forgets everything: no page is held or kept any more.
     pub(crate) fn clear(&mut self) {
-        *self = Self { stats: self.stats, ..Self::new(self.page_size, self.capacity) };
+        let empty = Self::new(self.page_size, self.capacity).keeping(self.keep);
+        *self = Self { stats: self.stats, ..empty };
     }
 
     fn hold(&mut self, page: u32) {
@@ -200,6 +211,10 @@ impl PagePool {
             self.clock += 1;
             self.kept.insert(self.clock, page);
             self.kept_since.insert(page, self.clock);
+            if self.kept.len() > self.keep {
+                let page = self.evict();
+                self.free.extend(page);
+            }
         } else {
             self.free.insert(page);
         }

@@ -129,3 +129,19 @@ fn sequences_on_the_two_sides_of_a_turn_share_nothing() {
     assert_eq!((short.1, long.1), (4, 4));
     assert!(short.0.pages.iter().all(|page| !long.0.pages.contains(page)));
 }
+
+#[test]
+fn no_more_is_kept_than_may_be() {
+    let mut pool = PagePool::new(2, 10).keeping(3);
+    let (first, _) = computed(&mut pool, &[1, 2, 3, 4]);
+    let (second, _) = computed(&mut pool, &[5, 6, 7, 8]);
+    pool.release(first);
+    pool.release(second);
+    assert_eq!((pool.kept(), pool.available(), pool.stats().evicted), (3, 10, 1));
+    assert_eq!(pool.find(&[1, 2, 3, 4, 9], false).1, 2, "the end of the older one went");
+    let mut none = PagePool::new(2, 10).keeping(0);
+    let (table, _) = computed(&mut none, &[1, 2, 3, 4]);
+    none.release(table);
+    assert_eq!((none.kept(), none.available()), (0, 10));
+    assert_eq!(none.find(&[1, 2, 3, 4, 9], false).1, 0);
+}

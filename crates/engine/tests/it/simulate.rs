@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    Event, Failure, Finish, Id, Limits, PagePool, Priority, Refusal, Request, Scheduler, Slice,
-    Step,
+    Event, Failure, Finish, Id, Limits, PagePool, Priority, Refusal, Request, Scheduler, Shape,
+    Slice, Step,
 };
 
 const SEEDS: u64 = 1_500;
@@ -48,6 +48,8 @@ impl Memory {
 
 struct World {
     scheduler: Scheduler,
+    /// Pages that may be kept.
+    kept: usize,
     /// Whether the next step is decided before the outcome of one is known.
     overlaps: bool,
     limits: Limits,
@@ -83,9 +85,12 @@ impl World {
             decode_share: [0.0, 0.5, 0.8][random.below(3)],
             piece: 1 + random.below(20),
         };
-        let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages));
+        let pool = PagePool::new(page_size, pages);
+        let kept = random.below(2 * pages);
+        let scheduler = Scheduler::new(limits, pool.keeping(kept));
         Self {
             scheduler,
+            kept,
             overlaps,
             limits,
             page_size,
@@ -159,7 +164,12 @@ impl World {
             }
         }
         let events = self.scheduler.complete(&step, &sampled);
+        assert!(self.scheduler.status().pages_kept <= self.kept, "seed {seed}");
         self.record(events);
+        let decode = step.iter().filter(|s| s.sample && s.tokens.len() == 1).count();
+        let prompt = step.iter().map(|s| s.tokens.len()).sum::<usize>() - decode;
+        let token = [0.001, 0.1, 5.0][self.random.below(3)];
+        self.scheduler.took(Shape { decode, prompt }, 0.1 + token * prompt as f64);
         // What the device has chosen goes into the step that it was given unread; one that nobody
         // waits for is not computed.
         let next = next.filter(|step| step.iter().any(|slice| self.scheduler.is_live(slice)));

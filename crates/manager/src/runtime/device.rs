@@ -10,7 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use checkpoint::{Activation, Adapter, Folder};
-use engine::{Engine, EngineOptions, Event, Finish, Id, Logprobs, Passage, Request};
+use engine::{Engine, EngineOptions, Event, Finish, Id, Logprobs, Passage, Request, Status};
 use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
 use models::{
     Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, Model, Network, Preprocess,
@@ -149,6 +149,10 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<Id, Error>>,
     },
     Cancel(ModelId, Id),
+    Status {
+        model: ModelId,
+        reply: oneshot::Sender<Status>,
+    },
     Encode {
         model: ModelId,
         passages: Vec<Passage>,
@@ -366,6 +370,13 @@ impl Owner {
                     let event = language.engine.cancel(id);
                     language.report(event.into_iter().collect());
                 }
+            }
+            Command::Status { model, reply } => {
+                let status = match self.slots.get(&model) {
+                    Some(Slot::Language(language)) => language.engine.status(),
+                    Some(Slot::Embedding(..) | Slot::Classifier(..)) | None => Status::default(),
+                };
+                let _ = reply.send(status);
             }
             Command::Encode { model, passages, wanted, reply } => {
                 match self.slots.get_mut(&model) {
@@ -606,13 +617,23 @@ fn engine_options(
     context: usize,
     options: LoadOptions,
 ) -> Result<EngineOptions, Error> {
-    let LoadOptions { cache_bytes, sequences, step_tokens, kv } = options;
+    let LoadOptions { cache_bytes, sequences, step_tokens, kv, .. } = options;
+    let LoadOptions { waiting, decode_share, prefix_bytes, .. } = options;
+    let prefix_bytes = prefix_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let layers = decoder.layers();
     let kept: Vec<_> = layers.iter().map(|layer| layer.kv).collect();
     let quantization =
         kv.map(|codes| codes.quantization(&kept)).transpose().map_err(Error::Codes)?;
     let cache_format = KvFormat { dtype: device.cache_dtype(), quantization };
-    let base = EngineOptions { sequences, step_tokens, cache_format, ..EngineOptions::default() };
+    let base = EngineOptions {
+        sequences,
+        step_tokens,
+        cache_format,
+        waiting,
+        decode_share,
+        prefix_bytes,
+        ..EngineOptions::default()
+    };
     let per_token = base.cache_bytes_per_token(&layers).max(1) as u64;
     // Features of images have a part of the same budget.
     let image_bytes = if decoder.vision().is_some() { (cache_bytes / 8).min(256 << 20) } else { 0 };

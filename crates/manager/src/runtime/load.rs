@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{Activation, Adapter, Folder, Generation, SentenceTransformers};
+use engine::{EngineOptions, Status};
 use kernels::{Device, KvLayer, KvQuantization};
 use text::{Dialect, Template, Tokenizer};
 use tokio::sync::oneshot;
@@ -23,6 +24,13 @@ pub struct LoadOptions {
     pub step_tokens: usize,
     /// Codes that past tokens are kept as, if not as floats.
     pub kv: Option<KvCodes>,
+    /// Requests of each priority that may wait; more are refused as overload.
+    pub waiting: usize,
+    /// The share of its rate that a watched stream keeps while prompts are read, from 0 to below 1. 0 reads prompts as fast
+    /// as can be, and streams wait.
+    pub decode_share: f64,
+    /// Bytes of the cache that may be kept for the beginnings of later prompts; all that nobody uses, if absent.
+    pub prefix_bytes: Option<u64>,
 }
 
 /// Codes of keys and values.
@@ -53,7 +61,17 @@ impl KvCodes {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { cache_bytes: 4 << 30, sequences: 64, step_tokens: 512, kv: None }
+        let EngineOptions { sequences, step_tokens, waiting, decode_share, .. } =
+            EngineOptions::default();
+        Self {
+            cache_bytes: 4 << 30,
+            sequences,
+            step_tokens,
+            kv: None,
+            waiting,
+            decode_share,
+            prefix_bytes: None,
+        }
     }
 }
 
@@ -181,6 +199,31 @@ impl LoadedModel {
     /// Whether it was made for conversations.
     pub fn has_template(&self) -> bool {
         self.template.is_some()
+    }
+
+    /// What its engine has in hand, and how often it helped itself in what way; nothing for a model that continues no text.
+    /// Blocks until the step under way has ended.
+    ///
+    /// # Errors
+    ///
+    /// If the thread is gone.
+    pub fn status(&self) -> Result<Status, Error> {
+        self.ask_status()?.blocking_recv().map_err(|_| Error::Gone)
+    }
+
+    /// The twin of [`status`](Self::status) for async callers.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn status_async(&self) -> Result<Status, Error> {
+        self.ask_status()?.await.map_err(|_| Error::Gone)
+    }
+
+    fn ask_status(&self) -> Result<oneshot::Receiver<Status>, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.runtime.send(Command::Status { model: self.id, reply })?;
+        Ok(answer)
     }
 
     /// An error unless it is of `kind`.

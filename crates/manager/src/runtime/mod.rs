@@ -22,7 +22,7 @@ pub use backend::{Backend, MlxState};
 pub use bench::{BenchOptions, BenchReport, Rate};
 pub use device::{ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
 pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds};
-pub use engine::Priority;
+pub use engine::{Priority, Status};
 pub use error::Error;
 pub use generate::{
     FinishReason, GenerateOptions, Generation, MOST_BIASES, MOST_LOGPROBS, MustCall, Piece, Prompt,
