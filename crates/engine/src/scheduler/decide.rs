@@ -37,9 +37,8 @@ impl Scheduler {
         }
         let wanting = |sequence: &Sequence| sequence.remaining() > 1;
         if budget > 0 && (!self.waiting.is_empty() || self.running.iter().any(wanting)) {
-            let continued = step.iter().filter_map(|slice| self.at(slice));
-            let urgent = |at: usize| self.running[at].priority == Priority::Interactive;
-            let watched = continued.map(urgent).any(|urgent| urgent);
+            let mut continued = step.iter().filter_map(|slice| self.at(slice));
+            let watched = continued.any(|at| self.running[at].priority == Priority::Interactive);
             let budget = self.floor.allows(budget, watched);
             self.give_prompts(budget, &mut step);
         }
