@@ -51,7 +51,7 @@ impl Default for EngineOptions {
             sequences: 64,
             waiting: 1024,
             ageing: 32 * 1024,
-            decode_share: 0.8,
+            decode_share: 0.85,
             piece: 16,
             page_size: 32,
             cache_tokens: 32 * 1024,
@@ -328,35 +328,58 @@ impl Engine {
             (Some(what), _) => Err(Failure::Device { what }),
             (None, Err(panic)) => Err(Failure::Panicked { what: message(&*panic) }),
         };
-        let seen = built.as_ref().is_ok_and(|built| built.logits.is_none());
+        let seen = built.as_ref().is_ok_and(|built| built.logits.is_empty());
         Pass { step, built, saw, overlaps: self.overlaps && seen }
     }
 
     fn build(&mut self, step: &[Slice], before: Option<&Pass>) -> Built {
+        let (common, alone) = step.split_at(step.partition_point(|slice| !slice.alone));
+        let mut built = match common {
+            [] => Built::default(),
+            common => self.build_common(common, before),
+        };
+        for slice in alone {
+            let mut batch = Batch::default();
+            self.put(slice, &mut batch);
+            let hidden = self.decoder.forward(&batch, &mut self.cache);
+            if slice.sample {
+                let last = batch.tokens.len() as u32 - 1;
+                built.logits.push(self.decoder.unembed(&ops::take(&hidden, &[last])));
+            }
+        }
+        built
+    }
+
+    /// Puts a slice into a batch, with its images.
+    fn put(&mut self, slice: &Slice, batch: &mut Batch) {
+        let images = self.scheduler.images(slice);
+        match self.decoder.vision() {
+            Some(vision) if !images.is_empty() => {
+                // Rows of images take any token of the table: features replace what it says.
+                let token = vision.preprocess().token();
+                let is_row = |token: u32| token as usize >= self.vocabulary;
+                let known =
+                    |&row: &u32| if is_row(row) && row != Slice::UNREAD { token } else { row };
+                let tokens: Vec<u32> = slice.tokens.iter().map(known).collect();
+                batch.push_part(&tokens, slice.start, slice.pages.clone(), slice.length);
+                let part = (slice.start, slice.end());
+                batch.show(self.features.shown(images, part, vision));
+            }
+            _ => {
+                let pages = slice.pages.clone();
+                batch.push_part(&slice.tokens, slice.start, pages, slice.length);
+            }
+        }
+    }
+
+    /// The slices that stand in one batch.
+    fn build_common(&mut self, step: &[Slice], before: Option<&Pass>) -> Built {
         let mut batch = Batch::default();
         // Rows that are sampled: on the device, and by the host.
         let (mut device, mut draws, mut host) = (Vec::new(), Vec::new(), Vec::new());
         let mut unread = Vec::new();
         for slice in step {
-            let images = self.scheduler.images(slice);
-            match self.decoder.vision() {
-                Some(vision) if !images.is_empty() => {
-                    // Rows of images take any token of the table: features replace what it says.
-                    let token = vision.preprocess().token();
-                    let is_row = |token: u32| token as usize >= self.vocabulary;
-                    let known = |&row: &u32| {
-                        if is_row(row) && row != Slice::UNREAD { token } else { row }
-                    };
-                    let tokens: Vec<u32> = slice.tokens.iter().map(known).collect();
-                    batch.push_part(&tokens, slice.start, slice.pages.clone(), slice.length);
-                    let part = (slice.start, slice.end());
-                    batch.show(self.features.shown(images, part, vision));
-                }
-                _ => {
-                    let pages = slice.pages.clone();
-                    batch.push_part(&slice.tokens, slice.start, pages, slice.length);
-                }
-            }
+            self.put(slice, &mut batch);
             let last = batch.tokens.len() as u32 - 1;
             if slice.tokens.last() == Some(&Slice::UNREAD) {
                 unread.push((last, slice.id));
@@ -396,7 +419,7 @@ impl Engine {
             let choice = ops::categorical(&score(&device), &draws);
             (choice, device.iter().map(|&(id, _)| id).collect())
         });
-        let logits = (!host.is_empty()).then(|| score(&host));
+        let logits = if host.is_empty() { Vec::new() } else { vec![score(&host)] };
         Built { choice, logits }
     }
 
@@ -429,10 +452,8 @@ impl Engine {
             None => (Vec::new(), &[][..]),
         };
         let drawn: BTreeMap<Id, _> = drawn.iter().copied().zip(read).collect();
-        let (mut logits, width) = match &built.logits {
-            Some(logits) => (logits.to_vec(), logits.width()),
-            None => (Vec::new(), 1),
-        };
+        let width = built.logits.first().map_or(1, Tensor::width);
+        let mut logits: Vec<f32> = built.logits.iter().flat_map(Tensor::to_vec).collect();
         if pass.step.iter().all(|slice| !slice.sample) {
             self.cache.wait();
         }
@@ -480,10 +501,11 @@ impl Pass {
 }
 
 /// What will come of a pass.
+#[derive(Default)]
 struct Built {
     choice: Option<(Choice, Vec<Id>)>,
-    /// The rows that the host samples.
-    logits: Option<Tensor>,
+    /// The rows that the host samples, in order.
+    logits: Vec<Tensor>,
 }
 
 /// What `step` is made of.

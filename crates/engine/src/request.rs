@@ -31,6 +31,10 @@ pub struct Request {
     pub priority: Priority,
     /// Whose it is: clients share what there is of their priority evenly. 0 is nobody in particular.
     pub client: u64,
+    /// Whether the answer must not depend on what else is computed, to the last bit: its tokens are computed in
+    /// passes of their own, cut where the prompt alone decides, which takes longer. It holds as long as the device computes
+    /// the same pass in the same way: on a CPU, with weights that are not laid out meanwhile.
+    pub invariant: bool,
 }
 
 /// An image in a prompt.

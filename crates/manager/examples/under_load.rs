@@ -13,12 +13,14 @@ use models::Network;
 type Failed = Box<dyn std::error::Error>;
 
 const STREAM: Id = Id(0);
+/// How long a stream beside a prompt is watched, in seconds.
+const WINDOW: f64 = 20.0;
 
 fn main() -> Result<(), Failed> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let folder = arguments.first().ok_or("the folder of a model is missing")?;
     let number = |at: usize, or: f64| arguments.get(at).map_or(Ok(or), |text| text.parse::<f64>());
-    let (long, share) = (number(1, 16.0 * 1024.0)? as usize, number(2, 0.8)?);
+    let (long, share) = (number(1, 16.0 * 1024.0)? as usize, number(2, 0.85)?);
     let (rounds, piece) = (number(3, 3.0)? as usize, number(4, 16.0)? as usize);
     // Laid out from the start, so that nothing changes under way.
     let device =
@@ -55,26 +57,32 @@ fn main() -> Result<(), Failed> {
         let before = alone(&mut engine);
         let id = Id(1 + round);
         add(&mut engine, id, 2 + round, long, 1, normal)?;
-        let mut beside = Run::default();
-        while !beside.ended {
-            beside.step(&mut engine);
+        let beside = |engine: &mut Engine| {
+            let mut run = Run::default();
+            while run.seconds < WINDOW && !run.ended {
+                run.step(engine);
+            }
+            run
+        };
+        let first = beside(&mut engine);
+        // The rest in a quarter of the time, without the stream; then the end of the prompt, whose tokens are dearest.
+        engine.cancel(STREAM);
+        let mut rest = Run { read: first.read, ..Run::default() };
+        while rest.read < long / 4 * 3 && !rest.ended {
+            rest.step(&mut engine);
         }
+        add(&mut engine, STREAM, 1, 64, 30_000, interactive)?;
+        while rest.tokens < 20 && !rest.ended {
+            rest.step(&mut engine);
+        }
+        let (from, last) = (rest.read, beside(&mut engine));
+        engine.cancel(id);
         let after = alone(&mut engine);
         engine.cancel(STREAM);
-        beside.pauses.sort_by(f64::total_cmp);
-        let pause = |share: f64| {
-            1e3 * beside.pauses[(beside.pauses.len() - 1) * (share * 100.0) as usize / 100]
-        };
-        println!(
-            "alone {before:.1} and {after:.1} tokens/s, beside {:.1}: {:.2}; pauses of {:.0} ms in the middle, \
-             {:.0} of 95 %, {:.0} at most; the prompt {:.0} tokens/s",
-            beside.rate(),
-            beside.rate() / f64::midpoint(before, after),
-            pause(0.5),
-            pause(0.95),
-            pause(1.0),
-            long as f64 / beside.seconds,
-        );
+        let solo = f64::midpoint(before, after);
+        println!("alone {before:.1} and {after:.1} tokens/s");
+        first.report("from its beginning", 0, solo);
+        last.report("from where it was read", from, solo);
     }
     Ok(())
 }
@@ -87,6 +95,8 @@ struct Run {
     /// Between two tokens of the stream.
     pauses: Vec<f64>,
     since: f64,
+    /// How much of the prompt is computed.
+    read: usize,
     /// Whether something that is not the stream has ended.
     ended: bool,
 }
@@ -105,6 +115,7 @@ impl Run {
                     self.tokens += 1;
                     self.pauses.push(std::mem::take(&mut self.since));
                 }
+                Event::Progress(id, read) if id != STREAM => self.read = read,
                 Event::Finished(id, _) => self.ended |= id != STREAM,
                 Event::Token(..) | Event::Progress(..) | Event::Likely(..) => {}
             }
@@ -113,6 +124,22 @@ impl Run {
 
     fn rate(&self) -> f64 {
         self.tokens as f64 / self.seconds
+    }
+
+    fn report(mut self, part: &str, from: usize, solo: f64) {
+        self.pauses.sort_by(f64::total_cmp);
+        let last = self.pauses.len().saturating_sub(1);
+        let pause =
+            |percent: usize| 1e3 * self.pauses.get(last * percent / 100).unwrap_or(&f64::NAN);
+        println!(
+            "  beside a prompt {part} ({from}): {:.1} tokens/s, {:.2} of alone; pauses {:.0} ms, 95 % {:.0}, most {:.0}; the prompt {:.0} tokens/s",
+            self.rate(),
+            self.rate() / solo,
+            pause(50),
+            pause(95),
+            pause(100),
+            self.read.saturating_sub(from) as f64 / self.seconds,
+        );
     }
 }
 

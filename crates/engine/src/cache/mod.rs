@@ -24,6 +24,15 @@ pub struct PrefixStats {
 /// How many pages are left free between two sequences, where there are so many.
 const GAP: u32 = 16;
 
+/// How the tokens of a sequence are computed: it shares pages with its like only.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Kind {
+    /// Whether it is beyond the length at which a network turns to computing otherwise.
+    pub(crate) beyond: bool,
+    /// Whether it is computed in passes of its own.
+    pub(crate) alone: bool,
+}
+
 /// The pages of one sequence.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct PageTable {
@@ -116,10 +125,8 @@ impl PagePool {
 
     /// Pages that already hold the beginning of `tokens`, now also held by the caller, and how
     /// many tokens that is. The last token is never among them: somebody must compute its output.
-    /// Sequences `beyond` the length at which a network turns to computing otherwise share with
-    /// their like only.
-    pub(crate) fn find(&mut self, tokens: &[u32], beyond: bool) -> (PageTable, usize) {
-        let mut table = PageTable { last: NodeId::beginning(beyond), ..PageTable::default() };
+    pub(crate) fn find(&mut self, tokens: &[u32], kind: Kind) -> (PageTable, usize) {
+        let mut table = PageTable { last: NodeId::beginning(kind), ..PageTable::default() };
         for chunk in tokens[..tokens.len().saturating_sub(1)].chunks_exact(self.page_size) {
             let Some((node, page)) = self.tree.child(table.last, chunk) else { break };
             self.hold(page);

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use super::Kind;
+
 /// A page's place in the tree; the default is the beginning of every sequence. Numbers are never
 /// used again, so a place whose page was given away leads nowhere.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct NodeId(u64);
 
 impl NodeId {
-    /// The beginning of every sequence, or of those that are computed in the other way.
-    pub(super) fn beginning(beyond: bool) -> Self {
-        Self(if beyond { u64::MAX } else { 0 })
+    /// The beginning of every sequence that is computed in this way.
+    pub(super) fn beginning(kind: Kind) -> Self {
+        Self(match (kind.beyond, kind.alone) {
+            (false, false) => 0,
+            (true, false) => u64::MAX,
+            (false, true) => u64::MAX - 1,
+            (true, true) => u64::MAX - 2,
+        })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Pages are shared, kept, given away and never lost.
 
-use super::{PagePool, PageTable};
+use super::{Kind, PagePool, PageTable};
 
 const GONE: u32 = kernels::Span::GONE;
+const PLAIN: Kind = Kind { beyond: false, alone: false };
 
 /// A table for `tokens`, all computed.
 fn computed(pool: &mut PagePool, tokens: &[u32]) -> (PageTable, usize) {
-    let (mut table, found) = pool.find(tokens, false);
+    let (mut table, found) = pool.find(tokens, PLAIN);
     assert!(pool.grow(&mut table, tokens.len()));
     pool.remember(&mut table, tokens);
     (table, found)
@@ -34,8 +35,8 @@ fn the_last_token_is_always_computed() {
     let mut pool = PagePool::new(4, 10);
     let (table, _) = computed(&mut pool, &[1, 2, 3, 4]);
     pool.release(table);
-    assert_eq!(pool.find(&[1, 2, 3, 4], false).1, 0);
-    assert_eq!(pool.find(&[1, 2, 3, 4, 5], false).1, 4);
+    assert_eq!(pool.find(&[1, 2, 3, 4], PLAIN).1, 0);
+    assert_eq!(pool.find(&[1, 2, 3, 4, 5], PLAIN).1, 4);
 }
 
 #[test]
@@ -49,8 +50,8 @@ fn what_is_held_is_not_given_away() {
     assert_eq!(table, PageTable::default());
     assert!(pool.grow(&mut table, 4));
     assert!(table.pages.iter().all(|page| !held.pages.contains(page)));
-    assert_eq!(pool.find(&[5, 6, 7, 8, 9], false).1, 0, "both kept pages were given away");
-    assert_eq!(pool.find(&[1, 2, 3, 4, 9], false).1, 4);
+    assert_eq!(pool.find(&[5, 6, 7, 8, 9], PLAIN).1, 0, "both kept pages were given away");
+    assert_eq!(pool.find(&[1, 2, 3, 4, 9], PLAIN).1, 4);
 }
 
 #[test]
@@ -62,10 +63,10 @@ fn the_longest_unused_end_is_given_away_first() {
     }
     let mut table = PageTable::default();
     assert!(pool.grow(&mut table, 2));
-    let (found, n) = pool.find(&[1, 2, 3, 4, 9], false);
+    let (found, n) = pool.find(&[1, 2, 3, 4, 9], PLAIN);
     assert_eq!(n, 2, "the end of the older one went, its beginning stayed");
     pool.release(found);
-    assert_eq!(pool.find(&[5, 6, 7, 8, 9], false).1, 4);
+    assert_eq!(pool.find(&[5, 6, 7, 8, 9], PLAIN).1, 4);
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn two_that_compute_the_same_keep_one() {
     pool.release(b);
     pool.release(a);
     assert_eq!((pool.available(), pool.kept()), (4, 2));
-    let (found, n) = pool.find(&[1, 2, 3, 4, 5], false);
+    let (found, n) = pool.find(&[1, 2, 3, 4, 5], PLAIN);
     assert_eq!((n, found.pages), (4, vec![pages.0[0], pages.1[1]]));
 }
 
@@ -119,13 +120,14 @@ fn pages_of_a_sequence_lie_in_a_row() {
 fn sequences_on_the_two_sides_of_a_turn_share_nothing() {
     let mut pool = PagePool::new(2, 8);
     for beyond in [false, true] {
-        let (mut table, found) = pool.find(&[1, 2, 3, 4, 5], beyond);
+        let (mut table, found) = pool.find(&[1, 2, 3, 4, 5], Kind { beyond, ..PLAIN });
         assert_eq!(found, 0, "what the other side has is not found");
         assert!(pool.grow(&mut table, 4));
         pool.remember(&mut table, &[1, 2, 3, 4]);
         pool.release(table);
     }
-    let [short, long] = [false, true].map(|beyond| pool.find(&[1, 2, 3, 4, 5], beyond));
+    let [short, long] =
+        [false, true].map(|beyond| pool.find(&[1, 2, 3, 4, 5], Kind { beyond, ..PLAIN }));
     assert_eq!((short.1, long.1), (4, 4));
     assert!(short.0.pages.iter().all(|page| !long.0.pages.contains(page)));
 }
@@ -138,10 +140,10 @@ fn no_more_is_kept_than_may_be() {
     pool.release(first);
     pool.release(second);
     assert_eq!((pool.kept(), pool.available(), pool.stats().evicted), (3, 10, 1));
-    assert_eq!(pool.find(&[1, 2, 3, 4, 9], false).1, 2, "the end of the older one went");
+    assert_eq!(pool.find(&[1, 2, 3, 4, 9], PLAIN).1, 2, "the end of the older one went");
     let mut none = PagePool::new(2, 10).keeping(0);
     let (table, _) = computed(&mut none, &[1, 2, 3, 4]);
     none.release(table);
     assert_eq!((none.kept(), none.available()), (0, 10));
-    assert_eq!(none.find(&[1, 2, 3, 4, 9], false).1, 0);
+    assert_eq!(none.find(&[1, 2, 3, 4, 9], PLAIN).1, 0);
 }

@@ -2,6 +2,7 @@
 
 use super::sequence::{Level, Sequence};
 use super::{Scheduler, Step};
+use crate::cache::Kind;
 use crate::{Id, Priority};
 
 /// How many requests that do not fit are passed over for later ones in one step.
@@ -27,13 +28,13 @@ impl Scheduler {
         let mut budget = self.limits.tokens;
         // Whoever waited too long has its token even where there are more sequences than tokens.
         let prompts = self.running.iter().chain(&self.waiting);
-        let overdue = prompts.filter(|s| s.promoted.is_some() && s.remaining() > 1).count();
-        let kept_back = overdue.min(1);
+        let overdue = prompts.filter(|s| s.promoted.is_some() && s.remaining() > 1);
+        let kept_back = overdue.map(|s| s.next(1, self.chunk())).max().unwrap_or(0);
         for id in self.decoding() {
             if budget <= kept_back {
                 break;
             }
-            budget -= self.give(id, 1, &mut step);
+            budget = budget.saturating_sub(self.give(id, 1, &mut step));
         }
         let wanting = |sequence: &Sequence| sequence.remaining() > 1;
         if budget > 0 && (!self.waiting.is_empty() || self.running.iter().any(wanting)) {
@@ -55,6 +56,8 @@ impl Scheduler {
             }
             step.retain(|slice| self.is_live(slice));
         }
+        // Passes of their own come after the one for all.
+        step.sort_by_key(|slice| slice.alone);
         self.account(&step);
         step
     }
@@ -79,12 +82,13 @@ impl Scheduler {
         let wanted: usize = short.iter().map(|prompt| prompt.remaining).sum();
         let mut lane = wanted.min(budget / 2);
         let mut blocked = Blocked::default();
-        budget -= lane + self.give_prompt(first, budget - lane, step, &mut blocked);
+        let given = self.give_prompt(first, budget - lane, step, &mut blocked);
+        budget = (budget - lane).saturating_sub(given);
         for &prompt in &short {
             if lane == 0 {
                 break;
             }
-            lane -= self.give_prompt(prompt, lane, step, &mut blocked);
+            lane = lane.saturating_sub(self.give_prompt(prompt, lane, step, &mut blocked));
         }
         budget += lane;
         for prompt in prompts {
@@ -92,7 +96,8 @@ impl Scheduler {
                 break;
             }
             if step.iter().all(|slice| slice.id != prompt.id) {
-                budget -= self.give_prompt(prompt, budget, step, &mut blocked);
+                let given = self.give_prompt(prompt, budget, step, &mut blocked);
+                budget = budget.saturating_sub(given);
             }
         }
     }
@@ -160,7 +165,10 @@ impl Scheduler {
         if self.running[at].is_spent() || self.turns_at(at) {
             return 0;
         }
-        let wanted = self.running[at].remaining().min(most);
+        let wanted = self.running[at].next(most, self.chunk());
+        if wanted > self.room_in(step) {
+            return 0;
+        }
         let n = self.room_for(id, wanted);
         if n > 0
             && let Some(sequence) = self.running.iter().find(|sequence| sequence.id == id)
@@ -168,6 +176,12 @@ impl Scheduler {
             step.push(sequence.slice(n));
         }
         n
+    }
+
+    /// How many more tokens the step holds. What cannot be cut may be more than was meant for it, but not more than this.
+    fn room_in(&self, step: &Step) -> usize {
+        let held: usize = step.iter().map(|slice| slice.tokens.len()).sum();
+        self.limits.tokens.saturating_sub(held)
     }
 
     /// Begins the sequence `id` of the queue, if there is a place and there are pages for what it has so far, and
@@ -182,19 +196,21 @@ impl Scheduler {
         let theirs: usize = below().map(|other| other.table.pages.len()).sum();
         let mut sequence = self.waiting.remove(at);
         let beyond = self.limits.beyond(sequence.tokens.len());
-        let (table, found) = self.pool.find(&sequence.tokens, beyond);
+        let kind = Kind { beyond, ..sequence.kind() };
+        let (table, found) = self.pool.find(&sequence.tokens, kind);
         (sequence.table, sequence.computed) = (table, found);
-        let n = sequence.remaining().min(budget);
+        let n = sequence.next(budget, self.chunk());
         let held = sequence.table.pages.len();
         let missing = self.pool.pages_for(sequence.tokens.len()).saturating_sub(held);
-        if missing <= self.pool.available() + theirs {
+        if n <= self.room_in(step) && missing <= self.pool.available() + theirs {
             while (missing > self.pool.available() || self.running.len() >= self.limits.sequences)
                 && let Some(last) = self.last_below(priority)
             {
                 self.put_aside(last);
             }
         }
-        if missing > self.pool.available()
+        if n > self.room_in(step)
+            || missing > self.pool.available()
             || self.running.len() >= self.limits.sequences
             || !self.pool.grow(&mut sequence.table, sequence.computed + n)
         {
@@ -227,6 +243,7 @@ impl Scheduler {
             // What fits already is better than putting others aside.
             let pages = sequence.table.pages.len() + self.pool.available();
             let fits = (pages * self.pool.page_size()).saturating_sub(sequence.computed).min(n);
+            let fits = if sequence.invariant { 0 } else { fits };
             if fits > 0 && self.pool.grow(&mut sequence.table, sequence.computed + fits) {
                 return fits;
             }

@@ -10,7 +10,7 @@ use floor::Floor;
 pub use floor::Shape;
 use sequence::Sequence;
 
-use crate::cache::{PagePool, PrefixStats};
+use crate::cache::{Kind, PagePool, PrefixStats};
 use crate::sight::Numbers;
 use crate::{
     Event, Failure, Finish, Flaw, Id, Past, Priority, PromptImage, Refusal, Request, Sampling,
@@ -57,7 +57,7 @@ impl Default for Limits {
             turn: None,
             waiting: 1024,
             ageing: 32 * 1024,
-            decode_share: 0.8,
+            decode_share: 0.85,
             piece: 16,
         }
     }
@@ -86,6 +86,8 @@ pub struct Slice {
     pub length: usize,
     /// Whether the last row is to be sampled.
     pub sample: bool,
+    /// Whether it is computed in a pass of its own: see [`Request::invariant`].
+    pub alone: bool,
     attempt: u32,
 }
 
@@ -315,6 +317,11 @@ impl Scheduler {
         self.floor.took(shape, seconds);
     }
 
+    /// Where prompts of invariant sequences are cut: a page where it fits a step, so that pages can be shared.
+    fn chunk(&self) -> usize {
+        self.pool.page_size().min(self.limits.tokens)
+    }
+
     /// Sets how many seconds prompts may add to a step from now on, at least a [piece](Limits::piece) of them; for the
     /// sake of other networks on the device.
     pub fn set_longest(&mut self, seconds: Option<f64>) {
@@ -331,6 +338,7 @@ impl Scheduler {
     pub fn complete(&mut self, step: &[Slice], sampled: &[Result<u32, Flaw>]) -> Vec<Event> {
         let mut events = Vec::new();
         let mut sampled = sampled.iter().cloned();
+        let chunk = self.chunk();
         for slice in step {
             let outcome = if slice.sample { sampled.next() } else { None };
             // Ended or put aside while the pass was under way.
@@ -338,7 +346,10 @@ impl Scheduler {
             let (sequence, end) = (&mut self.running[at], slice.end());
             // A later pass may build on this one already.
             sequence.computed = sequence.computed.max(end);
-            self.pool.remember(&mut sequence.table, &sequence.tokens[..end]);
+            if !sequence.invariant || chunk == self.pool.page_size() {
+                let shared = sequence.shared(end, chunk);
+                self.pool.remember(&mut sequence.table, &sequence.tokens[..shared]);
+            }
             if let Some(window) = self.limits.window {
                 let from = (end + 1).saturating_sub(window);
                 self.pool.leave_behind(&mut sequence.table, from);
@@ -364,7 +375,8 @@ impl Scheduler {
             {
                 // With its last token it went past the turn: what is in the cache is of no use now.
                 self.pool.release(sequence.restart());
-                (sequence.table, sequence.computed) = self.pool.find(&sequence.tokens, true);
+                (sequence.table, sequence.computed) =
+                    self.pool.find(&sequence.tokens, Kind { beyond: true, ..sequence.kind() });
                 self.pool.count(sequence.tokens.len(), sequence.computed);
             }
         }

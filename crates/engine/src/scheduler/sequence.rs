@@ -1,6 +1,6 @@
 //! One request under way.
 
-use crate::cache::PageTable;
+use crate::cache::{Kind, PageTable};
 use crate::{Finish, Id, Priority, PromptImage, Request, Sampling, Slice};
 
 /// A priority, or above all of them.
@@ -20,6 +20,8 @@ pub(super) struct Sequence {
     pub(super) arrival: u64,
     pub(super) priority: Priority,
     pub(super) client: u64,
+    /// Whether its tokens stand in passes of their own.
+    pub(super) invariant: bool,
     /// Its number among those that had waited too long and go before all others.
     pub(super) promoted: Option<u64>,
     /// How much had been computed in all when it last got something, or came.
@@ -51,6 +53,7 @@ impl Sequence {
             arrival,
             priority: request.priority,
             client: request.client,
+            invariant: request.invariant,
             promoted: None,
             served: work,
             tokens: request.prompt,
@@ -64,6 +67,11 @@ impl Sequence {
             prompt: longest - request.max_tokens,
             longest,
         }
+    }
+
+    /// With whom it shares pages, short of the turn.
+    pub(super) fn kind(&self) -> Kind {
+        Kind { beyond: false, alone: self.invariant }
     }
 
     /// Where it stands among all, the first first. It changes only when it is promoted, so two
@@ -90,6 +98,21 @@ impl Sequence {
         self.unread && self.length() >= self.longest
     }
 
+    /// How many tokens the next slice has, of `most`. That of an invariant sequence depends on nothing but its own
+    /// tokens: prompts are cut at multiples of `chunk`, and what was added comes one by one, as it did
+    /// the first time.
+    pub(super) fn next(&self, most: usize, chunk: usize) -> usize {
+        if !self.invariant {
+            return self.remaining().min(most);
+        }
+        if self.computed >= self.prompt { 1 } else { chunk.min(self.prompt - self.computed) }
+    }
+
+    /// How many of the first `end` tokens may be shared with others that begin alike.
+    pub(super) fn shared(&self, end: usize, chunk: usize) -> usize {
+        if self.invariant { end.min(self.prompt / chunk * chunk) } else { end }
+    }
+
     /// The next `n` tokens.
     pub(super) fn slice(&self, n: usize) -> Slice {
         let end = self.computed + n;
@@ -103,6 +126,7 @@ impl Sequence {
             pages: self.table.pages.clone(),
             length: self.length(),
             sample: end == self.length(),
+            alone: self.invariant,
             attempt: self.attempt,
         }
     }

@@ -193,6 +193,17 @@ impl World {
             let Request { prompt, max_tokens, .. } = &self.wanted[&slice.id];
             let end = slice.start + slice.tokens.len();
             assert!(end < prompt.len() + max_tokens, "seed {seed}: a token beyond the last");
+            if slice.alone {
+                // Where it is cut depends on nothing but its own prompt.
+                let chunk = self.page_size.min(limits.tokens);
+                let expected = if slice.start >= prompt.len() {
+                    1
+                } else {
+                    chunk.min(prompt.len() - slice.start)
+                };
+                assert_eq!(slice.tokens.len(), expected, "seed {seed}");
+                assert!(slice.start >= prompt.len() || slice.start % chunk == 0, "seed {seed}");
+            }
         }
     }
 

@@ -123,6 +123,7 @@ impl Form<'_> {
             client: _,
             // `Question::tool_choice` says it.
             must_call: _,
+            invariant,
         } = options;
         let whole = |number: &Option<usize>| number.map(|number| json!(number));
         let fields = [
@@ -139,6 +140,7 @@ impl Form<'_> {
             ("seed", seed.map(|seed| json!(seed))),
             ("stop", (!stop.is_empty()).then(|| json!(stop))),
             ("ignore_eos", ignore_eos.then(|| json!(true))),
+            ("invariant", invariant.then(|| json!(true))),
             (
                 "logit_bias",
                 (!logit_bias.is_empty()).then(|| {

@@ -72,6 +72,8 @@ pub struct GenerateOptions {
     pub priority: Priority,
     /// Whose it is: clients share what there is of a priority evenly. 0 is nobody in particular.
     pub client: u64,
+    /// Whether the answer must not depend on what else is computed, to the last bit; see [`engine::Request::invariant`].
+    pub invariant: bool,
 }
 
 /// Which tool an answer must call.
@@ -247,9 +249,18 @@ impl LoadedModel {
         };
         let stop = if options.ignore_eos { Vec::new() } else { self.stop.clone() };
         let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: 0 };
-        let &GenerateOptions { priority, client, .. } = options;
-        let request =
-            Request { prompt, images, max_tokens, stop, sampling, constraint, priority, client };
+        let &GenerateOptions { priority, client, invariant, .. } = options;
+        let request = Request {
+            prompt,
+            images,
+            max_tokens,
+            stop,
+            sampling,
+            constraint,
+            priority,
+            client,
+            invariant,
+        };
         let (sender, updates) = mpsc::unbounded_channel();
         let (reply, answer) = oneshot::channel();
         let begun = Instant::now();

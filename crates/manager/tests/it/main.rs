@@ -6,6 +6,7 @@ mod catalog;
 mod constrained;
 mod fetch;
 mod house;
+mod invariant;
 mod runtime;
 mod sampling;
 mod vision;
