@@ -56,7 +56,7 @@ fn answer(
     };
     let strange = |engine: &mut Engine, n: u64| {
         // Some begin as ours does.
-        let mut tokens = if n % 2 == 0 { prompt(7, 20) } else { Vec::new() };
+        let mut tokens = if n.is_multiple_of(2) { prompt(7, 20) } else { Vec::new() };
         tokens.extend(prompt(n + 50, 3 + 11 * (n % 4)));
         let priority = Priority::ALL[n as usize % 3];
         let sampling = sampling(n);
@@ -65,7 +65,7 @@ fn answer(
             max_tokens: 30,
             sampling,
             priority,
-            invariant: n % 4 == 0,
+            invariant: n.is_multiple_of(4),
             ..Request::default()
         };
         engine.add(Id(n), request).unwrap();
