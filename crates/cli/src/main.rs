@@ -11,6 +11,7 @@ mod models;
 mod output;
 mod progress;
 mod report;
+mod settings;
 
 use std::process::ExitCode;
 

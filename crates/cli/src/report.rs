@@ -80,6 +80,14 @@ impl From<manager::runtime::Error> for Failure {
     }
 }
 
+impl From<manager::config::Faults> for Failure {
+    fn from(faults: manager::config::Faults) -> Self {
+        // Several have their hints beside them.
+        let hint = faults.hint().filter(|_| faults.0.len() == 1);
+        Self { error: faults.into(), hint }
+    }
+}
+
 impl From<documents::Error> for Failure {
     fn from(error: documents::Error) -> Self {
         let hint = error.hint().map(str::to_owned);

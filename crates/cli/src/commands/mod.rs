@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod config;
 mod convert;
 mod debug;
 mod doctor;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Rm(rm::Rm),
     Plan(plan::Plan),
     Convert(convert::Convert),
+    Config(config::ConfigCommand),
     Doctor(doctor::Doctor),
     Debug(debug::Debug),
     Completions(completions::Completions),
@@ -59,6 +61,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Rm(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Convert(command) => command.run(),
+        Command::Config(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Debug(command) => command.run(),
         Command::Completions(command) => command.run(),

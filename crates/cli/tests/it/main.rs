@@ -4,6 +4,7 @@
 mod adapters;
 mod answers;
 mod catalog;
+mod config;
 mod encoders;
 mod held;
 mod machine;

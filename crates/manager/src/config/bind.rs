@@ -223,6 +223,8 @@ fn server(mut table: Table<'_>) -> Server {
         ("drain", "How long answers under way may take when the server is told to end"),
         "30s",
     );
+    let manage =
+        table.flag(("manage", "Let clients fetch models from the hub, and remove them"), false);
     table.finish();
     let count = |number: Option<u64>| number.map_or(1024, |n| usize::try_from(n).unwrap_or(1024));
     Server {
@@ -239,6 +241,7 @@ fn server(mut table: Table<'_>) -> Server {
         queue: count(queue),
         timeout: timeout.flatten(),
         drain,
+        manage,
     }
 }
 

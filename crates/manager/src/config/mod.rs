@@ -97,6 +97,8 @@ pub struct Server {
     pub timeout: Option<Duration>,
     /// How long answers under way may take when the server is told to end.
     pub drain: Duration,
+    /// Whether clients may fetch and remove models.
+    pub manage: bool,
 }
 
 /// A key that opens the server.
