@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use manager::house::ModelState;
+use manager::runtime::Status;
 
 use crate::fault::Fault;
 use crate::state::Server;
@@ -132,10 +133,45 @@ pub(crate) async fn page(State(server): State<Server>) -> Result<Response, Fault
     let waiting: usize =
         models.iter().filter_map(|model| model.memory.as_ref()).map(|status| status.waiting).sum();
     page.line("num_requests_waiting", &[], waiting);
+    engines(&mut page, &house.engines().await);
     let mut response = page.0.into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
+}
+
+/// What the engines have in hand.
+fn engines(page: &mut Page, engines: &[(String, Status)]) {
+    let gauges: [(&str, &str, fn(&Status) -> f64); 3] = [
+        ("num_requests_running", "Answers that are being continued.", |s| s.running as f64),
+        ("num_requests_queued", "Answers that wait for a place in a step.", |s| s.waiting as f64),
+        (
+            "kv_cache_usage_perc",
+            "The share of the cache's pages that is in use, from 0 to 1.",
+            |s| s.pages_held as f64 / s.pages.max(1) as f64,
+        ),
+    ];
+    for (name, help, of) in gauges {
+        page.head(name, "gauge", help);
+        for (model, status) in engines {
+            page.line(name, &[("model_name", model)], of(status));
+        }
+    }
+    let counters: [(&str, &str, fn(&Status) -> u64); 5] = [
+        ("num_preemptions_total", "Answers that were put aside for others.", |s| s.preemptions),
+        ("num_promotions_total", "Answers that had waited too long.", |s| s.promotions),
+        ("prefix_cache_queries_total", "Tokens of prompts that were looked for.", |s| {
+            s.prefix.asked
+        }),
+        ("prefix_cache_hits_total", "Tokens that were found.", |s| s.prefix.found),
+        ("prefix_cache_evictions_total", "Pages that were given away.", |s| s.prefix.evicted),
+    ];
+    for (name, help, of) in counters {
+        page.head(name, "counter", help);
+        for (model, status) in engines {
+            page.line(name, &[("model_name", model)], of(status));
+        }
+    }
 }
 
 fn http(page: &mut Page, metrics: &Metrics) {

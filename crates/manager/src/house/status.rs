@@ -9,7 +9,7 @@ use super::{Error, House, apart};
 use crate::catalog::{Catalog, Entry};
 use crate::ledger::Class;
 use crate::residency::{Outlook, Standing, Status};
-use crate::runtime::{ModelFacts, ModelKind};
+use crate::runtime::{ModelFacts, ModelKind, Status as EngineStatus};
 
 /// Where a model is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,6 +90,26 @@ impl House {
         let now = self.uptime();
         let outlook = self.rooms().residency.outlook(now, &found.name);
         Ok((found.name.clone(), outlook))
+    }
+
+    /// What the engine of each model in memory has in hand, by the model's name. One whose step takes longer than a second is
+    /// left out.
+    pub async fn engines(&self) -> Vec<(String, EngineStatus)> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let models: Vec<_> = {
+            let rooms = self.rooms();
+            let residents = rooms.residents.iter();
+            residents.map(|(name, it)| (name.clone(), Arc::clone(&it.model))).collect()
+        };
+        let mut told = Vec::new();
+        for (name, model) in models {
+            if model.facts().kind == ModelKind::Language
+                && let Ok(Ok(status)) = tokio::time::timeout(PATIENCE, model.status_async()).await
+            {
+                told.push((name, status));
+            }
+        }
+        told
     }
 
     /// How many models left memory, by reason.

@@ -152,6 +152,8 @@ async fn what_is_booked_and_measured_is_told() {
         "folio:generation_tokens_total{task=\"chat\",model_name=\"qwen3\"} 4",
         "folio:time_to_first_token_seconds_count{task=\"chat\",model_name=\"qwen3\"} 1",
         "folio:model_users{model_name=\"qwen3\"} 0",
+        "folio:num_requests_running{model_name=\"qwen3\"} 0",
+        "folio:prefix_cache_hits_total{model_name=\"qwen3\"} 0",
     ] {
         assert!(page.lines().any(|known| known == line), "{line} is not in\n{page}");
     }
