@@ -33,6 +33,11 @@ impl Key {
         Self { name: name.into(), digest: Sha256::digest(secret.as_bytes()).into() }
     }
 
+    /// The key whose SHA-256 this is.
+    pub fn hashed(name: impl Into<String>, digest: [u8; 32]) -> Self {
+        Self { name: name.into(), digest }
+    }
+
     /// Whose it is.
     pub fn name(&self) -> &str {
         &self.name

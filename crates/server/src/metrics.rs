@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use manager::house::ModelState;
 use manager::runtime::Status;
+use manager::stats::{Row, Sketch};
 
 use crate::fault::Fault;
 use crate::state::Server;
@@ -75,6 +76,12 @@ pub(crate) async fn count(State(server): State<Server>, request: Request, next: 
     server.metrics.add(route, method, response.status().as_u16(), begun.elapsed());
     response
 }
+
+/// A number that is read off `T`.
+type Read<T, N> = fn(&T) -> N;
+
+/// What is measured of a row.
+type Measured = for<'a> fn(&'a Row) -> &'a Sketch;
 
 /// Lines of one metric.
 struct Page(String);
@@ -142,7 +149,7 @@ pub(crate) async fn page(State(server): State<Server>) -> Result<Response, Fault
 
 /// What the engines have in hand.
 fn engines(page: &mut Page, engines: &[(String, Status)]) {
-    let gauges: [(&str, &str, fn(&Status) -> f64); 3] = [
+    let gauges: [(&str, &str, Read<Status, f64>); 3] = [
         ("num_requests_running", "Answers that are being continued.", |s| s.running as f64),
         ("num_requests_queued", "Answers that wait for a place in a step.", |s| s.waiting as f64),
         (
@@ -157,7 +164,7 @@ fn engines(page: &mut Page, engines: &[(String, Status)]) {
             page.line(name, &[("model_name", model)], of(status));
         }
     }
-    let counters: [(&str, &str, fn(&Status) -> u64); 5] = [
+    let counters: [(&str, &str, Read<Status, u64>); 5] = [
         ("num_preemptions_total", "Answers that were put aside for others.", |s| s.preemptions),
         ("num_promotions_total", "Answers that had waited too long.", |s| s.promotions),
         ("prefix_cache_queries_total", "Tokens of prompts that were looked for.", |s| {
@@ -213,7 +220,7 @@ fn answers(page: &mut Page, server: &Server) {
     page.line("requests_cancelled_total", &[], house.cancelled());
     let stats = house.stats();
     let rows: Vec<_> = stats.rows().collect();
-    let counters: [(&str, &str, fn(&manager::stats::Row) -> u64); 5] = [
+    let counters: [(&str, &str, Read<Row, u64>); 5] = [
         ("request_success_total", "Answers that were given.", |row| row.count - row.errors),
         ("request_failure_total", "Answers that failed.", |row| row.errors),
         ("request_fallback_total", "Answers by another than the first.", |row| row.fallbacks),
@@ -226,7 +233,7 @@ fn answers(page: &mut Page, server: &Server) {
             page.line(name, &[("task", task), ("model_name", backend)], of(row));
         }
     }
-    let summaries: [(&str, &str, fn(&manager::stats::Row) -> &manager::stats::Sketch); 2] = [
+    let summaries: [(&str, &str, Measured); 2] = [
         ("time_to_first_token_seconds", "From the request to its first token.", |row| {
             &row.first_token
         }),

@@ -26,7 +26,7 @@ use crate::report::Result;
 /// What folio can be asked to do. Each is described where it is defined.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     Serve(serve::Serve),
     Embed(embed::Embed),
     Rerank(rerank::Rerank),

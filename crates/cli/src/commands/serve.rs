@@ -1,66 +1,35 @@
 //! `folio serve`: every model behind one port, for the clients that people have.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use manager::Environment;
+use manager::config::{Config, ServerKey, memory_limit};
 use manager::house::{House, HouseOptions};
+use manager::machine::Machine;
+use manager::residency::Policy;
 use manager::runtime::LoadOptions;
 use server::{Bound, Gate, Key, Limits, Options};
 use tokio::sync::watch;
 
 use crate::args::{Compute, Kept};
 use crate::report::{Problem, Result};
+use crate::settings::Settings;
 use crate::{models, output};
 
-/// Serve models to programs: OpenAI's API on one port.
+/// Serve models to programs: the APIs of OpenAI, Anthropic and Ollama on one port.
 ///
-/// Clients are given http://HOST:PORT/v1 as their base URL. Models are loaded when they are first asked for. Without
+/// Clients of OpenAI are given http://HOST:PORT/v1 as their base URL, others http://HOST:PORT. Models are loaded when they are first asked for. Without
 /// `--model` every model on this machine is offered. Ctrl-C or SIGTERM ends it when the answers under way are given; once
 /// more ends it at once.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// Offer this model: a folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first (may be
-    /// given several times; the first is loaded at once)
-    #[arg(long, value_name = "MODEL")]
-    model: Vec<String>,
-    /// The address to listen on; another than a loopback address needs a key
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "FOLIO_HOST")]
-    host: IpAddr,
-    /// The port to listen on; 0 takes a free one
-    #[arg(long, value_name = "N", default_value_t = 3654, env = "FOLIO_PORT")]
-    port: u16,
-    /// Ask clients for one of the keys in this file: one on a line, with a name and a space before it if it has one
-    #[arg(long, value_name = "FILE", env = "FOLIO_KEYS")]
-    keys: Option<PathBuf>,
-    /// Let web pages of this origin speak to the server, such as https://chat.example (may be given several times; `*` lets
-    /// all)
-    #[arg(long, value_name = "ORIGIN")]
-    allow_origin: Vec<String>,
-    /// Answer under this name as well, where it is reached by another than `localhost` or an address (may be given several
-    /// times; `*` takes every name)
-    #[arg(long, value_name = "NAME")]
-    allow_host: Vec<String>,
-    /// The memory that all models may take together [default: four fifths of what there is, and no more than is free]
-    #[arg(long, value_name = "SIZE", value_parser = crate::args::parse_bytes, env = "FOLIO_MEMORY")]
-    memory: Option<u64>,
-    /// Unload a model that nobody has asked for so many minutes; 0 keeps it
-    #[arg(long, value_name = "MINUTES", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
-    idle: u64,
-    /// Keep this model in memory once it is there (may be given several times)
-    #[arg(long, value_name = "MODEL")]
-    pin: Vec<String>,
-    /// Let clients fetch models from the hub, and remove them
-    #[arg(long)]
-    manage: bool,
-    /// The largest request, images in it included
-    #[arg(long, value_name = "SIZE", value_parser = crate::args::parse_bytes, default_value = "64MiB")]
-    max_body: u64,
+    #[command(flatten)]
+    settings: Settings,
     #[command(flatten)]
     kept: Kept,
     #[command(flatten)]
@@ -69,82 +38,149 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let gate = self.gate()?;
-        let address = SocketAddr::new(self.host, self.port);
+        let config = self.settings.load()?;
+        let gate = gate(&config)?;
+        let address = SocketAddr::new(config.server.host, config.server.port);
         if !gate.allows(address) {
             let reason =
                 format!("{address} is reached from other machines: give `--keys FILE` as well");
             return Err(Problem::Flag { flag: "--host", reason }.into());
         }
-        for model in &self.model {
-            models::locate(model)?;
+        for model in &config.models {
+            models::locate(&model.name)?;
         }
-        let options = HouseOptions {
-            load: LoadOptions { kv: self.kept.codes(), ..LoadOptions::default() },
-            models: self.model.clone(),
-            memory: self.memory,
-            ttl: (self.idle > 0).then(|| Duration::from_secs(self.idle * 60)),
-            pinned: self.pin.clone(),
-            ..HouseOptions::default()
+        let options = self.house(&config);
+        let limits = Limits {
+            body: usize::try_from(config.server.max_body).unwrap_or(usize::MAX),
+            connections: config.server.connections,
+            ..Limits::default()
         };
+        let (manage, drain) = (config.server.manage, config.server.drain);
         let device = models::runtime(self.compute)?;
         let house = House::open(device, Environment::from_process(), options);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
-        let body = usize::try_from(self.max_body).unwrap_or(usize::MAX);
-        let limits = Limits { body, ..Limits::default() };
-        let connections = limits.connections;
         let done = runtime.block_on(async {
             let bound = server::bind(address).await.map_err(|error| {
                 Problem::io("listen on", Path::new(&address.to_string()), error)
             })?;
-            self.greet(&bound)?;
-            self.warm(&house);
-            let router =
-                server::router(Arc::clone(&house), Options { limits, gate, manage: self.manage });
+            greet(&bound, &config)?;
+            warm(&house, &config);
+            let connections = limits.connections;
+            let router = server::router(Arc::clone(&house), Options { limits, gate, manage });
             let mut stop = signals();
+            let mut told = stop.clone();
             let asked = async move {
                 // If nobody can ask any more, it goes on.
                 if stop.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
             };
-            server::serve(bound, router, connections, asked).await;
-            house.close();
-            house.emptied().await;
-            Ok(ExitCode::SUCCESS)
+            let mut ending = Box::pin(async {
+                server::serve(bound, router, connections, asked).await;
+                house.close();
+                house.emptied().await;
+            });
+            // The time for answers under way begins when the end is asked for.
+            tokio::select! {
+                () = &mut ending => Ok(ExitCode::SUCCESS),
+                () = async {
+                    let _ = told.changed().await;
+                    tokio::time::sleep(drain).await;
+                } => {
+                    eprintln!("some answers took too long and were cut: `server.drain` gives them more time");
+                    Ok(ExitCode::FAILURE)
+                }
+            }
         });
         runtime.shutdown_background();
         done
     }
 
-    fn gate(&self) -> Result<Gate> {
-        let lowered = |list: &[String]| -> BTreeSet<String> {
-            list.iter().map(|text| text.trim_end_matches('/').to_ascii_lowercase()).collect()
-        };
-        let keys = self.keys.as_deref().map(keys).transpose()?.unwrap_or_default();
-        Ok(Gate { keys, origins: lowered(&self.allow_origin), hosts: lowered(&self.allow_host) })
-    }
-
-    fn greet(&self, bound: &Bound) -> Result<()> {
-        output::line(&format!("listening on http://{}", bound.address()))?;
-        if self.model.is_empty() {
-            eprintln!("all models of this machine are offered (`folio list`); Ctrl-C ends it");
-        } else {
-            eprintln!("offered: {}; Ctrl-C ends it", self.model.join(", "));
+    fn house(&self, config: &Config) -> HouseOptions {
+        let machine = Machine::look();
+        let most = machine.memory_limit.unwrap_or(machine.memory_total);
+        let limit = memory_limit(config, most, machine.memory_available);
+        if let Some(why) = &limit.lowered {
+            eprintln!("note: {why}");
         }
-        Ok(())
+        let performance = &config.performance;
+        let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let most_of = |number: Option<u64>| number.map_or(usize::MAX, whole);
+        let policy = Policy {
+            patience: performance.patience,
+            most_loaded: most_of(performance.model_cache_size),
+            most_running: most_of(performance.max_parallel_models),
+            most_waiting: config.server.queue,
+            ..Policy::default()
+        };
+        let load = LoadOptions {
+            kv: self.kept.codes(),
+            sequences: whole(performance.sequences),
+            step_tokens: whole(performance.step_tokens),
+            decode_share: performance.decode_share,
+            waiting: config.server.queue,
+            ..LoadOptions::default()
+        };
+        HouseOptions {
+            load,
+            models: config.models.iter().map(|model| model.name.clone()).collect(),
+            memory: Some(limit.bytes),
+            cache_share: config.memory.cache_share,
+            ttl: config.memory.ttl,
+            wait: config.server.timeout,
+            policy,
+            config: config.clone(),
+            ..HouseOptions::default()
+        }
     }
+}
 
-    /// Loads the first model, beside the first requests.
-    fn warm(&self, house: &Arc<House>) {
-        let Some(first) = self.model.first().cloned() else { return };
+/// Who may speak.
+fn gate(config: &Config) -> Result<Gate> {
+    let lowered = |list: &[String]| -> BTreeSet<String> {
+        list.iter().map(|text| text.trim_end_matches('/').to_ascii_lowercase()).collect()
+    };
+    let server = &config.server;
+    let mut all = server.keys_file.as_deref().map(keys).transpose()?.unwrap_or_default();
+    for (name, key) in &server.keys {
+        let ServerKey { sha256, requests_per_minute, tokens_per_minute, concurrent } = key;
+        if [requests_per_minute, tokens_per_minute, concurrent].into_iter().any(Option::is_some) {
+            let reason = format!("limits of single keys are not enforced: take them from `{name}`");
+            return Err(Problem::Flag { flag: "server.keys", reason }.into());
+        }
+        all.push(Key::hashed(name.as_str(), *sha256));
+    }
+    Ok(Gate { keys: all, origins: lowered(&server.origins), hosts: lowered(&server.hosts) })
+}
+
+fn greet(bound: &Bound, config: &Config) -> Result<()> {
+    output::line(&format!("listening on http://{}", bound.address()))?;
+    if let Some(file) = &config.file {
+        eprintln!("settings: {} (`folio config check` explains them)", file.display());
+    }
+    let names: Vec<_> = config.models.iter().map(|model| model.name.as_str()).collect();
+    match &names[..] {
+        [] => eprintln!("all models of this machine are offered (`folio list`); Ctrl-C ends it"),
+        names => eprintln!("offered: {}; Ctrl-C ends it", names.join(", ")),
+    }
+    Ok(())
+}
+
+/// Loads what is to be there from the beginning, beside the first requests: what the settings say, else the first model.
+fn warm(house: &Arc<House>, config: &Config) {
+    let wanted = config.models.iter().filter(|model| model.preload).map(|model| model.name.clone());
+    let mut wanted: Vec<_> = wanted.collect();
+    if wanted.is_empty() {
+        wanted.extend(config.models.first().map(|model| model.name.clone()));
+    }
+    for model in wanted {
         let house = Arc::clone(house);
         tokio::spawn(async move {
-            match house.lease(&first).await {
+            match house.lease(&model).await {
                 Ok(lease) => eprintln!("{} is loaded", lease.name()),
-                Err(error) => eprintln!("{first} could not be loaded: {error}"),
+                Err(error) => eprintln!("{model} could not be loaded: {error}"),
             }
         });
     }
