@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod fetching;
 mod held;
+mod log;
 mod material;
 mod models;
 mod output;

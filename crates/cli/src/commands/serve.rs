@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::args::{Compute, Kept};
 use crate::report::{Problem, Result};
 use crate::settings::Settings;
-use crate::{models, output};
+use crate::{log, models, output};
 
 /// Serve models to programs: the APIs of OpenAI, Anthropic and Ollama on one port.
 ///
@@ -39,6 +39,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let config = self.settings.load()?;
+        log::begin(&config.logging)?;
         let gate = gate(&config)?;
         let address = SocketAddr::new(config.server.host, config.server.port);
         if !gate.allows(address) {
