@@ -28,12 +28,16 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let keys = target.join("keys");
     std::fs::write(&keys, format!("tester {KEY}\n"))?;
     must(cargo(root).args(["build", "--locked", "--package", "cli"]))?;
-    let mut serve = Command::new(root.join("target/debug/folio"));
-    serve.args(["serve", "--port", "0", "--keys"]).arg(&keys);
-    serve.env("FOLIO_MODELS", &models).env("FOLIO_MLX", "off").env("HF_HOME", target.join("none"));
+    let program = root.join("target/debug/folio");
+    let none = target.join("none");
+    let set = [("FOLIO_MODELS", &*models), ("FOLIO_MLX", "off".as_ref()), ("HF_HOME", &*none)];
+    let mut serve = Command::new(&program);
+    serve.args(["serve", "--port", "0", "--keys"]).arg(&keys).envs(set);
     let mut server = Server(serve.stdout(Stdio::piped()).spawn().context("cannot start folio")?);
     let address = server.address()?;
-    succeeds(Command::new(python).arg(scripts.join("ask.py")).args([&address, KEY]))
+    let mut ask = Command::new(python);
+    ask.arg(scripts.join("ask.py")).args([&address, KEY]).arg(&program).envs(set);
+    succeeds(&mut ask)
 }
 
 /// A server, which ends with this.

@@ -8,6 +8,7 @@ use documents::pipeline::ReadOptions;
 use documents::worker::Worker;
 use documents::{Document, FileKind, Limits, NoModel, Origin, Source};
 use manager::Image;
+use server::mcp::Files;
 
 use crate::report::{Problem, Result};
 
@@ -23,6 +24,17 @@ pub(crate) fn worker() -> Result<impl Fn() -> Command + Send + Sync + 'static> {
         command.arg(WORKER);
         command
     })
+}
+
+/// The files under `roots`, for the tools of a server.
+pub(crate) fn files(roots: &[PathBuf]) -> Result<Files> {
+    for root in roots.iter().filter(|root| !root.is_dir()) {
+        eprintln!("note: nothing is read under {}, which is no folder", root.display());
+    }
+    let command = worker()?();
+    let arguments = command.get_args().map(ToOwned::to_owned);
+    let worker = std::iter::once(command.get_program().to_owned()).chain(arguments).collect();
+    Ok(Files { roots: roots.to_vec(), worker })
 }
 
 /// The text of the file `path`. Pages without text are named on standard error.

@@ -113,6 +113,11 @@ impl FromArgMatches for Settings {
 }
 
 impl Settings {
+    /// Those of `file`, and of keys with their values, as flags give them.
+    pub(crate) fn of(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
+        Self { file, flags }
+    }
+
     /// Reads the file, the variables and the flags.
     pub(crate) fn load(&self) -> Result<Config> {
         let mut sources = Sources::from_process();

@@ -93,11 +93,18 @@ impl Fault {
         json!({"error": self.message})
     }
 
+    /// The object that MCP's clients expect: of no request in particular, as none was looked at.
+    pub(crate) fn mcp(&self) -> Value {
+        json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32600, "message": self.message}})
+    }
+
     fn body(&self, path: &str) -> Value {
         if path.starts_with("/api/") {
             self.ollama()
         } else if path.starts_with("/v1/messages") {
             self.anthropic()
+        } else if path == "/mcp" {
+            self.mcp()
         } else {
             self.openai()
         }
@@ -172,6 +179,8 @@ pub(crate) async fn in_words(request: Request, next: Next) -> Response {
             Fault::of(status, format!("{path} does not answer {method}"))
         }
         None if !(status.is_client_error() || status.is_server_error()) => return response,
+        // It speaks JSON-RPC by itself.
+        None if path == "/mcp" && is_json(&response) => return response,
         None => {
             // What the router's own readers refuse is told in plain text.
             let body = std::mem::take(response.body_mut());
@@ -194,6 +203,11 @@ pub(crate) async fn in_words(request: Request, next: Next) -> Response {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     worded
+}
+
+fn is_json(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }
 
 fn is_bare(response: &Response) -> bool {

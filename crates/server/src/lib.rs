@@ -11,6 +11,7 @@ mod format;
 mod gate;
 mod health;
 mod listen;
+pub mod mcp;
 mod metrics;
 mod number;
 mod ollama;

@@ -9,7 +9,7 @@ use axum::routing::{delete, get, post};
 use manager::house::House;
 
 use crate::state::{Options, Server};
-use crate::{anthropic, fault, gate, health, metrics, ollama, openai, rerank, told};
+use crate::{anthropic, fault, gate, health, mcp, metrics, ollama, openai, rerank, told};
 
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
@@ -20,7 +20,9 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         responses: Arc::default(),
         metrics: Arc::default(),
     };
+    let mcp = mcp::router(&server.house, &server.options);
     Router::new()
+        .merge(mcp)
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/version", get(health::version))

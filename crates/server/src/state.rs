@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use manager::house::House;
+use tokio::sync::watch;
 
 use crate::gate::Gate;
+use crate::mcp::Files;
 use crate::metrics::Metrics;
 use crate::openai::responses::Store;
 
@@ -38,6 +40,10 @@ pub struct Options {
     pub gate: Gate,
     /// Whether clients may fetch models and remove them.
     pub manage: bool,
+    /// The files that tools may read.
+    pub files: Files,
+    /// Changes when the server is told to end: streams that would never end by themselves do then.
+    pub stop: Option<watch::Receiver<bool>>,
 }
 
 /// The state of the router: cheap to clone.

@@ -35,6 +35,7 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("ureq", &["manager", "server", "cli"]),
     ("hf-hub", &["manager"]),
     ("axum", &["server"]),
+    ("rmcp", &["server"]),
     // What speaks to a person at a terminal.
     ("clap", &["cli"]),
     ("miette", &["cli"]),

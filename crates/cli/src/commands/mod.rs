@@ -8,6 +8,7 @@ mod debug;
 mod doctor;
 mod embed;
 mod list;
+mod mcp;
 mod plan;
 mod pull;
 pub(crate) mod read;
@@ -28,6 +29,7 @@ use crate::report::Result;
 pub(crate) enum Command {
     Run(Box<run::Run>),
     Serve(serve::Serve),
+    Mcp(mcp::Mcp),
     Embed(embed::Embed),
     Rerank(rerank::Rerank),
     Read(read::Read),
@@ -51,6 +53,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Mcp(command) => command.run(),
         Command::Embed(command) => command.run(),
         Command::Rerank(command) => command.run(),
         Command::Read(command) => command.run(),

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::args::{Compute, Kept};
 use crate::report::{Problem, Result};
 use crate::settings::Settings;
-use crate::{log, models, output};
+use crate::{log, material, models, output};
 
 /// Serve models to programs: the APIs of OpenAI, Anthropic and Ollama on one port.
 ///
@@ -50,7 +50,8 @@ impl Serve {
         for model in &config.models {
             models::locate(&model.name)?;
         }
-        let options = self.house(&config);
+        let files = material::files(&config.server.roots)?;
+        let options = furnished(&config, &self.kept);
         let limits = Limits {
             body: usize::try_from(config.server.max_body).unwrap_or(usize::MAX),
             connections: config.server.connections,
@@ -69,8 +70,10 @@ impl Serve {
             greet(&bound, &config)?;
             warm(&house, &config);
             let connections = limits.connections;
-            let router = server::router(Arc::clone(&house), Options { limits, gate, manage });
             let mut stop = signals();
+            let stopping = Some(stop.clone());
+            let options = Options { limits, gate, manage, files, stop: stopping };
+            let router = server::router(Arc::clone(&house), options);
             let mut told = stop.clone();
             let asked = async move {
                 // If nobody can ask any more, it goes on.
@@ -98,43 +101,44 @@ impl Serve {
         runtime.shutdown_background();
         done
     }
+}
 
-    fn house(&self, config: &Config) -> HouseOptions {
-        let machine = Machine::look();
-        let most = machine.memory_limit.unwrap_or(machine.memory_total);
-        let limit = memory_limit(config, most, machine.memory_available);
-        if let Some(why) = &limit.lowered {
-            eprintln!("note: {why}");
-        }
-        let performance = &config.performance;
-        let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let most_of = |number: Option<u64>| number.map_or(usize::MAX, whole);
-        let policy = Policy {
-            patience: performance.patience,
-            most_loaded: most_of(performance.model_cache_size),
-            most_running: most_of(performance.max_parallel_models),
-            most_waiting: config.server.queue,
-            ..Policy::default()
-        };
-        let load = LoadOptions {
-            kv: self.kept.codes(),
-            sequences: whole(performance.sequences),
-            step_tokens: whole(performance.step_tokens),
-            decode_share: performance.decode_share,
-            waiting: config.server.queue,
-            ..LoadOptions::default()
-        };
-        HouseOptions {
-            load,
-            models: config.models.iter().map(|model| model.name.clone()).collect(),
-            memory: Some(limit.bytes),
-            cache_share: config.memory.cache_share,
-            ttl: config.memory.ttl,
-            wait: config.server.timeout,
-            policy,
-            config: config.clone(),
-            ..HouseOptions::default()
-        }
+/// A house that is kept as the settings say.
+pub(super) fn furnished(config: &Config, kept: &Kept) -> HouseOptions {
+    let machine = Machine::look();
+    let most = machine.memory_limit.unwrap_or(machine.memory_total);
+    let limit = memory_limit(config, most, machine.memory_available);
+    if let Some(why) = &limit.lowered {
+        eprintln!("note: {why}");
+    }
+    let performance = &config.performance;
+    let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let most_of = |number: Option<u64>| number.map_or(usize::MAX, whole);
+    let policy = Policy {
+        patience: performance.patience,
+        most_loaded: most_of(performance.model_cache_size),
+        most_running: most_of(performance.max_parallel_models),
+        most_waiting: config.server.queue,
+        ..Policy::default()
+    };
+    let load = LoadOptions {
+        kv: kept.codes(),
+        sequences: whole(performance.sequences),
+        step_tokens: whole(performance.step_tokens),
+        decode_share: performance.decode_share,
+        waiting: config.server.queue,
+        ..LoadOptions::default()
+    };
+    HouseOptions {
+        load,
+        models: config.models.iter().map(|model| model.name.clone()).collect(),
+        memory: Some(limit.bytes),
+        cache_share: config.memory.cache_share,
+        ttl: config.memory.ttl,
+        wait: config.server.timeout,
+        policy,
+        config: config.clone(),
+        ..HouseOptions::default()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::catalog::{Catalog, Entry, Hold};
 use crate::describe::{NetworkFacts, WeightFacts};
 use crate::plan::Demand;
 use crate::residency::{Need, Terms};
-use crate::runtime::{self, KvCodes, LoadOptions, base_of_adapter};
+use crate::runtime::{self, KvCodes, LoadOptions, ModelKind, base_of_adapter};
 
 /// Names that stand for nothing, of which is kept why.
 const MOST_REFUSED: usize = 64;
@@ -26,6 +26,8 @@ pub(super) struct Found {
     /// Positions that it was trained for.
     pub(super) context: usize,
     pub(super) sees: bool,
+    /// Whether it writes text.
+    pub(super) writes: bool,
     entry: Entry,
 }
 
@@ -84,6 +86,7 @@ impl House {
         let index = folder.index().map_err(|error| fail(error.into()))?;
         let network = NetworkFacts::of(&folder, &index).map_err(fail)?;
         (found.context, found.sees) = (network.context, network.sees);
+        found.writes = network.kind == ModelKind::Language;
         let load = self.load_options(&found.name);
         let quantization = match load.kv {
             Some(codes) if !network.layers.is_empty() => {
@@ -184,11 +187,19 @@ fn found(catalog: &Catalog, entry: Entry) -> Result<Found, Error> {
         let base = catalog.find(&base)?.usable()?;
         let (path, adapter) = (base.path.clone(), Some(entry.path.clone()));
         let name = entry.name.clone();
-        return Ok(Found { name, path, adapter, context: 0, sees: false, entry: base });
+        return Ok(Found {
+            name,
+            path,
+            adapter,
+            context: 0,
+            sees: false,
+            writes: false,
+            entry: base,
+        });
     }
     let entry = entry.usable()?;
     let (name, path) = (entry.name.clone(), entry.path.clone());
-    Ok(Found { name, path, adapter: None, context: 0, sees: false, entry })
+    Ok(Found { name, path, adapter: None, context: 0, sees: false, writes: false, entry })
 }
 
 /// Bytes that a tokenizer takes in memory at most, as an estimate: eight times its file.

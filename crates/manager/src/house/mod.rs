@@ -13,6 +13,7 @@ mod disk;
 mod error;
 mod find;
 mod lease;
+mod pick;
 mod status;
 mod vectors;
 

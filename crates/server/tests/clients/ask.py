@@ -1,6 +1,6 @@
 """Asks a server as people's own programs do, with the clients that their makers publish.
 
-    python ask.py ADDRESS KEY     (ADDRESS: http://127.0.0.1:PORT; see requirements.txt)
+    python ask.py ADDRESS KEY PROGRAM     (ADDRESS: http://127.0.0.1:PORT; PROGRAM: folio; see requirements.txt)
 
 The server offers the tiny models of this repository: what they say is nonsense, how it comes is what is looked at. Ends
 with the number of things that were tried; anything that is not as it should be is an AssertionError.
@@ -9,14 +9,18 @@ with the number of things that were tried; anything that is not as it should be 
 import asyncio
 import base64
 import json
+import os
 import struct
 import sys
 
 import anthropic
 import ollama
 import openai
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 
-ADDRESS, KEY = sys.argv[1:3]
+ADDRESS, KEY, PROGRAM = sys.argv[1:4]
 MODEL, EMBEDDER = "qwen3", "bert"
 SAY = [{"role": "user", "content": "Say something."}]
 TOOL = {
@@ -171,8 +175,53 @@ def ask_ollama():
     ok(error.status_code == 404, error)
 
 
+async def ask_mcp(server, mode):
+    """Tools, by a client that checks each answer against the tool's schema."""
+    async with Client(server, mode=mode) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        ok(len(tools) == 8 and all(tool.annotations.read_only_hint for tool in tools.values()), tools)
+        status = (await client.call_tool("check_mlx_status", {})).structured_content
+        ok(status["device"]["backend"] == "cpu", status)
+        models = (await client.call_tool("list_mlx_models", {})).structured_content
+        ok(MODEL in [model["name"] for model in models["models"]], models)
+        ok((await client.call_tool("get_mlx_hardware_info", {})).structured_content["cores_usable"] > 0, "hardware")
+        notes = []
+
+        async def progress(done, total, message):
+            notes.append((done, total))
+
+        ask = {"prompt": "Say something.", "model": MODEL, "max_tokens": 600}
+        said = await client.call_tool("generate_with_mlx", ask, progress_callback=progress)
+        ok(said.structured_content["model"] == MODEL and said.structured_content["text"], said)
+        ok(notes and notes == sorted(notes), notes)
+        for tool, more in [
+            ("generate_code_documentation", {"code": "def f(x): return x"}),
+            ("analyze_code_quality", {"code": "def f(x): return x", "language": "python"}),
+            ("enhance_context_summary", {"text": "We chose Rust. Who writes the tests?"}),
+        ]:
+            told = await client.call_tool(tool, {**more, "model": MODEL, "max_tokens": 200})
+            ok(not told.is_error and isinstance(told.structured_content["complete"], bool), told)
+        bad = await client.call_tool("generate_with_mlx", {"prompt": "a", "max_tokens": 0})
+        ok(bad.is_error and "max_tokens" in bad.content[0].text, bad)
+        shut = await client.call_tool("read_document", {"path": "/etc/passwd"})
+        ok(shut.is_error and "--allow-root" in shut.content[0].text, shut)
+
+
+def mcp_over_http():
+    http = create_mcp_http_client(headers={"authorization": f"Bearer {KEY}"})
+    return streamable_http_client(f"{ADDRESS}/mcp", http_client=http)
+
+
+def mcp_over_stdio():
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("FOLIO_", "HF_"))}
+    return StdioServerParameters(command=PROGRAM, args=["mcp"], env=kept)
+
+
 ask_openai()
 asyncio.run(ask_openai_at_once())
 ask_anthropic()
 ask_ollama()
+for mode in ["auto", "legacy"]:
+    asyncio.run(ask_mcp(mcp_over_http(), mode))
+asyncio.run(ask_mcp(mcp_over_stdio(), "auto"))
 print(f"{tried} passed, 0 failed")

@@ -27,6 +27,12 @@ pub(crate) fn open(models: &[&str]) -> Arc<House> {
 
 /// A server over one tiny model with positions enough for descriptions of tools, and the folder that it lies in.
 pub(crate) fn roomy() -> (Router, tempfile::TempDir) {
+    let folder = roomy_folder(4096);
+    (router(open_in(folder.path(), &[]), Options::default()), folder)
+}
+
+/// A folder with one tiny model in it that has so many positions.
+pub(crate) fn roomy_folder(positions: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("qwen3");
     std::fs::create_dir(&model).unwrap();
@@ -36,9 +42,9 @@ pub(crate) fn roomy() -> (Router, tempfile::TempDir) {
     }
     let config = model.join("config.json");
     let mut json: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
-    json["max_position_embeddings"] = 4096.into();
+    json["max_position_embeddings"] = positions.into();
     std::fs::write(&config, json.to_string()).unwrap();
-    (router(open_in(folder.path(), &[]), Options::default()), folder)
+    folder
 }
 
 /// A house that is kept as a file says.
@@ -50,7 +56,7 @@ pub(crate) fn settled(toml: &str) -> Arc<House> {
     furnished(&fixtures(), HouseOptions { config, ..HouseOptions::default() })
 }
 
-fn open_in(folder: &Path, models: &[&str]) -> Arc<House> {
+pub(crate) fn open_in(folder: &Path, models: &[&str]) -> Arc<House> {
     let models = models.iter().map(|&name| name.to_owned()).collect();
     furnished(folder, HouseOptions { models, ..HouseOptions::default() })
 }

@@ -3,6 +3,7 @@
 mod chat;
 mod dialects;
 mod house;
+mod mcp;
 mod refusals;
 mod responses;
 mod routes;

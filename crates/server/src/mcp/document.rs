@@ -1,0 +1,377 @@
+//! `read_document`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use documents::layout::PageLayout;
+use documents::markdown::{MarkdownOptions, write_page};
+use documents::pipeline::{Outline, Parse, ReadOptions};
+use documents::worker::Worker;
+use documents::{Document, FileKind, Limits, NoModel, Origin, PageFailure, PageSet, Source};
+use rmcp::model::ProgressNotificationParam;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::schema::{Field, Kind};
+use super::{Call, Files, Tool, files, object};
+use crate::fault::Fault;
+
+/// Bytes of a file.
+const MOST_BYTES: u64 = 256 << 20;
+/// Bytes of a file of text.
+const MOST_TEXT: u64 = 64 << 20;
+/// Pages of one call.
+const MOST_PAGES: u32 = 100;
+/// Bytes that parsing may take.
+const MEMORY: u64 = 2 << 30;
+
+pub(super) const READ: Tool = Tool {
+    name: "read_document",
+    title: "Read a document",
+    about: "Reads a PDF as markdown, or a file of text as it is, a part at a time. Needs no model. Only files under folders \
+            that the server's owner has allowed are read.",
+    takes: &[
+        Field::needed(
+            "path",
+            Kind::Text { most: 4096 },
+            "The file, under a folder that the server's owner has allowed.",
+        ),
+        Field::free(
+            "first_page",
+            Kind::Whole { range: [1, 1_000_000], default: Some(1) },
+            "The first page of a PDF to read.",
+        ),
+        Field::free(
+            "last_page",
+            Kind::Whole { range: [1, 1_000_000], default: None },
+            "The last one. At most 100 pages are read at once. Default: as many as there are.",
+        ),
+        Field::free(
+            "offset",
+            Kind::Whole { range: [0, 1 << 40], default: Some(0) },
+            "Characters of the first page, or of the text, to leave out: `next_offset` of an earlier call.",
+        ),
+        Field::free(
+            "max_characters",
+            Kind::Whole { range: [100, 500_000], default: Some(50_000) },
+            "The most characters to return. What is left is flagged, with where to go on.",
+        ),
+        Field::free(
+            "max_seconds",
+            Kind::Whole { range: [1, 900], default: Some(120) },
+            "The most seconds that it may take. Pages that are not read by then are left for another call.",
+        ),
+    ],
+    returns,
+    run: |call| Box::pin(async move { run(&call).await }),
+};
+
+fn returns() -> Value {
+    let page = json!({"type": "integer", "minimum": 1});
+    let count = json!({"type": "integer", "minimum": 0});
+    let pages = json!({"type": "array", "items": page});
+    object(
+        json!({
+            "name": {"type": "string", "description": "The file's name."},
+            "kind": {"type": "string", "enum": ["pdf", "text"]},
+            "title": {"type": "string"},
+            "pages": {"type": "integer", "minimum": 1, "description": "Pages that a PDF has."},
+            "markdown": {"type": "string", "description": "What was read."},
+            "pages_read": {"type": "array", "items": page, "description": "The pages that it is from, wholly or in part."},
+            "pages_without_text": {"type": "array", "items": page, "description": "Those of them that are images only."},
+            "pages_failed": pages,
+            "truncated": {"type": "boolean", "description": "Whether there is more of what was asked for."},
+            "cut_by": {
+                "type": "array",
+                "items": {"type": "string", "enum": ["max_characters", "max_pages", "max_seconds"]},
+            },
+            "next_page": {"type": "integer", "minimum": 1, "description": "Where to go on: `first_page` of the next call."},
+            "next_offset": {"type": "integer", "minimum": 0, "description": "Where to go on: `offset` of the next call."},
+            "seconds": {"type": "number", "minimum": 0},
+            "characters": count,
+        }),
+        &[
+            "title",
+            "pages",
+            "pages_read",
+            "pages_without_text",
+            "pages_failed",
+            "next_page",
+            "next_offset",
+        ],
+    )
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+struct Wish {
+    path: String,
+    first: u32,
+    last: Option<u32>,
+    offset: usize,
+    characters: usize,
+    deadline: Instant,
+    seconds: u64,
+}
+
+async fn run(call: &Call) -> Result<Value, Fault> {
+    let given = &call.arguments;
+    let begun = Instant::now();
+    let small = |name: &str| given.whole(name).and_then(|n| u32::try_from(n).ok());
+    let size = |name: &str| given.whole(name).and_then(|n| usize::try_from(n).ok());
+    let seconds = given.whole("max_seconds").unwrap_or(120);
+    let wish = Wish {
+        path: given.text("path").unwrap_or_default().to_owned(),
+        first: small("first_page").unwrap_or(1),
+        last: small("last_page"),
+        offset: size("offset").unwrap_or(0),
+        characters: size("max_characters").unwrap_or(50_000),
+        deadline: begun + Duration::from_secs(seconds),
+        seconds,
+    };
+    if wish.last.is_some_and(|last| last < wish.first) {
+        let message = format!("`last_page` comes before `first_page` ({})", wish.first);
+        return Err(Fault::field("last_page", message));
+    }
+    // Whoever gives up drops this, and no page is begun any more.
+    let stop = call.context.ct.child_token();
+    let _stopping = stop.clone().drop_guard();
+    let (told, pages) = unbounded_channel();
+    let files = (*call.files).clone();
+    let work = tokio::task::spawn_blocking(move || read(&files, &wish, stop, told));
+    let (read, ()) = tokio::join!(work, progress(call, pages));
+    let broken =
+        || Fault::of(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the file could not be read");
+    let mut read = read.map_err(|_| broken())??;
+    read["seconds"] = ((begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0).into();
+    Ok(read)
+}
+
+/// Tells of each page, until there are no more.
+async fn progress(call: &Call, mut pages: UnboundedReceiver<(u32, u32)>) {
+    while let Some((done, all)) = pages.recv().await {
+        let Some(token) = call.context.meta.get_progress_token() else { continue };
+        let told = ProgressNotificationParam::new(token, f64::from(done))
+            .with_total(f64::from(all.max(done)))
+            .with_message("reading pages");
+        // Whoever has gone has given up the call as well.
+        let _ = call.context.peer.notify_progress(told).await;
+    }
+}
+
+/// A parser that stops when it is told to, or when its time is over.
+struct Watched {
+    parser: Worker,
+    stop: CancellationToken,
+    deadline: Instant,
+    told: UnboundedSender<(u32, u32)>,
+    /// Of the file that is open already.
+    outline: Option<Outline>,
+    pages: u32,
+    done: u32,
+    /// The first that was not begun.
+    late: Option<u32>,
+}
+
+impl Parse for Watched {
+    fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, documents::Error> {
+        match self.outline.take() {
+            Some(outline) => Ok(outline),
+            None => self.parser.open(source, passwords),
+        }
+    }
+
+    fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {
+        if self.stop.is_cancelled() || Instant::now() >= self.deadline {
+            self.late = Some(self.late.map_or(index, |first| first.min(index)));
+            return Err(PageFailure::GivenUp { deaths: 0 });
+        }
+        let page = self.parser.page(index);
+        self.done += 1;
+        // Nobody listens when the call was given up.
+        let _ = self.told.send((self.done, self.pages));
+        page
+    }
+}
+
+fn read(
+    files: &Files,
+    wish: &Wish,
+    stop: CancellationToken,
+    told: UnboundedSender<(u32, u32)>,
+) -> Result<Value, Fault> {
+    let path = files.allowed("path", &wish.path)?.path;
+    let bytes = files::bytes("path", &wish.path, &path, MOST_BYTES)?;
+    let name =
+        path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    if FileKind::of(&bytes) != FileKind::Pdf {
+        if bytes.len() as u64 > MOST_TEXT {
+            let message = format!(
+                "`{}` has more than {MOST_TEXT} bytes, the most of a file of text",
+                wish.path
+            );
+            return Err(Fault::field("path", message));
+        }
+        let text = files::text("path", &wish.path, bytes)?;
+        return part_of_text(&name, &text, wish);
+    }
+    let Some((program, arguments)) = files.worker.split_first() else {
+        return Err(Fault::field(
+            "path",
+            "this server reads no PDFs: it was started without a worker for them",
+        ));
+    };
+    let (program, arguments) = (program.clone(), arguments.to_vec());
+    let start = move || {
+        let mut command = Command::new(&program);
+        command.args(&arguments);
+        command
+    };
+    let within = Duration::from_secs(wish.seconds).min(Duration::from_secs(60));
+    let limits = Limits {
+        file_bytes: MOST_BYTES,
+        open_time: within,
+        page_time: within,
+        memory_bytes: MEMORY,
+        ..Limits::default()
+    };
+    let source = Source { name: name.clone(), bytes };
+    let mut watched = Watched {
+        parser: Worker::new(start, limits),
+        stop,
+        deadline: wish.deadline,
+        told,
+        outline: None,
+        pages: 0,
+        done: 0,
+        late: None,
+    };
+    let outline = watched.open(source, &[]).map_err(|error| of_documents(&error))?;
+    if wish.first > outline.pages {
+        let message =
+            format!("`first_page` is {}, but `{name}` has {} pages", wish.first, outline.pages);
+        return Err(Fault::field("first_page", message));
+    }
+    // What is asked for ends where the file does.
+    let end = wish.last.unwrap_or(u32::MAX).min(outline.pages);
+    let last = end.min(wish.first.saturating_add(MOST_PAGES - 1));
+    watched.pages = last - wish.first + 1;
+    watched.outline = Some(outline);
+    let pages =
+        PageSet::parse(&format!("{}-{last}", wish.first)).map_err(|error| of_documents(&error))?;
+    let options = ReadOptions { pages, passwords: Vec::new() };
+    let opened = Source { name: name.clone(), bytes: Vec::new() };
+    let document = documents::pipeline::read(opened, &options, &mut watched, &mut NoModel);
+    let document = document.map_err(|error| of_documents(&error))?;
+    let late = watched.late.map(|index| index + 1).filter(|&page| page <= last);
+    if late.is_some_and(|page| page <= wish.first) {
+        let message =
+            format!("not one page was read within `max_seconds` ({}): give more", wish.seconds);
+        return Err(Fault::field("max_seconds", message));
+    }
+    part_of_pages(&document, wish, late, (last < end).then_some(last + 1))
+}
+
+/// Where to go on, and which budget says so.
+type Next = (&'static str, u32, usize);
+
+/// The pages that fit. `late` is the first for which there was no time, `more` the first that is too many.
+fn part_of_pages(
+    document: &Document,
+    wish: &Wish,
+    late: Option<u32>,
+    more: Option<u32>,
+) -> Result<Value, Fault> {
+    let mut next: Option<Next> =
+        late.map(|page| ("max_seconds", page, 0)).or(more.map(|page| ("max_pages", page, 0)));
+    let (mut text, mut room) = (String::new(), wish.characters);
+    let (mut read, mut blank, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let pages = document.pages.iter().filter(|page| late.is_none_or(|late| page.number < late));
+    for page in pages {
+        let whole = write_page(page, MarkdownOptions::default());
+        let offset = if page.number == wish.first { wish.offset } else { 0 };
+        let count = whole.chars().count();
+        if offset > 0 && offset >= count {
+            let message =
+                format!("`offset` is {offset}, but page {} has {count} characters", page.number);
+            return Err(Fault::field("offset", message));
+        }
+        let gap = if text.is_empty() || whole.is_empty() { "" } else { "\n\n" };
+        if room <= gap.len() && !whole.is_empty() {
+            next = Some(("max_characters", page.number, offset));
+            break;
+        }
+        text.push_str(gap);
+        room -= gap.len();
+        let taken = (count - offset).min(room);
+        text.extend(whole.chars().skip(offset).take(taken));
+        room -= taken;
+        read.push(page.number);
+        if matches!(page.origin, Origin::NoText { .. }) {
+            blank.push(page.number);
+        }
+        if matches!(page.origin, Origin::Failed(_)) {
+            failed.push(page.number);
+        }
+        if offset + taken < count {
+            next = Some(("max_characters", page.number, offset + taken));
+            break;
+        }
+    }
+    let mut told = json!({
+        "name": document.name,
+        "kind": "pdf",
+        "pages": document.page_count,
+        "markdown": text,
+        "characters": wish.characters - room,
+        "pages_read": read,
+        "pages_without_text": blank,
+        "pages_failed": failed,
+        "truncated": next.is_some(),
+        "cut_by": next.iter().map(|(budget, ..)| *budget).collect::<Vec<_>>(),
+    });
+    if let Some(title) = &document.title {
+        told["title"] = title.as_str().into();
+    }
+    if let Some((_, page, offset)) = next {
+        told["next_page"] = page.into();
+        told["next_offset"] = offset.into();
+    }
+    Ok(told)
+}
+
+/// The part of a text that fits.
+fn part_of_text(name: &str, text: &str, wish: &Wish) -> Result<Value, Fault> {
+    if wish.first > 1 || wish.last.is_some_and(|last| last > 1) {
+        let message = format!("`{name}` is text, which has no pages: use `offset`");
+        return Err(Fault::field("first_page", message));
+    }
+    let count = text.chars().count();
+    if wish.offset > 0 && wish.offset >= count {
+        let message = format!("`offset` is {}, but `{name}` has {count} characters", wish.offset);
+        return Err(Fault::field("offset", message));
+    }
+    let taken = (count - wish.offset).min(wish.characters);
+    let part: String = text.chars().skip(wish.offset).take(taken).collect();
+    let end = wish.offset + taken;
+    let cut: &[&str] = if end < count { &["max_characters"] } else { &[] };
+    let mut told = json!({
+        "name": name,
+        "kind": "text",
+        "markdown": part,
+        "characters": taken,
+        "truncated": end < count,
+        "cut_by": cut,
+    });
+    if end < count {
+        told["next_offset"] = end.into();
+    }
+    Ok(told)
+}
+
+fn of_documents(error: &documents::Error) -> Fault {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    Fault::field("path", format!("{error}{hint}"))
+}

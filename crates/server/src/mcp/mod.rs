@@ -1,0 +1,173 @@
+//! The Model Context Protocol: what models of this machine can do, as tools for programs that think for themselves.
+//!
+//! A tool is a file and a line in `TOOLS`. What it takes is a table (`schema`) that both its schema and the check are
+//! made of; what it returns is an object with a schema, and the same as text for clients that read nothing else. A fault is
+//! an answer that says so, in words that a model can act on. Who gives up a call ends the work: the future is dropped, and
+//! the model's answer with it.
+
+mod asking;
+mod code;
+mod document;
+mod files;
+mod generate;
+mod mount;
+mod prefix;
+mod schema;
+mod status;
+mod summary;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use manager::house::House;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, ToolAnnotations,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Value, json};
+
+use crate::fault::Fault;
+use crate::gate::Client;
+pub use files::Files;
+pub(crate) use mount::router;
+pub use mount::stdio;
+use schema::{Arguments, Field};
+
+/// A tool.
+struct Tool {
+    name: &'static str,
+    title: &'static str,
+    about: &'static str,
+    takes: &'static [Field],
+    returns: fn() -> Value,
+    run: fn(Call) -> Running,
+}
+
+/// The work of a call.
+type Running = Pin<Box<dyn Future<Output = Result<Value, Fault>> + Send>>;
+
+/// A call of a tool, its arguments checked.
+struct Call {
+    house: Arc<House>,
+    files: Arc<Files>,
+    arguments: Arguments,
+    context: RequestContext<RoleServer>,
+    client: Client,
+}
+
+/// Every tool, a line each.
+const TOOLS: &[Tool] = &[
+    status::CHECK,
+    status::MODELS,
+    generate::GENERATE,
+    status::HARDWARE,
+    code::DOCUMENTATION,
+    code::QUALITY,
+    summary::SUMMARY,
+    document::READ,
+];
+
+const INSTRUCTIONS: &str = "Models that run on this machine, over MLX where there is a GPU for it. Nothing leaves the \
+machine unless its owner has named servers elsewhere. Each answer says which model gave it, and what a budget cut.";
+
+impl Tool {
+    /// As clients are told of it.
+    fn told(&self) -> rmcp::model::Tool {
+        let returns = (self.returns)().as_object().cloned().unwrap_or_default();
+        let input = Arc::new(schema::schema(self.takes));
+        let annotations = ToolAnnotations::with_title(self.title)
+            .read_only(true)
+            .destructive(false)
+            .open_world(false);
+        rmcp::model::Tool::new(self.name, self.about, input)
+            .with_title(self.title)
+            .with_raw_output_schema(Arc::new(returns))
+            .with_annotations(annotations)
+    }
+}
+
+/// What speaks the protocol: cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Mcp {
+    house: Arc<House>,
+    files: Arc<Files>,
+}
+
+impl Mcp {
+    pub(crate) fn new(house: Arc<House>, files: Files) -> Self {
+        Self { house, files: Arc::new(files) }
+    }
+
+    async fn call(
+        &self,
+        tool: &Tool,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Value, Fault> {
+        let arguments = Arguments::read(tool.takes, request.arguments.unwrap_or_default())?;
+        let parts = context.extensions.get::<axum::http::request::Parts>();
+        let client = parts.and_then(|parts| parts.extensions.get::<Client>()).cloned();
+        let client = client.unwrap_or_default();
+        let given_up = context.ct.clone();
+        let (house, files) = (Arc::clone(&self.house), Arc::clone(&self.files));
+        let run = (tool.run)(Call { house, files, arguments, context, client });
+        tokio::select! {
+            biased;
+            () = given_up.cancelled() => Err(Fault::invalid("the call was cancelled")),
+            done = run => done,
+        }
+    }
+}
+
+impl ServerHandler for Mcp {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("folio", env!("CARGO_PKG_VERSION")))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(TOOLS.iter().map(Tool::told).collect()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<rmcp::model::Tool> {
+        TOOLS.iter().find(|tool| tool.name == name).map(Tool::told)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Some(tool) = TOOLS.iter().find(|tool| tool.name == request.name) else {
+            let known: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
+            let message =
+                format!("unknown tool `{}`; there are: {}", request.name, known.join(", "));
+            return Err(ErrorData::invalid_params(message, None));
+        };
+        let result = match self.call(tool, request, context).await {
+            Ok(value) => CallToolResult::structured(value),
+            Err(fault) => CallToolResult::error(vec![ContentBlock::text(fault.message)]),
+        };
+        Ok(result.into())
+    }
+}
+
+/// The schema of an object that has all of `properties` but those in `free`.
+fn object(properties: Value, free: &[&str]) -> Value {
+    let all = properties.as_object().into_iter().flat_map(|map| map.keys());
+    let needed: Vec<_> = all.filter(|name| !free.contains(&name.as_str())).cloned().collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": needed,
+        "additionalProperties": false,
+    })
+}
