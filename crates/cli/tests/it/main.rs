@@ -8,6 +8,7 @@ mod config;
 mod encoders;
 mod held;
 mod machine;
+mod mcp;
 mod pull;
 mod read;
 mod world;
