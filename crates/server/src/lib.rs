@@ -1,9 +1,9 @@
 //! Other people's APIs, translated: JSON ends here.
 //!
-//! The road of a request: [`listen`](mod@listen) takes the connection, [`gate`] decides who may speak, a handler reads the
-//! body ([`read`]) into the dialect's own struct, asks the [`House`](manager::house::House), and writes the answer in the
+//! The road of a request: `listen` takes the connection, `gate` decides who may speak, a handler reads the
+//! body (`read`) into the dialect's own struct, asks the [`House`](manager::house::House), and writes the answer in the
 //! dialect's words. A handler that cannot do that returns a [`Fault`], which is put into words in one place, for every
-//! dialect. A new endpoint is a file and a line in [`router`].
+//! dialect. A new endpoint is a file and a line in `router`.
 
 mod anthropic;
 mod fault;

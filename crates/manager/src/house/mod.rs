@@ -2,7 +2,7 @@
 //!
 //! A [`House`] owns the device's thread and knows what is on disk and what is in memory. A [`Lease`] keeps a model there;
 //! an [`Answer`] holds a lease until it is read or dropped. Who comes in, who waits and who has to go is decided by
-//! [`Residency`], a pure value: the house tells it what happens, does what it decides ([`acts`]), and never does anything
+//! [`Residency`], a pure value: the house tells it what happens, does what it decides (`acts`), and never does anything
 //! else. Nothing here blocks the async executor: files are looked at, texts are made into tokens and images are decoded on
 //! threads for such work.
 
