@@ -134,7 +134,6 @@ pub(super) fn furnished(config: &Config, kept: &Kept) -> HouseOptions {
         models: config.models.iter().map(|model| model.name.clone()).collect(),
         memory: Some(limit.bytes),
         cache_share: config.memory.cache_share,
-        ttl: config.memory.ttl,
         wait: config.server.timeout,
         policy,
         config: config.clone(),

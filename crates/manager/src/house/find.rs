@@ -109,7 +109,7 @@ impl House {
             need,
             priority: set.priority,
             pinned: pinned || set.pinned,
-            ttl: set.ttl.or(self.options.ttl),
+            ttl: self.options.ttl.or(set.ttl),
         })
     }
 

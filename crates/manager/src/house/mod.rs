@@ -59,7 +59,7 @@ pub struct HouseOptions {
     pub memory: Option<u64>,
     /// The part of `memory` that the cache of one model may take at most.
     pub cache_share: f64,
-    /// A model that nobody has asked for so long is unloaded.
+    /// A model that nobody has asked for so long is unloaded; what the settings say of each, if absent.
     pub ttl: Option<Duration>,
     /// Models that stay in memory once they are there.
     pub pinned: Vec<String>,
