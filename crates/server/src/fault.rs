@@ -172,9 +172,10 @@ pub(crate) async fn in_words(request: Request, next: Next) -> Response {
     let status = response.status();
     let fault = match response.extensions_mut().remove::<Fault>() {
         Some(fault) => fault,
-        None if status == StatusCode::NOT_FOUND && is_bare(&response) => {
-            Fault::of(status, format!("there is no {path} here; /openapi.json lists what there is"))
-        }
+        None if status == StatusCode::NOT_FOUND && is_bare(&response) => Fault::of(
+            status,
+            format!("there is no {path} here: the address or its spelling is wrong"),
+        ),
         None if status == StatusCode::METHOD_NOT_ALLOWED => {
             Fault::of(status, format!("{path} does not answer {method}"))
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use manager::Environment;
-use manager::config::{Config, ServerKey, memory_limit};
+use manager::config::{Config, Origin, ServerKey, memory_limit};
 use manager::house::{House, HouseOptions};
 use manager::machine::Machine;
 use manager::residency::Policy;
@@ -39,6 +39,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let config = self.settings.load()?;
+        heeded(&config)?;
         log::begin(&config.logging)?;
         let gate = gate(&config)?;
         let address = SocketAddr::new(config.server.host, config.server.port);
@@ -139,6 +140,20 @@ pub(super) fn furnished(config: &Config, kept: &Kept) -> HouseOptions {
         config: config.clone(),
         ..HouseOptions::default()
     }
+}
+
+/// Says what of the settings has no effect here, and fails where somebody would rely on it.
+pub(super) fn heeded(config: &Config) -> Result<()> {
+    if !config.server.urls.is_empty() {
+        let reason = "no addresses are fetched for clients: take it out".to_owned();
+        return Err(Problem::Flag { flag: "server.urls", reason }.into());
+    }
+    let set = |key: &str| config.origin(key).is_some_and(|origin| *origin != Origin::Default);
+    let routes = config.routes.values().any(|route| route.batch_size.is_some());
+    if routes || set("performance.batch_size") {
+        eprintln!("note: `batch_size` has no effect: texts are put together by their tokens");
+    }
+    Ok(())
 }
 
 /// Who may speak.

@@ -217,8 +217,10 @@ fn server(mut table: Table<'_>) -> Server {
         many,
         Some(1024),
     );
-    let timeout = table
-        .time_or_never(("timeout", "How long a request may take, waiting included"), Some("never"));
+    let timeout = table.time_or_never(
+        ("timeout", "How long a request may wait for its model to be in memory"),
+        Some("never"),
+    );
     let drain = table.time(
         ("drain", "How long answers under way may take when the server is told to end"),
         "30s",

@@ -93,7 +93,7 @@ pub struct Server {
     pub connections: usize,
     /// Requests that wait at once.
     pub queue: usize,
-    /// How long a request may take; for ever, if absent.
+    /// How long a request may wait for its model; for ever, if absent.
     pub timeout: Option<Duration>,
     /// How long answers under way may take when the server is told to end.
     pub drain: Duration,

@@ -162,8 +162,11 @@ impl House {
             let rooms = self.rooms();
             let ledger = rooms.residency.ledger();
             let unreturned = ledger.of_class(Class::Unreturned);
+            if unreturned == 0 {
+                return;
+            }
             let others = ledger.reserved().saturating_sub(unreturned);
-            let Some(resident) = current_rss().filter(|_| unreturned > 0) else { return };
+            let Some(resident) = current_rss() else { return };
             Event::Unreturned(resident.saturating_sub(others).min(unreturned))
         };
         self.happened(event);

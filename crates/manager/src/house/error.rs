@@ -23,6 +23,16 @@ pub enum Error {
         /// The names that are.
         offered: Vec<String>,
     },
+    /// The model is an adapter, and the settings put another over it.
+    #[error(
+        "`{model}` is an adapter already, and `{adapter}` is to be put over it; one is at most"
+    )]
+    TwoAdapters {
+        /// The model.
+        model: String,
+        /// What the settings say.
+        adapter: String,
+    },
     /// The model cannot be loaded.
     #[error("`{model}` cannot be loaded")]
     Load {
@@ -75,6 +85,7 @@ impl Error {
             Self::NotOffered { .. } | Self::NoRoute(NoRoute::Unknown { .. }) => true,
             Self::Known(error) => error.is_unknown_model(),
             Self::Catalog(_)
+            | Self::TwoAdapters { .. }
             | Self::Load { .. }
             | Self::Runtime(_)
             | Self::NoRoom(_)
@@ -98,6 +109,7 @@ impl Error {
             Self::NoRoute(_)
             | Self::Catalog(_)
             | Self::NotOffered { .. }
+            | Self::TwoAdapters { .. }
             | Self::Load { .. }
             | Self::NoRoom(_)
             | Self::Remote(_)
@@ -113,6 +125,7 @@ impl Error {
         match self {
             Self::Catalog(error) => error.kind(),
             Self::NotOffered { .. } => Kind::NotFound,
+            Self::TwoAdapters { .. } => Kind::Invalid,
             Self::Load { source, .. } => match source.kind() {
                 // The caller's request was right; what is on disk is not.
                 Kind::Invalid | Kind::NotFound => Kind::Internal,
@@ -135,6 +148,7 @@ impl Error {
         match self {
             Self::Catalog(error) => error.hint(),
             Self::NotOffered { .. } => Some("name one of these".to_owned()),
+            Self::TwoAdapters { .. } => Some("take `adapter` out of its settings".to_owned()),
             Self::Load { source, .. } => source.hint(),
             Self::Runtime(error) => error.hint(),
             Self::NoRoute(none) => Some(none.hint()),

@@ -13,6 +13,8 @@ use crate::plan::Demand;
 use crate::residency::{Need, Terms};
 use crate::runtime::{self, KvCodes, LoadOptions, ModelKind, base_of_adapter};
 
+/// Spellings of names whose models are kept.
+const MOST_KNOWN: usize = 4096;
 /// Names that stand for nothing, of which is kept why.
 const MOST_REFUSED: usize = 64;
 
@@ -51,7 +53,7 @@ impl House {
         }
         let (house, name) = (Arc::clone(self), asked.to_owned());
         let looked = apart(move || {
-            let mut found = house.look_up(&name)?;
+            let mut found = house.adapted(house.look_up(&name)?)?;
             let terms = house.terms(&mut found)?;
             Ok((Arc::new(found), terms))
         })
@@ -69,11 +71,26 @@ impl House {
                 return Err(Error::Known(error));
             }
         };
-        // Names are strangers' words: only those that stand for something are kept.
+        // Names are strangers' words: only those that stand for something are kept, and of all their spellings not too many.
+        if rooms.known.len() >= MOST_KNOWN {
+            rooms.known.clear();
+        }
         rooms.known.insert(asked.to_owned(), Arc::clone(&found));
         rooms.found.insert(found.name.clone(), Arc::clone(&found));
         rooms.residency.know(&found.name, terms);
         Ok(found)
+    }
+
+    /// The same, with the adapter that the settings put over it.
+    fn adapted(&self, found: Found) -> Result<Found, Error> {
+        let Some(adapter) = self.options.config.model(&found.name).adapter else {
+            return Ok(found);
+        };
+        if found.adapter.is_some() {
+            return Err(Error::TwoAdapters { model: found.name, adapter });
+        }
+        let entry = Catalog::scan(&self.environment).find(&adapter)?;
+        Ok(Found { adapter: Some(entry.path), ..found })
     }
 
     /// What a model needs, and what holds for it.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::message::{System, Tool, Turn};
-use super::messages::rendered;
+use super::messages::{Choice, Thinking, rendered};
 use crate::fault::Fault;
 use crate::read::json;
 use crate::state::Server;
@@ -20,10 +20,8 @@ struct Request {
     messages: Vec<Turn>,
     system: Option<System>,
     tools: Option<Vec<Tool>>,
-    #[serde(rename = "tool_choice")]
-    _tool_choice: Option<Value>,
-    #[serde(rename = "thinking")]
-    _thinking: Option<Value>,
+    tool_choice: Option<Choice>,
+    thinking: Option<Thinking>,
 }
 
 /// Counts the tokens that a conversation would have.
@@ -32,7 +30,10 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<Json<Value>, Fault> {
     let request: Request = json(&body)?;
-    let (messages, render) = rendered(request.system, request.messages, request.tools, None)?;
+    // What a template is told decides how long the prompt is.
+    let offered = request.tools.filter(|_| !matches!(request.tool_choice, Some(Choice::None {})));
+    let thinks = request.thinking.map(Thinking::wanted);
+    let (messages, render) = rendered(request.system, request.messages, offered, thinks)?;
     let prompt = Prompt::Chat(messages, Box::new(render));
     let tokens = server.house.count(&request.model, prompt).await?;
     Ok(Json(json!({"input_tokens": tokens})))

@@ -49,26 +49,26 @@ struct Request {
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Choice {
+pub(super) enum Choice {
     Auto {
         #[serde(default)]
         disable_parallel_tool_use: bool,
     },
     None {},
     Any {
-        #[serde(default, rename = "disable_parallel_tool_use")]
-        _disable: bool,
+        #[serde(default)]
+        disable_parallel_tool_use: bool,
     },
     Tool {
         name: String,
-        #[serde(default, rename = "disable_parallel_tool_use")]
-        _disable: bool,
+        #[serde(default)]
+        disable_parallel_tool_use: bool,
     },
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Thinking {
+pub(super) enum Thinking {
     /// A model thinks for as long as it does: the budget is the whole of `max_tokens`.
     Enabled {
         #[serde(rename = "budget_tokens")]
@@ -76,6 +76,15 @@ enum Thinking {
     },
     Disabled {},
     Adaptive {},
+}
+
+impl Thinking {
+    pub(super) fn wanted(self) -> bool {
+        match self {
+            Self::Enabled { .. } | Self::Adaptive {} => true,
+            Self::Disabled {} => false,
+        }
+    }
 }
 
 /// The conversation, and how it is put into the model's words.
@@ -109,7 +118,11 @@ pub(crate) async fn create(
     let (offered, must_call) = match request.tool_choice {
         None | Some(Choice::Auto { disable_parallel_tool_use: false }) => (request.tools, None),
         Some(Choice::None {}) => (None, None),
-        Some(Choice::Auto { .. }) => {
+        Some(
+            Choice::Auto { .. }
+            | Choice::Any { disable_parallel_tool_use: true }
+            | Choice::Tool { disable_parallel_tool_use: true, .. },
+        ) => {
             return refuse(
                 "tool_choice.disable_parallel_tool_use",
                 "is not supported here: leave it out",
@@ -118,10 +131,7 @@ pub(crate) async fn create(
         Some(Choice::Any { .. }) => (request.tools, Some(MustCall::Any)),
         Some(Choice::Tool { name, .. }) => (request.tools, Some(MustCall::Tool(name))),
     };
-    let thinks = request.thinking.map(|thinking| match thinking {
-        Thinking::Enabled { .. } | Thinking::Adaptive {} => true,
-        Thinking::Disabled {} => false,
-    });
+    let thinks = request.thinking.map(Thinking::wanted);
     let stop = request.stop_sequences.unwrap_or_default();
     let most = server.limits().stops;
     if stop.len() > most || stop.iter().any(String::is_empty) {

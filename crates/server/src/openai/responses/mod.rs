@@ -185,6 +185,8 @@ pub(crate) async fn create(
         instructions: request.instructions,
         metadata: request.metadata.unwrap_or_default(),
         store,
+        tools: offered,
+        tool_choice: request.tool_choice.unwrap_or_else(|| "auto".into()),
     };
     let mut before = earlier;
     before.extend(said);
@@ -208,6 +210,8 @@ struct Heading {
     instructions: Option<String>,
     metadata: Map<String, Value>,
     store: bool,
+    tools: Vec<Value>,
+    tool_choice: Value,
 }
 
 impl Heading {
@@ -226,8 +230,8 @@ impl Heading {
             "parallel_tool_calls": true,
             "previous_response_id": self.previous,
             "store": self.store,
-            "tool_choice": "auto",
-            "tools": [],
+            "tool_choice": self.tool_choice,
+            "tools": self.tools,
             "usage": null,
         })
     }
