@@ -118,6 +118,13 @@ impl House {
     ///
     /// If there is no such model, nobody can answer, or the question makes no sense.
     pub async fn answer(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
+        let mut waiting = Waiting { house: self, over: false };
+        let answer = self.begin(ask).await;
+        waiting.over = true;
+        answer
+    }
+
+    async fn begin(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
         let begun = Instant::now();
         // A model that was named says itself that it is blind.
         let routed = self.options.config.routes.contains_key(&ask.model);
@@ -228,6 +235,20 @@ impl House {
     pub async fn count(self: &Arc<Self>, model: &str, prompt: Prompt) -> Result<usize, Error> {
         let lease = self.lease(model).await?;
         apart(move || Ok(lease.encode_prompt(&lease.shielded(prompt))?.len())).await
+    }
+}
+
+/// Counts as cancelled who goes while a model is found, loaded or asked: there is no [`Answer`] yet that would.
+struct Waiting<'a> {
+    house: &'a House,
+    over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.house.count_cancelled();
+        }
     }
 }
 
