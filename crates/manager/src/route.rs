@@ -220,6 +220,11 @@ impl Choice {
         self.task.as_deref()
     }
 
+    /// Who was passed over so far, in order.
+    pub fn passed(&self) -> &[Passed] {
+        &self.passed
+    }
+
     /// Whether somebody else could answer where the current one does not.
     pub fn has_next(&self) -> bool {
         self.left.len() > 1

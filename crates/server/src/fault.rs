@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use manager::Kind;
+use manager::flight::Flight;
 use manager::house;
 use serde_json::{Value, json};
 
@@ -168,6 +169,7 @@ impl IntoResponse for Fault {
 pub(crate) async fn in_words(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
+    let flight = request.extensions().get::<Flight>().cloned();
     let mut response = next.run(request).await;
     let status = response.status();
     let fault = match response.extensions_mut().remove::<Fault>() {
@@ -190,7 +192,11 @@ pub(crate) async fn in_words(request: Request, next: Next) -> Response {
         }
     };
     let allow = response.headers_mut().remove(header::ALLOW);
-    let body = Body::from(fault.body(&path).to_string());
+    let mut body = fault.body(&path);
+    if let Some(flight) = flight.filter(|_| path.starts_with("/v1/messages")) {
+        body["request_id"] = flight.id().into();
+    }
+    let body = Body::from(body.to_string());
     let mut worded = (fault.status, body).into_response();
     let headers = worded.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -9,6 +9,7 @@ use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use manager::flight::Flight;
 use sha2::{Digest as _, Sha256};
 
 use crate::fault::Fault;
@@ -187,7 +188,11 @@ pub(crate) async fn check(
         match gate.client(headers) {
             Err(fault) if !open => fault.into_response(),
             client => {
-                request.extensions_mut().insert(client.unwrap_or_default());
+                let client = client.unwrap_or_default();
+                if let Some(flight) = request.extensions().get::<Flight>() {
+                    flight.by(&client.name);
+                }
+                request.extensions_mut().insert(client);
                 next.run(request).await
             }
         }
@@ -201,7 +206,7 @@ pub(crate) async fn check(
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, fixed("GET, POST, DELETE"));
             headers.insert(
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
-                fixed("authorization, content-type, x-api-key, anthropic-version, mcp-session-id"),
+                fixed("authorization, content-type, x-api-key, x-request-id, anthropic-version, mcp-session-id"),
             );
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, fixed("600"));
         }

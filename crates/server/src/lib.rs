@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod fault;
+mod flight;
 mod format;
 mod gate;
 mod health;

@@ -9,7 +9,7 @@ use axum::routing::{delete, get, post};
 use manager::house::House;
 
 use crate::state::{Options, Server};
-use crate::{anthropic, fault, gate, health, mcp, metrics, ollama, openai, rerank, told};
+use crate::{anthropic, fault, flight, gate, health, mcp, metrics, ollama, openai, rerank, told};
 
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
@@ -30,6 +30,8 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/v1/plan", post(told::plan))
         .route("/v1/stats", get(told::stats))
         .route("/v1/memory", get(told::memory))
+        .route("/v1/requests", get(flight::list))
+        .route("/v1/requests/{id}", get(flight::one))
         .route("/v1/models", get(openai::models::list))
         .route("/v1/models/{*name}", get(openai::models::one))
         .route("/v1/chat/completions", post(openai::chat::create))
@@ -58,5 +60,6 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .layer(from_fn_with_state(server.clone(), gate::check))
         .layer(from_fn_with_state(server.clone(), metrics::count))
         .layer(from_fn(fault::in_words))
+        .layer(from_fn_with_state(server.clone(), flight::record))
         .with_state(server)
 }

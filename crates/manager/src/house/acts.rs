@@ -5,12 +5,13 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::{Error, House};
+use crate::flight::Step;
 use crate::ledger::Class;
 use crate::peak::current_rss;
-use crate::residency::{Decision, Event, Grant, Refusal};
+use crate::residency::{Decision, Event, Grant, Leave, Refusal};
 use crate::runtime::{LoadOptions, LoadedModel};
 
-use super::lease::Resident;
+use super::lease::{Resident, Waiter};
 
 /// So long a process is given to shrink after a model went.
 const SHRINKING: Duration = Duration::from_secs(2);
@@ -20,6 +21,11 @@ impl House {
     pub(super) fn happened(&self, event: Event) {
         let now = self.uptime();
         let mut rooms = self.rooms();
+        if let Event::Loaded(model) = &event {
+            rooms.note(model, || Step::Loaded);
+        } else if let Event::LoadFailed(model) = &event {
+            rooms.note(model, || Step::LoadFailed);
+        }
         let decisions = rooms.residency.step(now, event);
         let mut answers = Vec::new();
         for decision in decisions {
@@ -30,9 +36,9 @@ impl House {
                     match (waiter, resident) {
                         (Some(waiter), Some(model)) => {
                             rooms.serving += 1;
-                            answers.push((waiter, Ok(model)));
+                            answers.push((waiter.answer, Ok(model)));
                         }
-                        (Some(waiter), None) => answers.push((waiter, Err(Error::Lost))),
+                        (Some(waiter), None) => answers.push((waiter.answer, Err(Error::Lost))),
                         // Nobody waits any more: the place was given up, and will be told.
                         (None, _) => {}
                     }
@@ -41,18 +47,33 @@ impl House {
                     if let Some(waiter) = rooms.waiters.remove(&ticket) {
                         // What is refused holds no place: it is not served, and does not wait.
                         rooms.serving += 1;
-                        answers.push((waiter, Err(rooms.refusal(why))));
+                        answers.push((waiter.answer, Err(rooms.refusal(why))));
                     }
                 }
-                Decision::Load { model, grant } => self.begin_load(model, grant),
+                Decision::Load { model, grant } => {
+                    rooms.note(&model, || Step::Loads { bytes: grant.total() });
+                    self.begin_load(model, grant);
+                }
                 Decision::Unload { model, why } => {
                     tracing::info!(model, %why, "unloading");
+                    if let Leave::Evicted { by } = &why {
+                        rooms.note(by, || Step::Evicts { model: model.clone() });
+                    }
                     *rooms.unloads.entry(why.name()).or_default() += 1;
                     let resident = rooms.residents.remove(&model);
                     self.begin_unload(model, resident);
                 }
                 Decision::Wait { ticket, on } => {
                     tracing::debug!(ticket = ticket.0, ?on, "a request waits");
+                    if let Some(Waiter { model, flight: Some(flight), .. }) =
+                        rooms.waiters.get(&ticket)
+                    {
+                        // That it is being loaded is noted already.
+                        let on: Vec<_> = on.into_iter().filter(|other| other != model).collect();
+                        if !on.is_empty() {
+                            flight.note(Step::Blocked { on });
+                        }
+                    }
                 }
                 Decision::Skip { model, why } => match why {
                     Some(why) => tracing::warn!(model, %why, "not preloaded"),
@@ -185,6 +206,14 @@ impl House {
 }
 
 impl super::Rooms {
+    /// Notes `step` down for all who wait for `model`.
+    fn note(&self, model: &str, step: impl Fn() -> Step) {
+        let waiting = self.waiters.values().filter(|waiter| waiter.model == model);
+        for flight in waiting.filter_map(|waiter| waiter.flight.as_ref()) {
+            flight.note(step());
+        }
+    }
+
     fn refusal(&self, why: Refusal) -> Error {
         let Refusal::LoadFailed { model } = why else { return Error::NoRoom(why) };
         match self.failures.get(&model) {

@@ -8,6 +8,7 @@ use text::Said;
 use super::choose::{passing, settled};
 use super::{Error, House, Lease, apart};
 use crate::config::Candidate;
+use crate::flight::{self, Flight, Step};
 use crate::remote::{self, Fragment, Question};
 use crate::route::{Receipt, Wish};
 use crate::runtime::{
@@ -92,6 +93,9 @@ pub struct Answer {
     /// What comes after what is told now.
     later: Option<News>,
     counted: bool,
+    flight: Option<Flight>,
+    /// Whether its first words came.
+    answering: bool,
 }
 
 #[derive(Debug)]
@@ -118,9 +122,20 @@ impl House {
     ///
     /// If there is no such model, nobody can answer, or the question makes no sense.
     pub async fn answer(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
-        let mut waiting = Waiting { house: self, over: false };
-        let answer = self.begin(ask).await;
+        let flight = flight::current().map(|flight| flight.another());
+        let Some(flight) = flight else {
+            let mut waiting = Waiting { house: self, flight: None, over: false };
+            let answer = self.begin(ask).await;
+            waiting.over = true;
+            return answer;
+        };
+        flight.note(Step::Asked { model: ask.model.clone() });
+        let mut waiting = Waiting { house: self, flight: Some(&flight), over: false };
+        let answer = flight::recorded(flight.clone(), self.begin(ask)).await;
         waiting.over = true;
+        if let Err(error) = &answer {
+            flight.note(Step::Failed { reason: error.to_string() });
+        }
         answer
     }
 
@@ -160,7 +175,8 @@ impl House {
                     }
                     let house = Arc::clone(self);
                     let (calls, broken) = (0, Vec::new());
-                    let (later, counted) = (None, false);
+                    let (later, counted, answering) = (None, false, false);
+                    let flight = flight::current();
                     return Ok(Answer {
                         source,
                         receipt,
@@ -170,10 +186,15 @@ impl House {
                         broken,
                         later,
                         counted,
+                        flight,
+                        answering,
                     });
                 }
                 Err(error) => match passing(&error).filter(|_| choice.has_next()) {
-                    Some(why) => choice.pass(why),
+                    Some(why) => {
+                        flight::note(|| Step::passed(&candidate, &why));
+                        choice.pass(why);
+                    }
                     None => {
                         let task = choice.task().unwrap_or("chat").to_owned();
                         let sample =
@@ -214,6 +235,7 @@ impl House {
         let question = question(model, prompt, options)
             .ok_or_else(|| Error::NotElsewhere { remote: remote.to_owned() })?;
         let answer = Box::new(backend.chat(&question).await?);
+        flight::note(|| Step::Sent { to: format!("{remote}:{model}") });
         for field in answer.dropped() {
             tracing::warn!(remote, field, "left out, as the settings of the remote allow");
         }
@@ -241,6 +263,7 @@ impl House {
 /// Counts as cancelled who goes while a model is found, loaded or asked: there is no [`Answer`] yet that would.
 struct Waiting<'a> {
     house: &'a House,
+    flight: Option<&'a Flight>,
     over: bool,
 }
 
@@ -248,6 +271,9 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.over {
             self.house.count_cancelled();
+            if let Some(flight) = self.flight {
+                flight.note(Step::GivenUp);
+            }
         }
     }
 }
@@ -313,6 +339,7 @@ impl Answer {
             Source::Local { .. } => self.next_local().await,
             Source::Remote { .. } => self.next_remote().await,
         };
+        self.note(&told);
         match &told {
             Ok(Some(News::End(_))) => self.count(false),
             Err(_) => self.count(true),
@@ -429,6 +456,23 @@ impl Answer {
         }
     }
 
+    /// Notes down what came.
+    fn note(&mut self, told: &Result<Option<News>, Error>) {
+        let Some(flight) = &self.flight else { return };
+        match told {
+            Ok(None) | Ok(Some(News::Progress(_))) => {}
+            Ok(Some(News::End(end))) => flight.note(Step::Ended {
+                reason: end.reason.name(),
+                prompt_tokens: end.usage.prompt_tokens,
+                cached_tokens: None,
+                completion_tokens: end.usage.completion_tokens,
+            }),
+            Ok(Some(_)) if std::mem::replace(&mut self.answering, true) => {}
+            Ok(Some(_)) => flight.note(Step::First),
+            Err(error) => flight.note(Step::Failed { reason: error.to_string() }),
+        }
+    }
+
     /// Writes down what it took, once.
     fn count(&mut self, failed: bool) {
         if std::mem::replace(&mut self.counted, true) {
@@ -453,6 +497,9 @@ impl Drop for Answer {
     fn drop(&mut self) {
         if !self.counted {
             self.house.count_cancelled();
+            if let Some(flight) = &self.flight {
+                flight.note(Step::GivenUp);
+            }
         }
     }
 }

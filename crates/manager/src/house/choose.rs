@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::{Error, House, apart};
 use crate::Kind;
 use crate::config::{Candidate, LONG_CONTEXT, Sampling};
+use crate::flight::{self, Step};
 use crate::remote::Backend;
-use crate::route::{Choice, Known, Local, Why, Wish, route};
+use crate::route::{Choice, Known, Local, Passed, Why, Wish, route};
 use crate::runtime::{self, GenerateOptions, Prompt};
 
 /// The remote that is asked for models that are not here.
@@ -32,13 +33,17 @@ impl House {
         if missing && config.fallback.find_ollama && !wish.strict {
             self.learn_remote(OLLAMA, &mut known).await;
         }
-        route(config, wish, &known).map_err(|none| {
+        let choice = route(config, wish, &known).map_err(|none| {
             // A name that nobody knows is told as such, with those that are known.
             match self.refused_lookup(&wish.asked, &known) {
                 Some(error) => error,
                 None => Error::NoRoute(none),
             }
-        })
+        })?;
+        for Passed { candidate, why } in choice.passed() {
+            flight::note(|| Step::passed(candidate, why));
+        }
+        Ok(choice)
     }
 
     /// Those who might be asked for `asked`.

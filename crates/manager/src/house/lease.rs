@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{Error, House};
 use crate::catalog::Hold;
+use crate::flight::{self, Flight, Step};
 use crate::residency::{Ask, Event, Leave, Standing, Terms, Ticket};
 use crate::runtime::LoadedModel;
 
@@ -21,7 +22,14 @@ pub(super) struct Resident {
 }
 
 /// Somebody who waits for a model.
-pub(super) type Waiter = oneshot::Sender<Result<Arc<LoadedModel>, Error>>;
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) answer: oneshot::Sender<Result<Arc<LoadedModel>, Error>>,
+    /// The model.
+    pub(super) model: String,
+    /// Where what happens meanwhile is noted down.
+    pub(super) flight: Option<Flight>,
+}
 
 /// A model in use: it stays in memory until this is dropped.
 #[derive(Debug)]
@@ -102,14 +110,17 @@ impl House {
             }
             rooms.tickets += 1;
             let ticket = Ticket(rooms.tickets);
-            rooms.waiters.insert(ticket, sender);
+            let (model, flight) = (found.name.clone(), flight::current());
+            rooms.waiters.insert(ticket, Waiter { answer: sender, model, flight });
             ticket
         };
         // From here on, whoever stops waiting gives up the place.
         let place = Place { house: Arc::clone(self), ticket };
         let (model, wait) = (found.name.clone(), self.options.wait);
+        flight::note(|| Step::Wants { model: model.clone() });
         self.happened(Event::Ask(Ask { ticket, model, wait, fallback }));
         let model = answer.await.map_err(|_| Error::Lost)??;
+        flight::note(|| Step::Has);
         Ok(Lease { model, name: found.name.clone(), place })
     }
 

@@ -32,6 +32,7 @@ pub use vectors::{Embedded, Judged};
 
 use crate::Environment;
 use crate::config::{Config, Fallback, Remote};
+use crate::flight::Recorder;
 use crate::ledger::{Class, Ledger, default_limit};
 use crate::machine::Machine;
 use crate::peak::current_rss;
@@ -101,6 +102,7 @@ pub struct House {
     /// The models of servers elsewhere, as they were told last, or why they were not.
     listed: Mutex<Listed>,
     stats: Mutex<Stats>,
+    flights: Arc<Recorder>,
     cancelled: AtomicU64,
     rooms: Mutex<Rooms>,
     /// Told whenever a model comes, goes, or is given back.
@@ -175,6 +177,7 @@ impl House {
             backends,
             listed: Mutex::default(),
             stats: Mutex::default(),
+            flights: Arc::default(),
             cancelled: AtomicU64::new(0),
             environment,
             runtime,
@@ -255,6 +258,11 @@ impl House {
     /// What requests took, by task and by who answered.
     pub fn stats(&self) -> MutexGuard<'_, Stats> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The records of the last requests that were recorded: see [`flight`](crate::flight).
+    pub fn flights(&self) -> &Arc<Recorder> {
+        &self.flights
     }
 
     /// How many answers were given up before their end by those who asked.

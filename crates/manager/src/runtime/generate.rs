@@ -106,6 +106,19 @@ pub enum FinishReason {
     Cancelled,
 }
 
+impl FinishReason {
+    /// Its name in records.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::StopString(_) => "stop_string",
+            Self::Length => "length",
+            Self::Unfinished => "unfinished",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// A part of an answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Piece {

@@ -20,6 +20,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use manager::flight::{self, Flight, Head};
 use manager::house::House;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
@@ -31,6 +32,7 @@ use serde_json::{Value, json};
 
 use crate::fault::Fault;
 use crate::gate::Client;
+use crate::number;
 pub use files::Files;
 pub(crate) use mount::router;
 pub use mount::stdio;
@@ -152,7 +154,18 @@ impl ServerHandler for Mcp {
                 format!("unknown tool `{}`; there are: {}", request.name, known.join(", "));
             return Err(ErrorData::invalid_params(message, None));
         };
-        let result = match self.call(tool, request, context).await {
+        // The protocol's own tasks stand between the request and this call.
+        let sent = context.extensions.get::<axum::http::request::Parts>();
+        let flight = sent.and_then(|parts| parts.extensions.get::<Flight>()).cloned();
+        let flight = flight.unwrap_or_else(|| {
+            self.house.flights().begin(Head {
+                id: number::name("req_"),
+                method: "MCP".to_owned(),
+                path: tool.name.to_owned(),
+            })
+        });
+        let calling = flight::recorded(flight, self.call(tool, request, context));
+        let result = match calling.await {
             Ok(value) => CallToolResult::structured(value),
             Err(fault) => CallToolResult::error(vec![ContentBlock::text(fault.message)]),
         };

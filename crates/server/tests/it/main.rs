@@ -2,6 +2,7 @@
 
 mod chat;
 mod dialects;
+mod flights;
 mod house;
 mod mcp;
 mod refusals;
