@@ -219,6 +219,8 @@ impl Scheduler {
             return 0;
         }
         self.pool.count(sequence.tokens.len(), found);
+        // One that was put aside before anything was computed is begun as if for the first time.
+        sequence.found = sequence.found.map(|_| found);
         step.push(sequence.slice(n));
         self.running.push(sequence);
         n

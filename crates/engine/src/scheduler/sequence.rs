@@ -31,6 +31,8 @@ pub(super) struct Sequence {
     pub(super) images: Vec<PromptImage>,
     /// How many of them are in the cache.
     pub(super) computed: usize,
+    /// How many of them were found in it when it was begun, until that is told.
+    pub(super) found: Option<usize>,
     pub(super) table: PageTable,
     pub(super) sampling: Sampling,
     /// Whether a pass under way chooses one more token, which nobody has read.
@@ -59,6 +61,7 @@ impl Sequence {
             tokens: request.prompt,
             images: request.images,
             computed: 0,
+            found: Some(0),
             table: PageTable::default(),
             sampling: request.sampling,
             unread: false,

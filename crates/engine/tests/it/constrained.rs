@@ -210,7 +210,7 @@ fn outcomes(events: Vec<Event>) -> BTreeMap<Id, Outcome> {
                 let before = out.entry(id).or_default().1.replace(finish);
                 assert_eq!(before, None, "{id:?}: ended twice");
             }
-            Event::Likely(..) | Event::Progress(..) => {}
+            Event::Found(..) | Event::Likely(..) | Event::Progress(..) => {}
         }
     }
     out

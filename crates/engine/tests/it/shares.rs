@@ -66,9 +66,11 @@ fn the_less_urgent_makes_place_and_comes_back() {
         let events = run(&mut scheduler).1;
         ends.extend(events.into_iter().filter_map(|event| match event {
             Event::Finished(Id(id), Finish::Length) => Some(id),
-            Event::Progress(..) | Event::Likely(..) | Event::Token(..) | Event::Finished(..) => {
-                None
-            }
+            Event::Found(..)
+            | Event::Progress(..)
+            | Event::Likely(..)
+            | Event::Token(..)
+            | Event::Finished(..) => None,
         }));
     }
     // The second of the urgent ones did not put the first aside.

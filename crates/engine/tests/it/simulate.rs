@@ -60,6 +60,7 @@ struct World {
     wanted: BTreeMap<Id, Request>,
     got: BTreeMap<Id, Vec<u32>>,
     ended: BTreeMap<Id, Finish>,
+    found: BTreeMap<Id, usize>,
     /// A step that the device has been given and whose outcome was not asked for.
     under_way: Option<Step>,
     /// Rows that were computed for sequences that had ended.
@@ -100,6 +101,7 @@ impl World {
             wanted: BTreeMap::new(),
             got: BTreeMap::new(),
             ended: BTreeMap::new(),
+            found: BTreeMap::new(),
             under_way: None,
             overshot: 0,
             refused: 0,
@@ -212,6 +214,13 @@ impl World {
         for event in events {
             match event {
                 Event::Likely(..) => panic!("seed {seed}: nobody asked"),
+                Event::Found(id, found) => {
+                    let before = self.found.insert(id, found);
+                    assert!(before.is_none(), "seed {seed}: found twice");
+                    assert!(!self.got.contains_key(&id), "seed {seed}: found after a token");
+                    let prompt = self.wanted[&id].prompt.len();
+                    assert!(found > 0 && found < prompt, "seed {seed}");
+                }
                 Event::Progress(id, computed) => {
                     assert!(!self.ended.contains_key(&id), "seed {seed}: progress after the end");
                     let prompt = self.wanted[&id].prompt.len();
@@ -270,7 +279,7 @@ fn steps_that_overlap_end_every_request_with_the_same_tokens() {
 /// How many rows were computed for sequences that had ended.
 fn simulate(overlaps: bool) -> u64 {
     let (mut preemptions, mut found, mut evicted, mut overshot) = (0, 0, 0, 0);
-    let (mut refused, mut promotions) = (0, 0);
+    let (mut refused, mut promotions, mut told) = (0, 0, 0);
     for seed in 1..=SEEDS {
         let mut world = World::new(seed, overlaps);
         for n in 0..30 {
@@ -293,6 +302,7 @@ fn simulate(overlaps: bool) -> u64 {
         let status = world.scheduler.status();
         preemptions += status.preemptions;
         found += status.prefix.found;
+        told += world.found.values().sum::<usize>();
         evicted += status.prefix.evicted;
         overshot += world.overshot;
         refused += world.refused;
@@ -300,7 +310,7 @@ fn simulate(overlaps: bool) -> u64 {
         world.check();
     }
     // The seeds exercise what they are meant to.
-    assert!(preemptions > 1_000 && found > 10_000 && evicted > 1_000);
+    assert!(preemptions > 1_000 && found > 10_000 && evicted > 1_000 && told > 1_000);
     assert!(refused > 100 && promotions > 100, "{refused} {promotions}");
     overshot
 }

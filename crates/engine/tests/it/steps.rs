@@ -76,7 +76,11 @@ fn of(events: &[Event], id: u64) -> (Vec<u32>, Option<&Finish>) {
         match event {
             Event::Token(of, token) if *of == Id(id) => out.0.push(*token),
             Event::Finished(of, finish) if *of == Id(id) => out.1 = Some(finish),
-            Event::Likely(..) | Event::Token(..) | Event::Finished(..) | Event::Progress(..) => {}
+            Event::Found(..)
+            | Event::Likely(..)
+            | Event::Token(..)
+            | Event::Finished(..)
+            | Event::Progress(..) => {}
         }
     }
     out
@@ -90,6 +94,21 @@ fn sequences_are_continued_side_by_side() {
     let events = drain(&mut engine);
     assert_eq!(of(&events, 1), (vec![2, 3, 4, 5], Some(&Finish::Length)));
     assert_eq!(of(&events, 2), (vec![5, 6], Some(&Finish::Stop)));
+}
+
+/// Once, before all else, and only where there is something to tell.
+#[test]
+fn what_was_found_in_the_cache_is_told() {
+    let mut engine = engine();
+    let prompt = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+    add(&mut engine, 1, &prompt, 2, &[]);
+    let first = drain(&mut engine);
+    assert!(!first.iter().any(|event| matches!(event, Event::Found(..))), "{first:?}");
+    add(&mut engine, 2, &prompt, 2, &[]);
+    let events = drain(&mut engine);
+    assert_eq!(events.first(), Some(&Event::Found(Id(2), 8)), "{events:?}");
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Found(..))).count(), 1);
+    assert_eq!(of(&events, 2).0, of(&first, 1).0);
 }
 
 /// Of the network's own logits, whatever is chosen, and just before their token.

@@ -303,7 +303,15 @@ fn text(value: &Value) -> Option<String> {
 fn usage(value: &Value, prompt: &str, completion: &str) -> Option<Usage> {
     let count = |name: &str| usize::try_from(value.get(name)?.as_u64()?).ok();
     let completion_tokens = count(completion)?;
-    Some(Usage { prompt_tokens: count(prompt).unwrap_or(0), completion_tokens })
+    let detail = |of: &str, name: &str| {
+        usize::try_from(value.get(format!("{of}_details"))?.get(name)?.as_u64()?).ok()
+    };
+    Some(Usage {
+        prompt_tokens: count(prompt).unwrap_or(0),
+        completion_tokens,
+        cached_tokens: detail(prompt, "cached_tokens"),
+        reasoning_tokens: detail(completion, "reasoning_tokens"),
+    })
 }
 
 /// What an error says, in a form that can be shown.

@@ -148,7 +148,7 @@ fn text(text: &str) -> Fragment {
 }
 
 fn usage(prompt_tokens: usize, completion_tokens: usize) -> Fragment {
-    Fragment::Usage(Usage { prompt_tokens, completion_tokens })
+    Fragment::Usage(Usage { prompt_tokens, completion_tokens, ..Usage::default() })
 }
 
 const OPENAI: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n\
@@ -157,7 +157,7 @@ const OPENAI: &str = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"c
     data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\"\"}}]}}]}\n\n\
     data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\":1\"}}]}}]}\n\n\
     data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n\
-    data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\ndata: [DONE]\n\n";
+    data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3,\"prompt_tokens_details\":{\"cached_tokens\":4},\"completion_tokens_details\":{\"reasoning_tokens\":1}}}\n\ndata: [DONE]\n\n";
 
 const OLLAMA: &str = "{\"message\":{\"role\":\"assistant\",\"content\":\"\",\"thinking\":\"Hm.\"},\"done\":false}\n\
     {\"message\":{\"role\":\"assistant\",\"content\":\"Grüß\"},\"done\":false}\n\n\
@@ -169,7 +169,7 @@ const RESPONSES: &str = "event: response.created\ndata: {\"type\":\"response.cre
     data: {\"type\":\"response.output_text.delta\",\"delta\":\"Grüß\"}\n\n\
     data: {\"type\":\"response.output_item.added\",\"output_index\":2,\"item\":{\"type\":\"function_call\",\"call_id\":\"c1\",\"name\":\"f\",\"arguments\":\"\"}}\n\n\
     data: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":2,\"delta\":\"{\\\"a\\\":1\"}\n\n\
-    data: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":7,\"output_tokens\":3}}}\n\n";
+    data: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"usage\":{\"input_tokens\":7,\"output_tokens\":3,\"input_tokens_details\":{\"cached_tokens\":4},\"output_tokens_details\":{}}}}\n\n";
 
 fn texts() -> [(RemoteKind, &'static str); 3] {
     [(RemoteKind::OpenAi, OPENAI), (RemoteKind::Ollama, OLLAMA), (RemoteKind::Responses, RESPONSES)]
@@ -188,6 +188,12 @@ fn told(fragments: &[Fragment]) -> String {
             Fragment::CallArguments { delta, .. } => out.push_str(delta),
             Fragment::Usage(usage) => {
                 out.push_str(&format!(" {}+{}", usage.prompt_tokens, usage.completion_tokens));
+                out.push_str(
+                    &usage.cached_tokens.map_or_else(String::new, |n| format!(" cached {n}")),
+                );
+                out.push_str(
+                    &usage.reasoning_tokens.map_or_else(String::new, |n| format!(" thought {n}")),
+                );
             }
             Fragment::End(finish) => out.push_str(&format!(" {finish:?}")),
         }
@@ -198,9 +204,9 @@ fn told(fragments: &[Fragment]) -> String {
 #[test]
 fn every_split_of_every_answer_says_the_same() {
     let expected = [
-        "<Hm.>Grüß 0:c1:f {\"a\":1 7+3 Calls",
+        "<Hm.>Grüß 0:c1:f {\"a\":1 7+3 cached 4 thought 1 Calls",
         "<Hm.>Grüß 0:-:f {\"a\":1} 7+3 Calls",
-        "<Hm.>Grüß 0:c1:f {\"a\":1 7+3 Calls",
+        "<Hm.>Grüß 0:c1:f {\"a\":1 7+3 cached 4 Calls",
     ];
     for ((kind, body), expected) in texts().into_iter().zip(expected) {
         let listen = |chunks: &[&[u8]]| {
@@ -272,7 +278,8 @@ async fn answers_come_in_whole_from_every_kind() {
         let stage = Stage::of(vec![Act::Send(stream(kind, body), 7)]).await;
         let (found, error) = all(&open(&remote(kind, &stage.url))).await;
         assert!(error.is_none(), "{error:?}");
-        assert!(told(&found).ends_with("7+3 Calls"), "{found:?}");
+        let told = told(&found);
+        assert!(told.contains("7+3 ") && told.ends_with(" Calls"), "{found:?}");
         let (head, sent) = stage.request(0);
         assert!(head.starts_with(path), "{head}");
         assert_eq!((&sent["model"], &sent["stream"]), (&json!("m"), &json!(true)));

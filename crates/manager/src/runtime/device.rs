@@ -90,6 +90,8 @@ pub(super) struct Said {
 /// News of a request.
 #[derive(Debug)]
 pub(super) enum Update {
+    /// Tokens of the prompt that were computed before, for another.
+    Found(usize),
     /// Tokens of the prompt that are computed.
     Progress(usize),
     /// How likely the next token is thought to be.
@@ -519,6 +521,7 @@ impl Language {
         let now = Instant::now();
         for event in events {
             match event {
+                Event::Found(id, found) => self.tell(id, Update::Found(found)),
                 Event::Progress(id, computed) => self.tell(id, Update::Progress(computed)),
                 Event::Likely(id, likely) => self.tell(id, Update::Likely(likely)),
                 Event::Token(id, token) => self.tell(id, Update::Token(token, now)),

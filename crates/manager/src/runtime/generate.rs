@@ -139,6 +139,17 @@ pub struct Usage {
     pub prompt_tokens: usize,
     /// Tokens that were added, the one that ended the answer included.
     pub completion_tokens: usize,
+    /// Tokens of the prompt that were found in the cache and not computed again, if that is known.
+    pub cached_tokens: Option<usize>,
+    /// Tokens that were added to think, if that is known; a mark counts with what follows it.
+    pub reasoning_tokens: Option<usize>,
+}
+
+impl Usage {
+    /// Tokens of the prompt that had to be computed.
+    pub fn computed_tokens(&self) -> usize {
+        self.prompt_tokens.saturating_sub(self.cached_tokens.unwrap_or(0))
+    }
 }
 
 /// When an answer came.
@@ -157,10 +168,10 @@ impl Timings {
         (tokens > 1 && seconds > 0.0).then(|| (tokens - 1) as f64 / seconds)
     }
 
-    /// Tokens of the prompt, over the time to the first token.
+    /// Tokens of the prompt that were computed, over the time to the first token.
     pub fn prompt_rate(&self, usage: Usage) -> Option<f64> {
         let seconds = self.first_token?.as_secs_f64();
-        (seconds > 0.0).then(|| usage.prompt_tokens as f64 / seconds)
+        (seconds > 0.0).then(|| usage.computed_tokens() as f64 / seconds)
     }
 }
 
@@ -172,6 +183,7 @@ pub struct Generation {
     updates: mpsc::UnboundedReceiver<Update>,
     detokenizer: Option<Detokenizer>,
     reader: Option<Reader>,
+    thought: Thought,
     /// What is told, and not asked for yet.
     pieces: VecDeque<Piece>,
     stops: StopStrings,
@@ -261,7 +273,12 @@ impl LoadedModel {
             None => room - prompt.len(),
         };
         let stop = if options.ignore_eos { Vec::new() } else { self.stop.clone() };
-        let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: 0 };
+        let usage = Usage {
+            prompt_tokens: prompt.len(),
+            completion_tokens: 0,
+            cached_tokens: Some(0),
+            reasoning_tokens: Some(0),
+        };
         let &GenerateOptions { priority, client, invariant, .. } = options;
         let request = Request {
             prompt,
@@ -288,6 +305,7 @@ impl LoadedModel {
                 None => self.tokenizer.detokenizer(),
             }),
             reader,
+            thought: Thought::default(),
             pieces: VecDeque::new(),
             stops: StopStrings::new(options.stop.iter().cloned()),
             ended: None,
@@ -480,6 +498,10 @@ impl Generation {
                 self.done = true;
                 Err(Error::Gone)
             }
+            Some(Update::Found(found)) => {
+                self.usage.cached_tokens = Some(found);
+                Ok(None)
+            }
             Some(Update::Progress(computed)) => {
                 // A request that was put aside computes its own tokens again: that is no news.
                 let read = computed.min(self.usage.prompt_tokens);
@@ -499,6 +521,7 @@ impl Generation {
                 self.count(token, at);
                 let Some(detokenizer) = &mut self.detokenizer else { return Ok(None) };
                 let text = detokenizer.push(token).map_err(|e| self.model.text_error(e))?;
+                self.thought.unsettled += 1;
                 self.read(&text);
                 Ok(self.pieces.pop_front())
             }
@@ -517,6 +540,8 @@ impl Generation {
                 let rest = rest.transpose().map_err(|e| self.model.text_error(e))?;
                 self.read(&rest.unwrap_or_default());
                 let last = self.reader.take().map_or_else(Vec::new, Reader::finish);
+                self.thought.end(&last);
+                self.usage.reasoning_tokens = Some(self.thought.tokens);
                 last.into_iter().for_each(|said| self.told(said));
                 if self.ended.is_none() {
                     let last = self.stops.finish();
@@ -531,7 +556,12 @@ impl Generation {
     /// Takes more of what the model wrote.
     fn read(&mut self, text: &str) {
         match &mut self.reader {
-            Some(reader) => reader.push(text).into_iter().for_each(|said| self.told(said)),
+            Some(reader) => {
+                let said = reader.push(text);
+                self.thought.settle(&said);
+                self.usage.reasoning_tokens = Some(self.thought.tokens);
+                said.into_iter().for_each(|said| self.told(said));
+            }
             None => self.show(text),
         }
     }
@@ -571,6 +601,34 @@ impl Generation {
     }
 }
 
+/// Which tokens are a thought's, told from what becomes of their text.
+#[derive(Debug, Default)]
+struct Thought {
+    /// How many are.
+    tokens: usize,
+    /// How many came of which nothing was told yet.
+    unsettled: usize,
+    /// Whether what was told last is a thought.
+    within: bool,
+}
+
+impl Thought {
+    /// Takes in what is told now.
+    fn settle(&mut self, said: &[Said]) {
+        let is_thought = |said: &Said| matches!(said, Said::Reasoning(_));
+        let (Some(first), Some(last)) = (said.first(), said.last()) else { return };
+        let unsettled = std::mem::take(&mut self.unsettled);
+        self.tokens += if is_thought(first) { unsettled } else { 0 };
+        self.within = is_thought(last);
+    }
+
+    /// Takes in what is told at the end: of what tells nothing, the tokens are part of what came before.
+    fn end(&mut self, said: &[Said]) {
+        self.settle(said);
+        self.tokens += if self.within { std::mem::take(&mut self.unsettled) } else { 0 };
+    }
+}
+
 impl Drop for Generation {
     fn drop(&mut self) {
         self.cancel();
@@ -582,4 +640,30 @@ impl Drop for Generation {
 fn fresh_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (now.as_nanos() as u64) ^ u64::from(std::process::id()).rotate_left(40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mark that ends a thought is told with the words behind it, and counts with them.
+    #[test]
+    fn tokens_belong_to_what_is_told_of_them() {
+        let thought = || Said::Reasoning("hm".to_owned());
+        let words = || Said::Text("so".to_owned());
+        let count = |told: &[Vec<Said>], last: &[Said]| {
+            let mut count = Thought::default();
+            for said in told {
+                count.unsettled += 1;
+                count.settle(said);
+            }
+            count.end(last);
+            count.tokens
+        };
+        assert_eq!(count(&[vec![], vec![thought()], vec![], vec![words()], vec![]], &[]), 2);
+        assert_eq!(count(&[vec![], vec![thought()], vec![]], &[]), 3);
+        assert_eq!(count(&[vec![thought()], vec![]], &[words()]), 1);
+        assert_eq!(count(&[vec![], vec![words()]], &[]), 0);
+        assert_eq!(count(&[vec![thought(), words()], vec![]], &[]), 1);
+    }
 }

@@ -274,6 +274,22 @@ fn the_answer_is_held_and_not_the_thought() {
             assert_eq!(reason, FinishReason::Stop);
             let without = model.encode_prompt(&prompt).unwrap().len();
             assert!(answer.usage().prompt_tokens > without);
+            assert_eq!(answer.usage().reasoning_tokens, Some(0));
         }
+    }
+    // Who is not held thinks until there is no room left.
+    for (tell_apart, thinks) in [(true, 20), (false, 0)] {
+        let max_tokens = Some(20);
+        let options = GenerateOptions {
+            max_tokens,
+            tell_apart,
+            temperature: Some(0.0),
+            ..GenerateOptions::default()
+        };
+        let prompt = Prompt::Chat(vec![Message::user("a")], Box::new(RenderOptions::answer()));
+        let mut answer = model.generate(&prompt, &options).unwrap();
+        let (text, reason) = read(&mut answer);
+        assert_eq!((text.is_empty(), reason), (tell_apart, FinishReason::Length));
+        assert_eq!(answer.usage().reasoning_tokens, Some(thinks));
     }
 }

@@ -95,6 +95,7 @@ fn answer(
                 Event::Likely(OURS, numbers) => likely.push(*numbers),
                 Event::Token(..)
                 | Event::Likely(..)
+                | Event::Found(..)
                 | Event::Progress(..)
                 | Event::Finished(..) => {}
             }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::{StreamExt as _, stream};
 use manager::house::{Answer, Ask, End, News};
-use manager::runtime::{FinishReason, GenerateOptions, MustCall, Priority, Prompt};
+use manager::runtime::{FinishReason, GenerateOptions, MustCall, Priority, Prompt, Usage};
 use manager::{Message, RenderOptions};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -181,8 +181,21 @@ fn head(id: &str, answer: &Answer) -> Value {
         "content": [],
         "stop_reason": null,
         "stop_sequence": null,
-        "usage": {"input_tokens": answer.usage().prompt_tokens, "output_tokens": 0},
+        "usage": usage(&answer.usage()),
     })
+}
+
+/// What it took so far. Tokens that were read from the cache are counted beside `input_tokens`, not in it: the prompt is
+/// their sum. How many they are is known when the first of the others are computed.
+fn usage(usage: &Usage) -> Value {
+    let mut told = json!({
+        "input_tokens": usage.computed_tokens(),
+        "output_tokens": usage.completion_tokens,
+    });
+    if let Some(cached) = usage.cached_tokens {
+        told["cache_read_input_tokens"] = cached.into();
+    }
+    told
 }
 
 async fn whole(id: String, mut answer: Answer) -> Result<Response, Fault> {
@@ -195,7 +208,7 @@ async fn whole(id: String, mut answer: Answer) -> Result<Response, Fault> {
             let (reason, text) = stop_reason(end);
             message["stop_reason"] = reason.into();
             message["stop_sequence"] = text.into();
-            message["usage"]["output_tokens"] = end.usage.completion_tokens.into();
+            message["usage"] = usage(&end.usage);
         }
         for change in blocks.take(news) {
             match change {
@@ -349,8 +362,8 @@ fn streamed(id: String, answer: Answer) -> Response {
             if let Some(end) = end {
                 let (reason, text) = stop_reason(&end);
                 let delta = json!({"stop_reason": reason, "stop_sequence": text});
-                let usage = json!({"output_tokens": end.usage.completion_tokens});
-                let value = json!({"type": "message_delta", "delta": delta, "usage": usage});
+                let value =
+                    json!({"type": "message_delta", "delta": delta, "usage": usage(&end.usage)});
                 out.extend_from_slice(&sse::event("message_delta", &value));
             }
             out.into()

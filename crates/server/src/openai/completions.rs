@@ -6,14 +6,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::StreamExt as _;
 use manager::house::{Answer, Ask, News};
-use manager::runtime::{GenerateOptions, Priority, Prompt};
+use manager::runtime::{GenerateOptions, Priority, Prompt, Usage};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::StreamOptions;
 use super::chat::whole;
 use super::sampling::{biases, choices, numbered, stops};
-use super::usage::{finish_reason, usage};
+use super::usage::{counts, finish_reason};
 use crate::fault::Fault;
 use crate::format::{Format, Guided};
 use crate::gate::Client;
@@ -150,7 +150,7 @@ pub(crate) async fn create(
     }
     let heading = Heading::new(&answers);
     if stream {
-        return Ok(streamed(heading, answers, before, with_usage));
+        return Ok(streamed(heading, answers, before, with_usage.then_some(n)));
     }
     let mut choices = Vec::new();
     let mut each = Vec::new();
@@ -166,13 +166,11 @@ pub(crate) async fn create(
 }
 
 /// Tokens of several prompts, each answered `n` times.
-fn summed(each: &[manager::runtime::Usage], n: usize) -> Value {
-    let mut total = usage(each);
-    let prompt: usize = each.iter().step_by(n).map(|usage| usage.prompt_tokens).sum();
-    let completion: usize = each.iter().map(|usage| usage.completion_tokens).sum();
-    total["prompt_tokens"] = prompt.into();
-    total["total_tokens"] = (prompt + completion).into();
-    total
+fn summed(each: &[Usage], n: usize) -> Value {
+    let prompts = || each.iter().step_by(n);
+    let prompt: usize = prompts().map(|usage| usage.prompt_tokens).sum();
+    let cached: Option<usize> = prompts().map(|usage| usage.cached_tokens).sum();
+    counts(prompt, cached, each)
 }
 
 struct Heading {
@@ -206,13 +204,13 @@ fn streamed(
     heading: Heading,
     answers: Vec<Answer>,
     before: Vec<String>,
-    with_usage: bool,
+    n: Option<usize>,
 ) -> Response {
     let echoed = before.iter().enumerate().filter(|(_, text)| !text.is_empty());
     let echoed: Vec<_> = echoed
         .map(|(index, text)| sse::data(&heading.object(vec![choice(index, text, None)])))
         .collect();
-    let mut ends = Vec::new();
+    let mut ends: Vec<Option<Usage>> = vec![None; answers.len()];
     let parts = sse::merged(answers).map(move |(index, part)| match part {
         sse::Part::Silence(read) => sse::comment(&format!("{read} tokens of the prompt are read")),
         sse::Part::News(
@@ -227,16 +225,17 @@ fn streamed(
             sse::data(&heading.object(vec![choice(index, &text, None)]))
         }
         sse::Part::News(News::End(end)) => {
-            ends.push(end.usage);
+            ends[index] = Some(end.usage);
             let reason = finish_reason(&end.reason);
             sse::data(&heading.object(vec![choice(index, "", Some(reason))]))
         }
         sse::Part::Fault(fault) => sse::data(&fault.openai()),
         sse::Part::Over => {
             let mut last = Vec::new();
-            if with_usage && !ends.is_empty() {
+            let each: Option<Vec<_>> = ends.iter().copied().collect();
+            if let (Some(each), Some(n)) = (each, n) {
                 let mut object = heading.object(Vec::new());
-                object["usage"] = usage(&ends);
+                object["usage"] = summed(&each, n);
                 last.extend_from_slice(&sse::data(&object));
             }
             last.extend_from_slice(&sse::done());

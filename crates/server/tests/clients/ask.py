@@ -138,7 +138,7 @@ def ask_anthropic():
     ok(text == whole.content[0].text == final.content[0].text, (text, final))
     ok(final.usage.output_tokens == 10 and final.stop_reason == "max_tokens", final)
     count = client.messages.count_tokens(model=MODEL, messages=SAY, system="Be brief.")
-    ok(count.input_tokens == whole.usage.input_tokens, count)
+    ok(count.input_tokens == whole.usage.input_tokens + whole.usage.cache_read_input_tokens, count)
     tool = {"name": "weather", "description": "x", "input_schema": TOOL["parameters"]}
     turns = SAY + [
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "weather", "input": {"place": "Ulm"}}]},

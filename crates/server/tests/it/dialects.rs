@@ -53,6 +53,62 @@ async fn anthropic_and_openai_are_told_the_same() {
     assert_eq!(count["input_tokens"], openai["usage"]["prompt_tokens"]);
 }
 
+/// What was computed before for another is counted, in everybody's words, and never twice.
+#[tokio::test]
+async fn what_the_cache_held_is_counted() {
+    let (server, _folder) = roomy();
+    let user = json!([{"role": "user", "content": "Say it again. ".repeat(20)}]);
+    let ask = texts(&user);
+    let path = "/v1/chat/completions";
+    let first = post(&server, path, &ask).await.json();
+    let cached = |reply: &Value| reply["usage"]["prompt_tokens_details"]["cached_tokens"].clone();
+    assert_eq!(cached(&first), 0);
+    let again = post(&server, path, &ask).await.json();
+    let (prompt, found) = (&again["usage"]["prompt_tokens"], cached(&again).as_u64().unwrap());
+    assert_eq!(&first["usage"]["prompt_tokens"], prompt);
+    // All of the prompt that fills pages of 32 tokens, the last token left out.
+    assert_eq!(found, (prompt.as_u64().unwrap() - 1) / 32 * 32);
+    assert!(found > 0 && again["choices"][0]["message"] == first["choices"][0]["message"]);
+    assert_eq!(again["usage"]["completion_tokens_details"]["reasoning_tokens"], 0);
+    let timings = &again["timings"];
+    assert_eq!(
+        (&timings["cache_n"], &timings["prompt_n"]),
+        (&json!(found), &json!(prompt.as_u64().unwrap() - found))
+    );
+    let mut stream = ask.clone();
+    stream["stream"] = true.into();
+    stream["stream_options"] = json!({"include_usage": true});
+    let streamed = post(&server, path, &stream).await.events();
+    assert_eq!(streamed.last().unwrap()["usage"], again["usage"]);
+    let response = json!({"model": "qwen3", "input": user, "max_output_tokens": 12});
+    let response = post(&server, "/v1/responses", &response).await.json();
+    assert_eq!(response["usage"]["input_tokens_details"]["cached_tokens"], found);
+    assert_eq!(&response["usage"]["input_tokens"], prompt);
+    let message = post(&server, "/v1/messages", &ask).await.json();
+    let usage = &message["usage"];
+    assert_eq!(usage["cache_read_input_tokens"], found);
+    assert_eq!(usage["input_tokens"].as_u64().unwrap() + found, prompt.as_u64().unwrap());
+    let mut stream = ask.clone();
+    stream["stream"] = true.into();
+    let told = events(&post(&server, "/v1/messages", &stream).await);
+    let delta = told.iter().find(|(name, _)| name == "message_delta").unwrap();
+    assert_eq!(delta.1["usage"], *usage);
+    // Two prompts, each answered twice: a prompt counts once.
+    let many = json!({"model": "qwen3", "prompt": ["One two ".repeat(30), "Three ".repeat(30)], "n": 2, "max_tokens": 2});
+    let whole = post(&server, "/v1/completions", &many).await.json();
+    let mut stream = many.clone();
+    stream["stream"] = true.into();
+    stream["stream_options"] = json!({"include_usage": true});
+    let streamed = post(&server, "/v1/completions", &stream).await.events();
+    let last = &streamed.last().unwrap()["usage"];
+    assert_eq!(last["prompt_tokens"], whole["usage"]["prompt_tokens"]);
+    assert!(cached(streamed.last().unwrap()).as_u64().unwrap() > found.min(1));
+    // Ollama's clients are told of the whole prompt.
+    let chat =
+        json!({"model": "qwen3", "messages": user, "stream": false, "options": {"num_predict": 3}});
+    assert_eq!(&post(&server, "/api/chat", &chat).await.json()["prompt_eval_count"], prompt);
+}
+
 #[tokio::test]
 async fn anthropic_errors_are_its_own() {
     let server = server();

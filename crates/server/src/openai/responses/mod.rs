@@ -21,6 +21,7 @@ use crate::format::Format;
 use crate::gate::Client;
 use crate::number;
 use crate::openai::sampling::tool_choice;
+use crate::openai::usage::response_usage;
 use crate::read::{Never, json};
 use crate::sse;
 use crate::state::Server;
@@ -243,14 +244,7 @@ impl Heading {
         if cut {
             response["incomplete_details"] = json!({"reason": "max_output_tokens"});
         }
-        let usage = end.usage;
-        response["usage"] = json!({
-            "input_tokens": usage.prompt_tokens,
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": usage.completion_tokens,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        });
+        response["usage"] = response_usage(&end.usage);
         response
     }
 }

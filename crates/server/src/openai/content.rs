@@ -1,0 +1,138 @@
+//! What a turn holds, as chat and responses both write it: a text, or parts.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use manager::{Image, Part};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::fault::Fault;
+use crate::read::Never;
+
+/// A text, or parts.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Content {
+    Text(String),
+    Parts(Vec<WirePart>),
+}
+
+/// A part, under the names of both: `text` is `input_text` and `output_text`, `image_url` is `input_image`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WirePart {
+    r#type: String,
+    #[serde(default)]
+    pub(super) text: Option<String>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    image_url: Option<ImageUrl>,
+    /// How closely to look, beside the address; chat has it in an object with it.
+    #[serde(default)]
+    detail: Option<String>,
+    #[serde(default, rename = "input_audio")]
+    _input_audio: Never,
+    #[serde(default, rename = "file")]
+    _file: Never,
+    #[serde(default, rename = "file_id")]
+    _file_id: Never,
+    // What clients send back of an answer.
+    #[serde(default, rename = "annotations")]
+    _annotations: Option<Vec<Value>>,
+    #[serde(default, rename = "logprobs")]
+    _logprobs: Option<Vec<Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ImageUrl {
+    Object(ImageObject),
+    Text(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageObject {
+    url: String,
+    /// How closely to look: a checkpoint's own files decide that.
+    #[serde(default)]
+    detail: Option<String>,
+}
+
+/// The parts of `content`, which stands at `path`.
+///
+/// # Errors
+///
+/// Naming the part that makes no sense.
+pub(super) fn parts(path: &str, content: Content) -> Result<Vec<Part>, Fault> {
+    match content {
+        Content::Text(text) => Ok(vec![Part::Text(text)]),
+        Content::Parts(parts) => {
+            let part = |(n, part)| one(&format!("{path}[{n}]"), part);
+            parts.into_iter().enumerate().map(part).collect()
+        }
+    }
+}
+
+fn one(path: &str, part: WirePart) -> Result<Part, Fault> {
+    let WirePart { r#type, text, refusal, image_url, detail, .. } = part;
+    match (r#type.as_str(), text, refusal, image_url) {
+        ("text" | "input_text" | "output_text", Some(text), None, None)
+        | ("refusal", None, Some(text), None) => Ok(Part::Text(text)),
+        ("image_url" | "input_image", None, None, Some(url)) => {
+            let (url, detail) = match url {
+                ImageUrl::Text(url) => (url, detail),
+                ImageUrl::Object(object) => (object.url, object.detail.or(detail)),
+            };
+            match detail.as_deref() {
+                None | Some("auto" | "high" | "low") => image(path, &url).map(Part::Image),
+                Some(other) => {
+                    let field = format!("{path}.detail");
+                    let message = format!("`{field}` is `{other}`, but must be auto, low or high");
+                    Err(Fault::field(field, message))
+                }
+            }
+        }
+        ("text" | "input_text" | "output_text" | "refusal" | "image_url" | "input_image", ..) => {
+            let what = match r#type.as_str() {
+                "refusal" => "refusal",
+                "image_url" | "input_image" => "image_url",
+                _ => "text",
+            };
+            let message = format!("`{path}` of type `{type}` must hold `{what}` and nothing else");
+            Err(Fault::field(path, message))
+        }
+        (other, ..) => {
+            let field = format!("{path}.type");
+            let message = format!(
+                "`{field}` is `{other}`, but only text and image_url, or input_text and input_image, are supported"
+            );
+            Err(Fault::field(field, message))
+        }
+    }
+}
+
+/// The image in a `data:` address. Others would have to be fetched, which this server does for nobody.
+pub(super) fn image(path: &str, url: &str) -> Result<Image, Fault> {
+    let bytes = data(path, url, "images are given as data:image/png;base64,...")?;
+    Ok(Image::new(bytes).named(path))
+}
+
+/// The bytes of a `data:` address; `form` says what one looks like.
+fn data(path: &str, url: &str, form: &str) -> Result<Vec<u8>, Fault> {
+    let fault = |what: &str| Err(Fault::field(path, format!("`{path}`: {what}")));
+    let Some(rest) = url.strip_prefix("data:") else {
+        return fault(&format!("{form}; this server fetches no addresses"));
+    };
+    let Some((kind, data)) = rest.split_once(',') else {
+        return fault("the data: address has no comma");
+    };
+    if !kind.ends_with(";base64") {
+        return fault("the data: address must be base64");
+    }
+    match STANDARD.decode(data.trim()) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) => fault(&format!("what it holds is not base64: {error}")),
+    }
+}
