@@ -9,46 +9,28 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use manager::house::Ask;
-use manager::runtime::{GenerateOptions, Prompt};
+use manager::runtime::Prompt;
 use manager::{Image, Message, Part, RenderOptions, Role};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use text::ToolCall;
 
-use super::options::{KeepAlive, Options};
+use super::options::{KeepAlive, asking};
 use super::{Lines, Said, answered, head};
 use crate::fault::Fault;
-use crate::format::of_ollama;
 use crate::gate::Client;
-use crate::read::{Never, json};
+use crate::read::json;
 use crate::sse;
 use crate::state::Server;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    model: String,
-    #[serde(default)]
-    messages: Vec<Turn>,
-    tools: Option<Vec<Value>>,
-    format: Option<Value>,
-    #[serde(default)]
-    options: Options,
-    #[serde(default = "yes")]
-    stream: bool,
-    keep_alive: Option<Value>,
-    think: Option<Value>,
-    #[serde(default, rename = "logprobs")]
-    _logprobs: Never,
-    /// Over-long prompts are refused, never cut.
-    #[serde(rename = "truncate")]
-    _truncate: Option<bool>,
-    #[serde(rename = "shift")]
-    _shift: Option<bool>,
-}
-
-pub(super) fn yes() -> bool {
-    true
+asking! {
+    struct Request {
+        /// The conversation; without one, the model is loaded or let go.
+        #[serde(default)]
+        messages: Vec<Turn>,
+        /// Functions that the model may ask for.
+        tools: Option<Vec<Value>>,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,9 +79,9 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<Response, Fault> {
     let begun = Instant::now();
-    let request: Request = json(&body)?;
+    let mut request: Request = json(&body)?;
+    let options = request.continued(&client, server.limits())?;
     let keep = KeepAlive::of(request.keep_alive.as_ref())?;
-    let constraint = of_ollama(request.format)?;
     if request.messages.is_empty() {
         let mut line = loaded(&server, &request.model, keep).await?;
         line["message"] = json!({"role": "assistant", "content": ""});
@@ -112,8 +94,6 @@ pub(crate) async fn create(
     let tools = request.tools.filter(|tools| !tools.is_empty()).map(Value::Array);
     let render =
         thinking(RenderOptions { tools, ..RenderOptions::answer() }, request.think.as_ref())?;
-    let options = request.options.generate(request.stream, &client, server.limits())?;
-    let options = GenerateOptions { tell_apart: constraint.is_none(), constraint, ..options };
     let ask = Ask {
         model: request.model,
         prompt: Prompt::Chat(messages, Box::new(render)),

@@ -26,7 +26,7 @@ use crate::state::Server;
 struct Pull {
     #[serde(alias = "name")]
     model: String,
-    #[serde(default = "super::chat::yes")]
+    #[serde(default = "super::options::yes")]
     stream: bool,
     #[serde(default, rename = "insecure")]
     _insecure: bool,

@@ -20,7 +20,7 @@ struct Request {
     model: String,
     input: OneOrMany<String>,
     /// Ollama cuts what is too long unless it is told not to.
-    #[serde(default = "super::chat::yes")]
+    #[serde(default = "super::options::yes")]
     truncate: bool,
     dimensions: Option<usize>,
     keep_alive: Option<Value>,

@@ -7,51 +7,38 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use manager::house::Ask;
-use manager::runtime::{GenerateOptions, Prompt};
+use manager::runtime::Prompt;
 use manager::{Message, Part, RenderOptions, Role};
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::chat::{images, loaded, thinking, yes};
-use super::options::{KeepAlive, Options};
+use super::chat::{images, loaded, thinking};
+use super::options::{KeepAlive, asking};
 use super::{Lines, Said, answered};
 use crate::fault::Fault;
-use crate::format::of_ollama;
 use crate::gate::Client;
 use crate::read::{Never, json};
 use crate::sse;
 use crate::state::Server;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    model: String,
-    #[serde(default)]
-    prompt: String,
-    system: Option<String>,
-    images: Option<Vec<String>>,
-    format: Option<Value>,
-    #[serde(default)]
-    options: Options,
-    #[serde(default = "yes")]
-    stream: bool,
-    /// Continues the prompt as it is, without the model's chat template.
-    #[serde(default)]
-    raw: bool,
-    keep_alive: Option<Value>,
-    think: Option<Value>,
-    #[serde(default, rename = "suffix")]
-    _suffix: Never,
-    #[serde(default, rename = "template")]
-    _template: Never,
-    #[serde(default, rename = "context")]
-    _context: Never,
-    #[serde(default, rename = "logprobs")]
-    _logprobs: Never,
-    #[serde(rename = "truncate")]
-    _truncate: Option<bool>,
-    #[serde(rename = "shift")]
-    _shift: Option<bool>,
+asking! {
+    struct Request {
+        /// What is said; without it, the model is loaded or let go.
+        #[serde(default)]
+        prompt: String,
+        /// What stands before it.
+        system: Option<String>,
+        /// Pictures, as base64.
+        images: Option<Vec<String>>,
+        /// Continues the prompt as it is, without the model's chat template.
+        #[serde(default)]
+        raw: bool,
+        #[serde(default, rename = "suffix")]
+        _suffix: Never,
+        #[serde(default, rename = "template")]
+        _template: Never,
+        #[serde(default, rename = "context")]
+        _context: Never,
+    }
 }
 
 /// Answers a prompt; one without words loads the model, or lets it go.
@@ -61,9 +48,9 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<Response, Fault> {
     let begun = Instant::now();
-    let request: Request = json(&body)?;
+    let mut request: Request = json(&body)?;
+    let options = request.continued(&client, server.limits())?;
     let keep = KeepAlive::of(request.keep_alive.as_ref())?;
-    let constraint = of_ollama(request.format)?;
     let mut content = images("images", request.images)?;
     if request.prompt.is_empty() && content.is_empty() {
         let mut line = loaded(&server, &request.model, keep).await?;
@@ -88,8 +75,6 @@ pub(crate) async fn create(
         let render = thinking(RenderOptions::answer(), request.think.as_ref())?;
         Prompt::Chat(messages, Box::new(render))
     };
-    let options = request.options.generate(request.stream, &client, server.limits())?;
-    let options = GenerateOptions { tell_apart: constraint.is_none(), constraint, ..options };
     let model = request.model.clone();
     let answer = server
         .house

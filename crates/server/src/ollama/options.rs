@@ -13,6 +13,66 @@ use crate::gate::Client;
 use crate::read::OneOrMany;
 use crate::state::Limits;
 
+/// A request of Ollama's that is answered by continuing: its own fields, and those of all of them. See
+/// [`continuing`](crate::openai::sampling) for why this is a macro.
+macro_rules! asking {
+    ($(#[$meta:meta])* struct $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            /// A model, or a task.
+            model: String,
+            $($(#[$attribute])* $field: $kind,)*
+            /// `json`, or a JSON Schema that the answer must fit.
+            format: Option<serde_json::Value>,
+            /// How to continue.
+            #[serde(default)]
+            options: $crate::ollama::options::Options,
+            /// Whether the answer comes in lines; yes, if absent.
+            #[serde(default = "crate::ollama::options::yes")]
+            stream: bool,
+            /// How long the model stays.
+            keep_alive: Option<serde_json::Value>,
+            /// Whether the model is to think first, or how hard.
+            think: Option<serde_json::Value>,
+            #[serde(default, rename = "logprobs")]
+            _logprobs: $crate::read::Never,
+            // Over-long prompts are refused, never cut.
+            #[serde(rename = "truncate")]
+            _truncate: Option<bool>,
+            #[serde(rename = "shift")]
+            _shift: Option<bool>,
+        }
+
+        impl $name {
+            /// What both say of how to continue, in our words.
+            ///
+            /// # Errors
+            ///
+            /// Naming the field that makes no sense.
+            fn continued(
+                &mut self,
+                client: &$crate::gate::Client,
+                limits: &$crate::state::Limits,
+            ) -> Result<manager::runtime::GenerateOptions, $crate::fault::Fault> {
+                let constraint = $crate::format::of_ollama(self.format.take())?;
+                let options = std::mem::take(&mut self.options);
+                let options = options.generate(self.stream, client, limits)?;
+                let tell_apart = constraint.is_none();
+                Ok(manager::runtime::GenerateOptions { tell_apart, constraint, ..options })
+            }
+        }
+    };
+}
+
+pub(super) use asking;
+
+/// What is so if nothing is said.
+pub(super) fn yes() -> bool {
+    true
+}
+
 /// `options`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

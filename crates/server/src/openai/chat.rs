@@ -9,83 +9,65 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use manager::RenderOptions;
 use manager::house::{Answer, Ask, End, News};
-use manager::runtime::{FinishReason, GenerateOptions, Priority, Prompt};
-use serde::Deserialize;
+use manager::runtime::{FinishReason, GenerateOptions, Prompt};
 use serde_json::{Map, Value, json};
 
-use super::StreamOptions;
 use super::message::{WireMessage, conversation};
-use super::sampling::{biases, choices, numbered, stops, told, tool_choice};
+use super::sampling::{choices, choosing, either, not_both, numbered, refuse, told, tool_choice};
 use super::usage::{finish_reason, timings, usage};
 use crate::fault::Fault;
-use crate::format::{Format, Guided};
 use crate::gate::Client;
-use crate::read::{Never, OneOrMany, json};
+use crate::read::{Never, json};
 use crate::state::{Limits, Server};
 use crate::{number, sse};
 
-/// What is asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    model: String,
-    messages: Vec<WireMessage>,
-    max_tokens: Option<usize>,
-    max_completion_tokens: Option<usize>,
-    temperature: Option<f32>,
-    top_p: Option<f32>,
-    top_k: Option<usize>,
-    min_p: Option<f32>,
-    repetition_penalty: Option<f32>,
-    presence_penalty: Option<f32>,
-    frequency_penalty: Option<f32>,
-    seed: Option<i64>,
-    n: Option<usize>,
-    stop: Option<OneOrMany<String>>,
-    #[serde(default)]
-    stream: bool,
-    stream_options: Option<StreamOptions>,
-    tools: Option<Vec<Value>>,
-    tool_choice: Option<Value>,
-    parallel_tool_calls: Option<bool>,
-    response_format: Option<Format>,
-    // As clients of vLLM write them.
-    guided_json: Option<Value>,
-    guided_regex: Option<String>,
-    guided_grammar: Option<String>,
-    guided_choice: Option<Vec<String>>,
-    logprobs: Option<bool>,
-    top_logprobs: Option<usize>,
-    logit_bias: Option<Map<String, Value>>,
-    enable_thinking: Option<bool>,
-    #[serde(default)]
-    chat_template_kwargs: Map<String, Value>,
-    reasoning_effort: Option<String>,
-    store: Option<bool>,
-    // Said of the request, not of the answer.
-    #[serde(rename = "user")]
-    _user: Option<String>,
-    #[serde(rename = "safety_identifier")]
-    _safety_identifier: Option<String>,
-    #[serde(rename = "prompt_cache_key")]
-    _prompt_cache_key: Option<String>,
-    #[serde(rename = "metadata")]
-    _metadata: Option<Map<String, Value>>,
-    #[serde(rename = "service_tier")]
-    _service_tier: Option<String>,
-    modalities: Option<Vec<String>>,
-    #[serde(default, rename = "audio")]
-    _audio: Never,
-    #[serde(default, rename = "prediction")]
-    _prediction: Never,
-    #[serde(default, rename = "web_search_options")]
-    _web_search_options: Never,
-    #[serde(default, rename = "verbosity")]
-    _verbosity: Never,
-    #[serde(default, rename = "functions")]
-    _functions: Never,
-    #[serde(default, rename = "function_call")]
-    _function_call: Never,
+choosing! {
+    /// What is asked for.
+    struct Request {
+        /// The conversation.
+        messages: Vec<WireMessage>,
+        /// Tokens to add at most, as `max_tokens`.
+        max_completion_tokens: Option<usize>,
+        /// Functions that the model may ask for.
+        tools: Option<Vec<Value>>,
+        /// `auto`, `none`, `required`, or a function.
+        tool_choice: Option<Value>,
+        parallel_tool_calls: Option<bool>,
+        /// Whether to tell how likely each token was.
+        logprobs: Option<bool>,
+        /// How many of the likeliest tokens to tell with it.
+        top_logprobs: Option<usize>,
+        /// Whether the model is to think first.
+        enable_thinking: Option<bool>,
+        /// What else the chat template is told.
+        #[serde(default)]
+        chat_template_kwargs: Map<String, Value>,
+        /// How hard to think, for templates that know it.
+        reasoning_effort: Option<String>,
+        store: Option<bool>,
+        modalities: Option<Vec<String>>,
+        // Said of the request, not of the answer.
+        #[serde(rename = "safety_identifier")]
+        _safety_identifier: Option<String>,
+        #[serde(rename = "prompt_cache_key")]
+        _prompt_cache_key: Option<String>,
+        #[serde(rename = "metadata")]
+        _metadata: Option<Map<String, Value>>,
+        #[serde(rename = "service_tier")]
+        _service_tier: Option<String>,
+        #[serde(default, rename = "audio")]
+        _audio: Never,
+        #[serde(default, rename = "prediction")]
+        _prediction: Never,
+        #[serde(default, rename = "web_search_options")]
+        _web_search_options: Never,
+        #[serde(default, rename = "verbosity")]
+        _verbosity: Never,
+        #[serde(default, rename = "functions")]
+        _functions: Never,
+        #[serde(default, rename = "function_call")]
+        _function_call: Never,
+    }
 }
 
 /// Answers a conversation.
@@ -96,10 +78,6 @@ pub(crate) async fn create(
 ) -> Result<Response, Fault> {
     let request: Request = json(&body)?;
     let (stream, stream_options) = (request.stream, request.stream_options);
-    if stream_options.is_some() && !stream {
-        let message = "`stream_options` has a meaning only with `stream`";
-        return Err(Fault::field("stream_options", message));
-    }
     let n = choices(request.n, server.limits())?;
     let ask = asked(request, &client, server.limits())?;
     let mut answers = Vec::with_capacity(n);
@@ -121,10 +99,8 @@ pub(crate) async fn create(
 }
 
 /// The request in our words.
-fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Fault> {
-    let refuse = |name: &str| {
-        Err(Fault::field(name, format!("`{name}` is not supported here: leave it out")))
-    };
+fn asked(mut request: Request, client: &Client, limits: &Limits) -> Result<Ask, Fault> {
+    let options = request.chosen(client, limits)?;
     let logprobs = match (request.logprobs.unwrap_or(false), request.top_logprobs) {
         (true, likeliest) => Some(likeliest.unwrap_or(0)),
         (false, None) => None,
@@ -139,13 +115,10 @@ fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Faul
     if request.modalities.is_some_and(|list| list != ["text"]) {
         return refuse("modalities");
     }
-    let max_tokens = match (request.max_tokens, request.max_completion_tokens) {
-        (Some(a), Some(b)) if a != b => {
-            let message = "`max_tokens` and `max_completion_tokens` differ: give one of them";
-            return Err(Fault::field("max_tokens", message));
-        }
-        (a, b) => a.or(b),
-    };
+    let max_tokens = either(
+        ("max_completion_tokens", request.max_completion_tokens),
+        ("max_tokens", options.max_tokens),
+    )?;
     let tools = request.tools.filter(|tools| !tools.is_empty());
     let (offers, must_call) = tool_choice(request.tool_choice.as_ref())?;
     if request.parallel_tool_calls == Some(false) && tools.is_some() {
@@ -156,47 +129,17 @@ fn asked(request: Request, client: &Client, limits: &Limits) -> Result<Ask, Faul
     if let Some(effort) = request.reasoning_effort {
         variables.insert("reasoning_effort".to_owned(), effort.into());
     }
-    let format = request.response_format.map(|format| format.constraint("response_format"));
-    let guided = Guided {
-        json: request.guided_json,
-        regex: request.guided_regex,
-        grammar: request.guided_grammar,
-        choice: request.guided_choice,
-    };
-    let constraint = guided.constraint(format.transpose()?.flatten())?;
-    if constraint.is_some() && tools.is_some() {
-        let message = "`tools` and a form of the answer exclude each other here: give one of them";
-        return Err(Fault::field("tools", message));
-    }
+    let formed = options.constraint.is_some();
+    not_both(formed, tools.is_some())?;
     let render = RenderOptions {
         tools: tools.filter(|_| offers).map(Value::Array),
         // What is held to a form from its first token on cannot begin with a thought.
-        enable_thinking: request.enable_thinking.or(constraint.is_some().then_some(false)),
+        enable_thinking: request.enable_thinking.or(formed.then_some(false)),
         variables,
         ..RenderOptions::answer()
     };
-    let options = GenerateOptions {
-        max_tokens,
-        temperature: request.temperature,
-        top_p: request.top_p,
-        top_k: request.top_k,
-        min_p: request.min_p,
-        repetition_penalty: request.repetition_penalty,
-        presence_penalty: request.presence_penalty,
-        frequency_penalty: request.frequency_penalty,
-        logit_bias: biases(request.logit_bias)?,
-        logprobs,
-        seed: request.seed.map(i64::cast_unsigned),
-        stop: stops(request.stop, limits)?,
-        ignore_eos: false,
-        tell_apart: constraint.is_none(),
-        constraint,
-        must_call,
-        client: client.number(),
-        // Somebody looks on as a stream comes.
-        priority: if request.stream { Priority::Interactive } else { Priority::Normal },
-        ..GenerateOptions::default()
-    };
+    let options =
+        GenerateOptions { max_tokens, logprobs, tell_apart: !formed, must_call, ..options };
     let messages = conversation(request.messages)?;
     Ok(Ask {
         model: request.model,

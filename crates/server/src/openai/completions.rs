@@ -6,18 +6,16 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::StreamExt as _;
 use manager::house::{Answer, Ask, News};
-use manager::runtime::{GenerateOptions, Priority, Prompt, Usage};
+use manager::runtime::{GenerateOptions, Prompt, Usage};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::StreamOptions;
 use super::chat::whole;
-use super::sampling::{biases, choices, numbered, stops};
+use super::sampling::{choices, choosing, numbered, refuse};
 use super::usage::{counts, finish_reason};
 use crate::fault::Fault;
-use crate::format::{Format, Guided};
 use crate::gate::Client;
-use crate::read::{Never, OneOrMany, json};
+use crate::read::{Never, json};
 use crate::state::Server;
 use crate::{number, sse};
 
@@ -31,42 +29,21 @@ enum Prompts {
     ManyTokens(Vec<Vec<u32>>),
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    model: String,
-    prompt: Prompts,
-    max_tokens: Option<usize>,
-    temperature: Option<f32>,
-    top_p: Option<f32>,
-    top_k: Option<usize>,
-    min_p: Option<f32>,
-    repetition_penalty: Option<f32>,
-    presence_penalty: Option<f32>,
-    frequency_penalty: Option<f32>,
-    seed: Option<i64>,
-    n: Option<usize>,
-    best_of: Option<usize>,
-    #[serde(default)]
-    echo: bool,
-    stop: Option<OneOrMany<String>>,
-    #[serde(default)]
-    stream: bool,
-    stream_options: Option<StreamOptions>,
-    #[serde(default)]
-    ignore_eos: bool,
-    #[serde(rename = "user")]
-    _user: Option<String>,
-    #[serde(default, rename = "suffix")]
-    _suffix: Never,
-    #[serde(default, rename = "logprobs")]
-    _logprobs: Never,
-    logit_bias: Option<Map<String, Value>>,
-    response_format: Option<Format>,
-    guided_json: Option<Value>,
-    guided_regex: Option<String>,
-    guided_grammar: Option<String>,
-    guided_choice: Option<Vec<String>>,
+choosing! {
+    struct Request {
+        prompt: Prompts,
+        best_of: Option<usize>,
+        /// Whether the answer begins with the prompt.
+        #[serde(default)]
+        echo: bool,
+        /// Goes on where the model would end.
+        #[serde(default)]
+        ignore_eos: bool,
+        #[serde(default, rename = "suffix")]
+        _suffix: Never,
+        #[serde(default, rename = "logprobs")]
+        _logprobs: Never,
+    }
 }
 
 /// OpenAI's default, which clients of this endpoint count on.
@@ -78,43 +55,16 @@ pub(crate) async fn create(
     Extension(client): Extension<Client>,
     body: Bytes,
 ) -> Result<Response, Fault> {
-    let request: Request = json(&body)?;
-    let refuse = |name: &str| {
-        Err(Fault::field(name, format!("`{name}` is not supported here: leave it out")))
-    };
+    let mut request: Request = json(&body)?;
+    let options = request.chosen(&client, server.limits())?;
     let n = choices(request.n, server.limits())?;
     if request.best_of.is_some_and(|best| best != n) {
         return refuse("best_of");
     }
     let (stream, with_usage) =
         (request.stream, request.stream_options.unwrap_or_default().include_usage);
-    let format = request.response_format.map(|format| format.constraint("response_format"));
-    let guided = Guided {
-        json: request.guided_json,
-        regex: request.guided_regex,
-        grammar: request.guided_grammar,
-        choice: request.guided_choice,
-    };
-    let constraint = guided.constraint(format.transpose()?.flatten())?;
-    let options = GenerateOptions {
-        max_tokens: Some(request.max_tokens.unwrap_or(MAX_TOKENS)),
-        temperature: request.temperature,
-        top_p: request.top_p,
-        top_k: request.top_k,
-        min_p: request.min_p,
-        repetition_penalty: request.repetition_penalty,
-        presence_penalty: request.presence_penalty,
-        frequency_penalty: request.frequency_penalty,
-        logit_bias: biases(request.logit_bias)?,
-        seed: request.seed.map(i64::cast_unsigned),
-        stop: stops(request.stop, server.limits())?,
-        ignore_eos: request.ignore_eos,
-        constraint,
-        client: client.number(),
-        // Somebody looks on as a stream comes.
-        priority: if stream { Priority::Interactive } else { Priority::Normal },
-        ..GenerateOptions::default()
-    };
+    let max_tokens = options.max_tokens.or(Some(MAX_TOKENS));
+    let options = GenerateOptions { max_tokens, ignore_eos: request.ignore_eos, ..options };
     let prompts: Vec<Prompt> = match request.prompt {
         Prompts::Text(text) => vec![Prompt::Text(text)],
         Prompts::Texts(texts) => texts.into_iter().map(Prompt::Text).collect(),

@@ -11,7 +11,7 @@ use manager::runtime::{EmbedOptions, Embedding, Kinds};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::message::image;
+use super::content::image;
 use crate::fault::Fault;
 use crate::read::{OneOrMany, json};
 use crate::state::Server;

@@ -1,12 +1,11 @@
 //! Conversations as OpenAI's clients send them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use manager::{Image, Message, Part, Role};
+use manager::{Message, Part, Role};
 use serde::Deserialize;
 use serde_json::Value;
 use text::ToolCall;
 
+use super::content::{Content, parts};
 use crate::fault::Fault;
 use crate::read::Never;
 
@@ -34,45 +33,6 @@ pub(crate) struct WireMessage {
     _function_call: Never,
     #[serde(default)]
     annotations: Option<Vec<Value>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<WirePart>),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WirePart {
-    r#type: String,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default)]
-    image_url: Option<ImageUrl>,
-    #[serde(default, rename = "input_audio")]
-    _input_audio: Never,
-    #[serde(default, rename = "file")]
-    _file: Never,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum ImageUrl {
-    Object(ImageObject),
-    Text(String),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ImageObject {
-    url: String,
-    /// How closely to look: a checkpoint's own files decide that.
-    #[serde(default)]
-    detail: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,11 +89,7 @@ fn one(at: usize, message: WireMessage) -> Result<Message, Fault> {
     }
     let calls = tool_calls.unwrap_or_default();
     let content = match content {
-        Some(Content::Text(text)) => vec![Part::Text(text)],
-        Some(Content::Parts(parts)) => {
-            let part = |(n, part)| one_part(&path(&format!("content[{n}]")), part);
-            parts.into_iter().enumerate().map(part).collect::<Result<_, _>>()?
-        }
+        Some(content) => parts(&path("content"), content)?,
         None => message.refusal.map(Part::Text).into_iter().collect(),
     };
     if content.is_empty() && calls.is_empty() && role != Role::Assistant {
@@ -146,58 +102,6 @@ fn one(at: usize, message: WireMessage) -> Result<Message, Fault> {
     let call = |(n, call)| one_call(&path(&format!("tool_calls[{n}]")), call);
     let tool_calls = calls.into_iter().enumerate().map(call).collect::<Result<_, _>>()?;
     Ok(Message { role, content, reasoning: reasoning_content, tool_calls, tool_call_id, name })
-}
-
-fn one_part(path: &str, part: WirePart) -> Result<Part, Fault> {
-    let WirePart { r#type, text, refusal, image_url, .. } = part;
-    match (r#type.as_str(), text, refusal, image_url) {
-        ("text", Some(text), None, None) | ("refusal", None, Some(text), None) => {
-            Ok(Part::Text(text))
-        }
-        ("image_url", None, None, Some(ImageUrl::Text(url))) => image(path, &url).map(Part::Image),
-        ("image_url", None, None, Some(ImageUrl::Object(ImageObject { url, detail }))) => {
-            let field = format!("{path}.image_url.detail");
-            match detail.as_deref() {
-                None | Some("auto" | "high" | "low") => image(path, &url).map(Part::Image),
-                Some(other) => {
-                    let message = format!("`{field}` is `{other}`, but must be auto, low or high");
-                    Err(Fault::field(field, message))
-                }
-            }
-        }
-        ("text" | "image_url" | "refusal", ..) => {
-            let message = format!(
-                "`{path}` of type `{type}` must hold `{type}` and nothing else",
-                r#type = r#type
-            );
-            Err(Fault::field(path, message))
-        }
-        (other, ..) => {
-            let message =
-                format!("`{path}.type` is `{other}`, but only text and image_url are supported");
-            Err(Fault::field(format!("{path}.type"), message))
-        }
-    }
-}
-
-/// The image in a `data:` address. Others would have to be fetched, which this server does for nobody.
-pub(crate) fn image(path: &str, url: &str) -> Result<Image, Fault> {
-    let fault = |what: &str| Err(Fault::field(path, format!("`{path}`: {what}")));
-    let Some(rest) = url.strip_prefix("data:") else {
-        return fault(
-            "images are given as data:image/png;base64,...; this server fetches no addresses",
-        );
-    };
-    let Some((kind, data)) = rest.split_once(',') else {
-        return fault("the data: address has no comma");
-    };
-    if !kind.ends_with(";base64") {
-        return fault("the data: address must be base64");
-    }
-    match STANDARD.decode(data.trim()) {
-        Ok(bytes) => Ok(Image::new(bytes).named(path)),
-        Err(error) => fault(&format!("the image is not base64: {error}")),
-    }
 }
 
 fn one_call(path: &str, call: WireCall) -> Result<ToolCall, Fault> {

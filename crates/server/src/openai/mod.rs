@@ -2,8 +2,9 @@
 
 pub(crate) mod chat;
 pub(crate) mod completions;
+mod content;
 pub(crate) mod embeddings;
-pub(crate) mod message;
+mod message;
 pub(crate) mod models;
 pub(crate) mod responses;
 pub(crate) mod sampling;

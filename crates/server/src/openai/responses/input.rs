@@ -1,12 +1,12 @@
 //! What is said, as the Responses API takes it: a text, or items.
 
-use manager::{Message, Part, Role};
+use manager::{Message, Role};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use text::ToolCall;
 
 use crate::fault::Fault;
-use crate::openai::message::image;
+use crate::openai::content::{Content, WirePart, parts};
 use crate::read::Never;
 
 /// What is said.
@@ -44,33 +44,6 @@ pub(super) struct Item {
     arguments: Option<String>,
     #[serde(default)]
     output: Option<Content>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<WirePart>),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WirePart {
-    r#type: String,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default)]
-    image_url: Option<String>,
-    #[serde(default, rename = "detail")]
-    _detail: Option<String>,
-    #[serde(default, rename = "file_id")]
-    _file_id: Never,
-    #[serde(default, rename = "annotations")]
-    _annotations: Option<Vec<Value>>,
-    #[serde(default, rename = "logprobs")]
-    _logprobs: Option<Vec<Value>>,
 }
 
 /// The conversation of `input`.
@@ -150,33 +123,6 @@ fn message(path: &str, item: Item) -> Result<Message, Fault> {
     let content =
         item.content.ok_or_else(|| Fault::field(&field, format!("`{field}` is missing")))?;
     Ok(Message { content: parts(&field, content)?, ..Message::new(role, "") })
-}
-
-fn parts(path: &str, content: Content) -> Result<Vec<Part>, Fault> {
-    let parts = match content {
-        Content::Text(text) => return Ok(vec![Part::Text(text)]),
-        Content::Parts(parts) => parts,
-    };
-    let one = |(n, part): (usize, WirePart)| {
-        let path = format!("{path}[{n}]");
-        match (part.r#type.as_str(), part.text, part.image_url, part.refusal) {
-            ("input_text" | "output_text" | "text", Some(text), None, None)
-            | ("refusal", None, None, Some(text)) => Ok(Part::Text(text)),
-            ("input_image", None, Some(url), None) => image(&path, &url).map(Part::Image),
-            ("input_text" | "output_text" | "text" | "input_image" | "refusal", ..) => {
-                let message = format!("`{path}` does not hold what its type says");
-                Err(Fault::field(&path, message))
-            }
-            (other, ..) => {
-                let field = format!("{path}.type");
-                let message = format!(
-                    "`{field}` is `{other}`, but only input_text, output_text and input_image are supported"
-                );
-                Err(Fault::field(field, message))
-            }
-        }
-    };
-    parts.into_iter().enumerate().map(one).collect()
 }
 
 fn call(path: &str, item: Item) -> Result<ToolCall, Fault> {

@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use manager::house::{Answer, Ask, End};
-use manager::runtime::{FinishReason, GenerateOptions, Priority, Prompt};
+use manager::runtime::{FinishReason, GenerateOptions, Prompt};
 use manager::{Message, RenderOptions};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ use crate::fault::Fault;
 use crate::format::Format;
 use crate::gate::Client;
 use crate::number;
-use crate::openai::sampling::tool_choice;
+use crate::openai::sampling::{continuing, either, not_both, refuse, tool_choice};
 use crate::openai::usage::response_usage;
 use crate::read::{Never, json};
 use crate::sse;
@@ -28,53 +28,47 @@ use crate::state::Server;
 
 pub(crate) use store::Store;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    /// `current` is the model that was used last.
-    model: String,
-    input: input::Input,
-    instructions: Option<String>,
-    max_output_tokens: Option<usize>,
-    // MLX-VLM's server names it as chat does.
-    max_tokens: Option<usize>,
-    temperature: Option<f32>,
-    top_p: Option<f32>,
-    top_k: Option<usize>,
-    min_p: Option<f32>,
-    repetition_penalty: Option<f32>,
-    seed: Option<i64>,
-    #[serde(default)]
-    stream: bool,
-    stream_options: Option<super::StreamOptions>,
-    text: Option<Text>,
-    tools: Option<Vec<Value>>,
-    tool_choice: Option<Value>,
-    parallel_tool_calls: Option<bool>,
-    reasoning: Option<Reasoning>,
-    previous_response_id: Option<String>,
-    store: Option<bool>,
-    #[serde(default)]
-    background: bool,
-    truncation: Option<String>,
-    include: Option<Vec<String>>,
-    metadata: Option<Map<String, Value>>,
-    #[serde(rename = "user")]
-    _user: Option<String>,
-    #[serde(rename = "safety_identifier")]
-    _safety_identifier: Option<String>,
-    #[serde(rename = "prompt_cache_key")]
-    _prompt_cache_key: Option<String>,
-    #[serde(rename = "service_tier")]
-    _service_tier: Option<String>,
-    #[serde(default, rename = "prompt")]
-    _prompt: Never,
-    #[serde(default, rename = "conversation")]
-    _conversation: Never,
-    #[serde(default, rename = "max_tool_calls")]
-    _max_tool_calls: Never,
-    #[serde(default, rename = "top_logprobs")]
-    _top_logprobs: Never,
+continuing! {
+    struct Request {
+        /// What is said.
+        input: input::Input,
+        /// What stands before it, for this answer only.
+        instructions: Option<String>,
+        /// Tokens to add at most.
+        max_output_tokens: Option<usize>,
+        /// The same as MLX-VLM's server names it.
+        max_tokens: Option<usize>,
+        text: Option<Text>,
+        /// Functions that the model may ask for.
+        tools: Option<Vec<Value>>,
+        /// `auto`, `none`, `required`, or a function.
+        tool_choice: Option<Value>,
+        parallel_tool_calls: Option<bool>,
+        reasoning: Option<Reasoning>,
+        /// The response to go on from.
+        previous_response_id: Option<String>,
+        /// Whether the response is kept, to go on from; yes, if absent.
+        store: Option<bool>,
+        #[serde(default)]
+        background: bool,
+        truncation: Option<String>,
+        include: Option<Vec<String>>,
+        metadata: Option<Map<String, Value>>,
+        #[serde(rename = "safety_identifier")]
+        _safety_identifier: Option<String>,
+        #[serde(rename = "prompt_cache_key")]
+        _prompt_cache_key: Option<String>,
+        #[serde(rename = "service_tier")]
+        _service_tier: Option<String>,
+        #[serde(default, rename = "prompt")]
+        _prompt: Never,
+        #[serde(default, rename = "conversation")]
+        _conversation: Never,
+        #[serde(default, rename = "max_tool_calls")]
+        _max_tool_calls: Never,
+        #[serde(default, rename = "top_logprobs")]
+        _top_logprobs: Never,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,9 +94,7 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<Response, Fault> {
     let request: Request = json(&body)?;
-    let refuse = |name: &str| {
-        Err(Fault::field(name, format!("`{name}` is not supported here: leave it out")))
-    };
+    let options = request.continued(&client)?;
     if request.background {
         return refuse("background");
     }
@@ -118,19 +110,13 @@ pub(crate) async fn create(
     let offered = request.tools.unwrap_or_default();
     let (offers, must_call) = tool_choice(request.tool_choice.as_ref())?;
     let tools = if offers { input::tools(&offered)? } else { None };
-    let max_tokens = match (request.max_output_tokens, request.max_tokens) {
-        (Some(a), Some(b)) if a != b => {
-            let message = "`max_output_tokens` and `max_tokens` differ: give one of them";
-            return Err(Fault::field("max_tokens", message));
-        }
-        (a, b) => a.or(b),
-    };
+    let max_tokens = either(
+        ("max_output_tokens", request.max_output_tokens),
+        ("max_tokens", request.max_tokens),
+    )?;
     let format = request.text.and_then(|text| text.format);
     let constraint = format.map(|format| format.constraint("text.format")).transpose()?.flatten();
-    if constraint.is_some() && tools.is_some() {
-        let message = "`tools` and a form of the answer exclude each other here: give one of them";
-        return Err(Fault::field("tools", message));
-    }
+    not_both(constraint.is_some(), tools.is_some())?;
     let mut render = RenderOptions {
         tools,
         enable_thinking: constraint.is_some().then_some(false),
@@ -159,23 +145,11 @@ pub(crate) async fn create(
     conversation.extend(said.iter().cloned());
     let options = GenerateOptions {
         max_tokens,
-        temperature: request.temperature,
-        top_p: request.top_p,
-        top_k: request.top_k,
-        min_p: request.min_p,
-        repetition_penalty: request.repetition_penalty,
-        seed: request.seed.map(i64::cast_unsigned),
         tell_apart: constraint.is_none(),
         constraint,
         must_call,
-        priority: if request.stream { Priority::Interactive } else { Priority::Normal },
-        client: owner,
-        ..GenerateOptions::default()
+        ..options
     };
-    if request.stream_options.is_some() && !request.stream {
-        let message = "`stream_options` has a meaning only with `stream`";
-        return Err(Fault::field("stream_options", message));
-    }
     let prompt = Prompt::Chat(conversation, Box::new(render));
     let answer = server.house.answer(Ask { model, prompt, options, strict: client.strict }).await?;
     let heading = Heading {
