@@ -12,6 +12,7 @@ mod models;
 mod output;
 mod progress;
 mod report;
+mod running;
 mod settings;
 
 use std::process::ExitCode;

@@ -37,6 +37,8 @@ pub(crate) enum Problem {
     Undescribed,
     #[error("`{model}` answers with numbers that are none (NaN or infinity)")]
     NotANumber { model: String },
+    #[error("the server cannot be asked")]
+    Server(#[source] manager::remote::Error),
 }
 
 impl Problem {
@@ -60,6 +62,13 @@ impl Problem {
                 "try `--exact`; if it does so too, the checkpoint is damaged: pull it again"
                     .to_owned(),
             ),
+            Self::Server(manager::remote::Error::Unreachable { .. }) => {
+                Some("start one with `folio serve`, or say where it is with --url".to_owned())
+            }
+            Self::Server(manager::remote::Error::Refused { status: 401, .. }) => {
+                Some("put its key into FOLIO_KEY, or name a file with --key-file".to_owned())
+            }
+            Self::Server(error) => Some(error.hint()),
             Self::Undescribed => Some("`folio show` tells what is there".to_owned()),
             Self::Files { .. } => Some("each is named above, with the reason".to_owned()),
         }

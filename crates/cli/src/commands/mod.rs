@@ -10,6 +10,7 @@ mod embed;
 mod list;
 mod mcp;
 mod plan;
+mod ps;
 mod pull;
 pub(crate) mod read;
 mod rerank;
@@ -17,6 +18,8 @@ mod rm;
 mod run;
 mod serve;
 mod show;
+mod stats;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,9 @@ pub(crate) enum Command {
     Run(Box<run::Run>),
     Serve(serve::Serve),
     Mcp(mcp::Mcp),
+    Ps(ps::Ps),
+    Stop(stop::Stop),
+    Stats(stats::Stats),
     Embed(embed::Embed),
     Rerank(rerank::Rerank),
     Read(read::Read),
@@ -54,6 +60,9 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Run(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Mcp(command) => command.run(),
+        Command::Ps(command) => command.run(),
+        Command::Stop(command) => command.run(),
+        Command::Stats(command) => command.run(),
         Command::Embed(command) => command.run(),
         Command::Rerank(command) => command.run(),
         Command::Read(command) => command.run(),

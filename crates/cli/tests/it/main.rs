@@ -11,4 +11,5 @@ mod machine;
 mod mcp;
 mod pull;
 mod read;
+mod serving;
 mod world;

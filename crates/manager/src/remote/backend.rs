@@ -141,6 +141,28 @@ impl Backend {
         Ok(found.iter().filter_map(|model| model[name].as_str()).map(str::to_owned).collect())
     }
 
+    /// What it says at `path` as JSON, to `body` if there is one: for questions that no model answers.
+    ///
+    /// # Errors
+    /// If it does not answer, or refuses to.
+    pub async fn ask(&self, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let bytes = body.map(|body| body.to_string().into_bytes().into());
+        let method = if bytes.is_some() { Method::POST } else { Method::GET };
+        let waited = self.remote.first_byte_timeout;
+        let sent = self.send(method, path, bytes.as_ref(), path);
+        let Ok(response) = tokio::time::timeout(waited, sent).await else {
+            return Err(Error::Silent { remote: self.name.clone(), waited });
+        };
+        match response {
+            Ok(response) => self.json(response).await,
+            // What is not there is no model here.
+            Err(Error::NoModel { remote, message, .. }) => {
+                Err(Error::Refused { remote, status: 404, message })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Begins an answer; returns when its first fragment is there. Where nothing came, the question is sent again.
     ///
     /// # Errors
