@@ -79,10 +79,11 @@ impl Connection {
 /// Where a server of this machine is, by the settings that it was started with.
 fn here() -> Result<String> {
     let config = Settings::default().load()?;
+    // What listens everywhere is reached on this machine.
     let host = match config.server.host {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        host => host,
+        IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        host @ (IpAddr::V4(_) | IpAddr::V6(_)) => host,
     };
     let address = std::net::SocketAddr::new(host, config.server.port);
     Ok(format!("http://{address}"))

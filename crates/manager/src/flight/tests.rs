@@ -1,3 +1,5 @@
+//! Records of made-up requests.
+
 use std::time::Duration;
 
 use super::*;
