@@ -123,8 +123,9 @@ impl HttpBody for Sent {
 }
 
 /// How records are told.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "RecordForm")]
 enum Form {
     /// One object.
     #[default]
@@ -136,8 +137,9 @@ enum Form {
 }
 
 /// Which records.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(inline)]
 pub(crate) struct Which {
     /// The last so many.
     limit: Option<usize>,

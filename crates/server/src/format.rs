@@ -7,8 +7,9 @@ use serde_json::Value;
 use crate::fault::Fault;
 
 /// `response_format` of OpenAI's chat, and `text.format` of its responses, with two kinds of our own.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "ResponseFormat")]
 pub(crate) enum Format {
     /// Words.
     Text {},
@@ -46,8 +47,9 @@ pub(crate) enum Format {
 }
 
 /// `json_schema`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "JsonSchemaFormat")]
 pub(crate) struct Schema {
     schema: Option<Value>,
     #[serde(rename = "name")]

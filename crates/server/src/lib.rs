@@ -17,6 +17,7 @@ mod metrics;
 mod number;
 mod ollama;
 mod openai;
+mod openapi;
 mod read;
 mod rerank;
 mod router;

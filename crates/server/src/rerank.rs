@@ -12,22 +12,23 @@ use crate::number;
 use crate::read::json;
 use crate::state::Server;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum Document {
     Text(String),
     Object(TextObject),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TextObject {
     text: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Request {
+#[schemars(rename = "RerankRequest")]
+pub(crate) struct Request {
     model: String,
     query: String,
     documents: Vec<Document>,

@@ -9,7 +9,9 @@ use axum::routing::{delete, get, post};
 use manager::house::House;
 
 use crate::state::{Options, Server};
-use crate::{anthropic, fault, flight, gate, health, mcp, metrics, ollama, openai, rerank, told};
+use crate::{
+    anthropic, fault, flight, gate, health, mcp, metrics, ollama, openai, openapi, rerank, told,
+};
 
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
@@ -26,6 +28,8 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/version", get(health::version))
+        .route("/openapi.json", get(openapi::json_document))
+        .route("/docs", get(openapi::page))
         .route("/metrics", get(metrics::page))
         .route("/v1/plan", post(told::plan))
         .route("/v1/stats", get(told::stats))

@@ -45,9 +45,10 @@ pub(crate) async fn memory(State(server): State<Server>) -> Result<Json<Value>, 
     })))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "PlanRequest")]
+pub(crate) struct Wanted {
     models: OneOrMany<String>,
 }
 

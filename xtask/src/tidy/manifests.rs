@@ -36,6 +36,7 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("hf-hub", &["manager"]),
     ("axum", &["server"]),
     ("rmcp", &["server"]),
+    ("schemars", &["server"]),
     // What speaks to a person at a terminal.
     ("clap", &["cli"]),
     ("miette", &["cli"]),

@@ -13,9 +13,10 @@ use crate::fault::Fault;
 use crate::read::json;
 use crate::state::Server;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Request {
+#[schemars(rename = "CountRequest")]
+pub(crate) struct Request {
     model: String,
     messages: Vec<Turn>,
     system: Option<System>,

@@ -11,22 +11,25 @@ use crate::fault::Fault;
 use crate::read::Never;
 
 /// A turn.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MessageTurn")]
 pub(crate) struct Turn {
     role: Speaker,
     content: Content,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "MessageRole")]
 enum Speaker {
     User,
     Assistant,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "MessageContent")]
 enum Content {
     Text(String),
     Blocks(Vec<Block>),
@@ -35,8 +38,9 @@ enum Content {
 /// What may stay in a cache is decided here by what is asked, not by marks.
 type CacheControl = Map<String, Value>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "MessageBlock")]
 enum Block {
     Text {
         text: String,
@@ -73,8 +77,9 @@ enum Block {
     },
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "ImageSource")]
 enum Source {
     Base64 {
         #[serde(rename = "media_type")]
@@ -88,14 +93,14 @@ enum Source {
 }
 
 /// Standing instructions: a text, or blocks of text.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum System {
     Text(String),
     Blocks(Vec<SystemBlock>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SystemBlock {
     r#type: String,
@@ -105,8 +110,9 @@ pub(crate) struct SystemBlock {
 }
 
 /// A tool that the model may ask for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MessageTool")]
 pub(crate) struct Tool {
     name: String,
     #[serde(default)]

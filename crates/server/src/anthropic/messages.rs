@@ -18,9 +18,10 @@ use crate::read::{Never, json};
 use crate::state::Server;
 use crate::{number, sse};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Request {
+#[schemars(rename = "MessageRequest")]
+pub(crate) struct Request {
     model: String,
     max_tokens: usize,
     messages: Vec<Turn>,
@@ -47,8 +48,9 @@ struct Request {
     _context_management: Never,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(rename = "MessageToolChoice")]
 pub(super) enum Choice {
     Auto {
         #[serde(default)]
@@ -66,7 +68,7 @@ pub(super) enum Choice {
     },
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Thinking {
     /// A model thinks for as long as it does: the budget is the whole of `max_tokens`.

@@ -24,7 +24,8 @@ use crate::sse;
 use crate::state::Server;
 
 asking! {
-    struct Request {
+    #[schemars(rename = "OllamaChatRequest")]
+    pub(crate) struct Request {
         /// The conversation; without one, the model is loaded or let go.
         #[serde(default)]
         messages: Vec<Turn>,
@@ -33,8 +34,9 @@ asking! {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "OllamaMessage")]
 struct Turn {
     role: String,
     #[serde(default)]
@@ -51,8 +53,9 @@ struct Turn {
     tool_call_id: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "OllamaToolCall")]
 struct Call {
     #[serde(default)]
     id: Option<String>,
@@ -61,8 +64,9 @@ struct Call {
     function: Function,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "OllamaFunction")]
 struct Function {
     name: String,
     arguments: Map<String, Value>,

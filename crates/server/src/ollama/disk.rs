@@ -21,9 +21,10 @@ use crate::read::json;
 use crate::sse;
 use crate::state::Server;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Pull {
+#[schemars(rename = "OllamaPullRequest")]
+pub(crate) struct Pull {
     #[serde(alias = "name")]
     model: String,
     #[serde(default = "super::options::yes")]
@@ -32,9 +33,10 @@ struct Pull {
     _insecure: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Delete {
+#[schemars(rename = "OllamaDeleteRequest")]
+pub(crate) struct Delete {
     #[serde(alias = "name")]
     model: String,
 }

@@ -14,9 +14,10 @@ use crate::fault::Fault;
 use crate::read::{OneOrMany, json};
 use crate::state::Server;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Request {
+#[schemars(rename = "OllamaEmbedRequest")]
+pub(crate) struct Request {
     model: String,
     input: OneOrMany<String>,
     /// Ollama cuts what is too long unless it is told not to.
@@ -60,9 +61,10 @@ pub(crate) async fn create(
     })))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Older {
+#[schemars(rename = "OllamaEmbeddingsRequest")]
+pub(crate) struct Older {
     model: String,
     prompt: String,
     keep_alive: Option<Value>,

@@ -21,7 +21,8 @@ use crate::sse;
 use crate::state::Server;
 
 asking! {
-    struct Request {
+    #[schemars(rename = "OllamaGenerateRequest")]
+    pub(crate) struct Request {
         /// What is said; without it, the model is loaded or let go.
         #[serde(default)]
         prompt: String,

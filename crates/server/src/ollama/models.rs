@@ -73,9 +73,10 @@ pub(crate) async fn ps(State(server): State<Server>) -> Result<Json<Value>, Faul
     Ok(Json(json!({"models": loaded.map(one).collect::<Vec<_>>()})))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Show {
+#[schemars(rename = "OllamaShowRequest")]
+pub(crate) struct Show {
     #[serde(alias = "name")]
     model: String,
     #[serde(default, rename = "verbose")]

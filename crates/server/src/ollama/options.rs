@@ -16,11 +16,11 @@ use crate::state::Limits;
 /// A request of Ollama's that is answered by continuing: its own fields, and those of all of them. See
 /// [`continuing`](crate::openai::sampling) for why this is a macro.
 macro_rules! asking {
-    ($(#[$meta:meta])* struct $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, serde::Deserialize)]
+    ($(#[$meta:meta])* pub(crate) struct $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* }) => {
+        #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
-        struct $name {
+        $(#[$meta])*
+        pub(crate) struct $name {
             /// A model, or a task.
             model: String,
             $($(#[$attribute])* $field: $kind,)*
@@ -74,8 +74,9 @@ pub(super) fn yes() -> bool {
 }
 
 /// `options`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "OllamaOptions")]
 pub(crate) struct Options {
     num_predict: Option<i64>,
     temperature: Option<f32>,

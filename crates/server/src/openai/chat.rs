@@ -23,7 +23,8 @@ use crate::{number, sse};
 
 choosing! {
     /// What is asked for.
-    struct Request {
+    #[schemars(rename = "ChatRequest")]
+    pub(crate) struct Request {
         /// The conversation.
         messages: Vec<WireMessage>,
         /// Tokens to add at most, as `max_tokens`.

@@ -20,7 +20,7 @@ use crate::state::Server;
 use crate::{number, sse};
 
 /// What is to be continued: texts, or tokens.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum Prompts {
     Text(String),
@@ -30,7 +30,8 @@ enum Prompts {
 }
 
 choosing! {
-    struct Request {
+    #[schemars(rename = "CompletionRequest")]
+    pub(crate) struct Request {
         prompt: Prompts,
         best_of: Option<usize>,
         /// Whether the answer begins with the prompt.

@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::read::Never;
 
 /// A text, or parts.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Content {
     Text(String),
@@ -18,8 +18,9 @@ pub(super) enum Content {
 }
 
 /// A part, under the names of both: `text` is `input_text` and `output_text`, `image_url` is `input_image`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ContentPart")]
 pub(super) struct WirePart {
     r#type: String,
     #[serde(default)]
@@ -44,14 +45,14 @@ pub(super) struct WirePart {
     _logprobs: Option<Vec<Value>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum ImageUrl {
     Object(ImageObject),
     Text(String),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ImageObject {
     url: String,

@@ -17,8 +17,9 @@ use crate::read::{OneOrMany, json};
 use crate::state::Server;
 
 /// What vectors are made of.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "EmbeddingInput")]
 enum Input {
     Texts(OneOrMany<String>),
     Items(OneOrMany<Item>),
@@ -27,8 +28,9 @@ enum Input {
 }
 
 /// A text or an image, said as such.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "EmbeddingItem")]
 struct Item {
     #[serde(default)]
     text: Option<String>,
@@ -36,8 +38,9 @@ struct Item {
     image: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "EmbeddingEncoding")]
 enum Encoding {
     #[default]
     Float,
@@ -45,17 +48,19 @@ enum Encoding {
 }
 
 /// What to make of each input, beyond OpenAI's one vector.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "EmbeddingKind")]
 enum Wanted {
     Dense,
     Sparse,
     Multi,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Request {
+#[schemars(rename = "EmbeddingRequest")]
+pub(crate) struct Request {
     model: String,
     input: Input,
     #[serde(default)]

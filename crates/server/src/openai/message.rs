@@ -10,8 +10,9 @@ use crate::fault::Fault;
 use crate::read::Never;
 
 /// A turn.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ChatMessage")]
 pub(crate) struct WireMessage {
     role: String,
     #[serde(default)]
@@ -35,8 +36,9 @@ pub(crate) struct WireMessage {
     annotations: Option<Vec<Value>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ChatToolCall")]
 struct WireCall {
     #[serde(default)]
     id: Option<String>,
@@ -47,8 +49,9 @@ struct WireCall {
     _index: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ChatFunction")]
 struct WireFunction {
     name: String,
     arguments: Value,

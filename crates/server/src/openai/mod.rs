@@ -13,7 +13,7 @@ mod usage;
 use serde::Deserialize;
 
 /// How a stream is to come.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StreamOptions {
     /// A last event with what the answer took.

@@ -14,11 +14,11 @@ use crate::state::Limits;
 
 /// A request of OpenAI's that is answered by continuing: its own fields, and those of all of them.
 macro_rules! continuing {
-    ($(#[$meta:meta])* struct $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, serde::Deserialize)]
+    ($(#[$meta:meta])* pub(crate) struct $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* }) => {
+        #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
-        struct $name {
+        $(#[$meta])*
+        pub(crate) struct $name {
             /// A model, a task, or `current`, which is the model that was used last.
             model: String,
             $($(#[$attribute])* $field: $kind,)*
@@ -82,10 +82,10 @@ macro_rules! continuing {
 
 /// The same of the two older endpoints, which say more of how to continue.
 macro_rules! choosing {
-    ($(#[$meta:meta])* struct $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* }) => {
+    ($(#[$meta:meta])* pub(crate) struct $name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty,)* }) => {
         $crate::openai::sampling::continuing! {
             $(#[$meta])*
-            struct $name {
+            pub(crate) struct $name {
                 $($(#[$attribute])* $field: $kind,)*
                 /// Tokens to add at most.
                 max_tokens: Option<usize>,

@@ -1,6 +1,7 @@
 //! The server, asked as clients ask it, over tiny models.
 
 mod chat;
+mod described;
 mod dialects;
 mod flights;
 mod house;

@@ -10,15 +10,17 @@ use crate::openai::content::{Content, WirePart, parts};
 use crate::read::Never;
 
 /// What is said.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "ResponseInput")]
 pub(super) enum Input {
     Text(String),
     Items(Vec<Item>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ResponseItem")]
 pub(super) struct Item {
     #[serde(default)]
     r#type: Option<String>,

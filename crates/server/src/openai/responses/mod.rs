@@ -29,7 +29,8 @@ use crate::state::Server;
 pub(crate) use store::Store;
 
 continuing! {
-    struct Request {
+    #[schemars(rename = "ResponseRequest")]
+    pub(crate) struct Request {
         /// What is said.
         input: input::Input,
         /// What stands before it, for this answer only.
@@ -71,16 +72,18 @@ continuing! {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ResponseText")]
 struct Text {
     format: Option<Format>,
     #[serde(default, rename = "verbosity")]
     _verbosity: Never,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ResponseReasoning")]
 struct Reasoning {
     effort: Option<String>,
     #[serde(default, rename = "summary")]
