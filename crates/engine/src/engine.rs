@@ -277,7 +277,7 @@ impl Engine {
                         *finish = walker.cut();
                     }
                 }
-                Event::Found(..) | Event::Likely(..) | Event::Progress(..) => {}
+                Event::Begun(..) | Event::Likely(..) | Event::Progress(..) => {}
             }
             out.push(event);
             if let Some((id, why)) = end {

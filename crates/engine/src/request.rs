@@ -125,9 +125,8 @@ pub enum Refusal {
 /// Something that happened to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Its first tokens are computed, except so many that were found in the cache; comes before all others, and only if
-    /// any were found.
-    Found(Id, usize),
+    /// Its first pass was computed, without so many tokens that were found in the cache; comes once, before all others.
+    Begun(Id, usize),
     /// So many tokens of the prompt are computed, and more are to come.
     Progress(Id, usize),
     /// How likely the next token is thought to be, if that was asked for: just before the token.

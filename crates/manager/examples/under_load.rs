@@ -117,7 +117,7 @@ impl Run {
                 }
                 Event::Progress(id, read) if id != STREAM => self.read = read,
                 Event::Finished(id, _) => self.ended |= id != STREAM,
-                Event::Found(..) | Event::Token(..) | Event::Progress(..) | Event::Likely(..) => {}
+                Event::Begun(..) | Event::Token(..) | Event::Progress(..) | Event::Likely(..) => {}
             }
         }
     }

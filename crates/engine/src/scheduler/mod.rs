@@ -346,8 +346,8 @@ impl Scheduler {
             let (sequence, end) = (&mut self.running[at], slice.end());
             // A later pass may build on this one already.
             sequence.computed = sequence.computed.max(end);
-            let found = sequence.found.take().filter(|&found| found > 0);
-            events.extend(found.map(|found| Event::Found(slice.id, found)));
+            let found = sequence.found.take();
+            events.extend(found.map(|found| Event::Begun(slice.id, found)));
             if !sequence.invariant || chunk == self.pool.page_size() {
                 let shared = sequence.shared(end, chunk);
                 self.pool.remember(&mut sequence.table, &sequence.tokens[..shared]);

@@ -66,7 +66,7 @@ fn the_less_urgent_makes_place_and_comes_back() {
         let events = run(&mut scheduler).1;
         ends.extend(events.into_iter().filter_map(|event| match event {
             Event::Finished(Id(id), Finish::Length) => Some(id),
-            Event::Found(..)
+            Event::Begun(..)
             | Event::Progress(..)
             | Event::Likely(..)
             | Event::Token(..)

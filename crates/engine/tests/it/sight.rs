@@ -119,7 +119,7 @@ fn ask(engine: &mut Engine, id: u64, prompt: Vec<u32>, images: Vec<PromptImage>)
             match event {
                 Event::Token(_, token) => tokens.push(token),
                 Event::Finished(_, finish) => assert_eq!(finish, Finish::Length),
-                Event::Found(..) | Event::Likely(..) | Event::Progress(..) => {}
+                Event::Begun(..) | Event::Likely(..) | Event::Progress(..) => {}
             }
         }
     }

@@ -88,7 +88,12 @@ impl Drop for Inner {
 impl Flight {
     /// Notes down what happens now.
     pub fn note(&self, step: Step) {
-        let at = self.inner.begun.elapsed();
+        self.note_at(Instant::now(), step);
+    }
+
+    /// Notes down what happened at `at`.
+    pub fn note_at(&self, at: Instant, step: Step) {
+        let at = at.saturating_duration_since(self.inner.begun);
         let mut notes = self.inner.notes();
         if notes.steps.len() >= MOST_STEPS {
             // The beginning says what was asked, the end what came of it.

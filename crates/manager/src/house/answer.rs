@@ -104,6 +104,8 @@ enum Source {
         // In this order: the request ends before the model may go.
         generation: Box<Generation>,
         lease: Lease,
+        /// Whether it is noted down when its turn came.
+        turn: bool,
     },
     Remote {
         answer: Box<remote::Answer>,
@@ -219,7 +221,7 @@ impl House {
         apart(move || {
             let prompt = lease.model().shielded(prompt);
             let generation = Box::new(lease.model().generate(&prompt, &options)?);
-            Ok(Source::Local { generation, lease })
+            Ok(Source::Local { generation, lease, turn: false })
         })
         .await
     }
@@ -460,17 +462,34 @@ impl Answer {
     fn note(&mut self, told: &Result<Option<News>, Error>) {
         let Some(flight) = &self.flight else { return };
         match told {
-            Ok(None) | Ok(Some(News::Progress(_))) => {}
+            Ok(None) => {}
+            Ok(Some(News::Progress(_))) => self.note_turn(),
             Ok(Some(News::End(end))) => flight.note(Step::Ended {
                 reason: end.reason.name(),
                 prompt_tokens: end.usage.prompt_tokens,
-                cached_tokens: None,
+                cached_tokens: end.usage.cached_tokens,
                 completion_tokens: end.usage.completion_tokens,
             }),
             Ok(Some(_)) if std::mem::replace(&mut self.answering, true) => {}
-            Ok(Some(_)) => flight.note(Step::First),
+            Ok(Some(_)) => {
+                let first = flight.clone();
+                self.note_turn();
+                first.note(Step::First);
+            }
             Err(error) => flight.note(Step::Failed { reason: error.to_string() }),
         }
+    }
+
+    /// Notes down when its turn came, once.
+    fn note_turn(&mut self) {
+        let usage = self.usage();
+        let (Some(flight), Source::Local { generation, turn, .. }) =
+            (&self.flight, &mut self.source)
+        else {
+            return;
+        };
+        let Some(at) = generation.turn().filter(|_| !std::mem::replace(turn, true)) else { return };
+        flight.note_at(at, Step::Begun { prompt_tokens: usage.prompt_tokens });
     }
 
     /// Writes down what it took, once.

@@ -90,8 +90,8 @@ pub(super) struct Said {
 /// News of a request.
 #[derive(Debug)]
 pub(super) enum Update {
-    /// Tokens of the prompt that were computed before, for another.
-    Found(usize),
+    /// Its turn came then; so many tokens of the prompt were computed before, for another.
+    Begun(usize, Instant),
     /// Tokens of the prompt that are computed.
     Progress(usize),
     /// How likely the next token is thought to be.
@@ -370,7 +370,7 @@ impl Owner {
             Command::Cancel(model, id) => {
                 if let Some(Slot::Language(language)) = self.slots.get_mut(&model) {
                     let event = language.engine.cancel(id);
-                    language.report(event.into_iter().collect());
+                    language.report(event.into_iter().collect(), Instant::now());
                 }
             }
             Command::Status { model, reply } => {
@@ -441,7 +441,7 @@ impl Slot {
                 let begun = Instant::now();
                 let events = language.engine.step();
                 language.engine.took(begun.elapsed().as_secs_f64());
-                language.report(events);
+                language.report(events, begun);
             }
             Self::Embedding(embedder, jobs) => {
                 let Some(mut job) = jobs.pop_front().filter(|job| !job.reply.is_closed()) else {
@@ -516,12 +516,12 @@ impl Language {
         }
     }
 
-    /// Passes events on, and cancels the requests that nobody listens to any more.
-    fn report(&mut self, events: Vec<Event>) {
+    /// Passes events of a pass that began at `begun` on, and cancels the requests that nobody listens to any more.
+    fn report(&mut self, events: Vec<Event>, begun: Instant) {
         let now = Instant::now();
         for event in events {
             match event {
-                Event::Found(id, found) => self.tell(id, Update::Found(found)),
+                Event::Begun(id, found) => self.tell(id, Update::Begun(found, begun)),
                 Event::Progress(id, computed) => self.tell(id, Update::Progress(computed)),
                 Event::Likely(id, likely) => self.tell(id, Update::Likely(likely)),
                 Event::Token(id, token) => self.tell(id, Update::Token(token, now)),

@@ -155,6 +155,8 @@ impl Usage {
 /// When an answer came.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Timings {
+    /// From the request until its turn came.
+    pub queue: Option<Duration>,
     /// From the request to its first token.
     pub first_token: Option<Duration>,
     /// From the first token to the last.
@@ -464,6 +466,11 @@ impl Generation {
         self.timings
     }
 
+    /// When its turn came, once it has.
+    pub fn turn(&self) -> Option<Instant> {
+        Some(self.begun + self.timings.queue?)
+    }
+
     /// Whether an answer that ended for `reason` may lack something of what constrains it. One that a stop string ended
     /// was cut before that.
     pub fn lacks(&self, reason: &FinishReason) -> bool {
@@ -498,8 +505,9 @@ impl Generation {
                 self.done = true;
                 Err(Error::Gone)
             }
-            Some(Update::Found(found)) => {
+            Some(Update::Begun(found, at)) => {
                 self.usage.cached_tokens = Some(found);
+                self.timings.queue = Some(at.saturating_duration_since(self.begun));
                 Ok(None)
             }
             Some(Update::Progress(computed)) => {

@@ -95,7 +95,7 @@ fn answer(
                 Event::Likely(OURS, numbers) => likely.push(*numbers),
                 Event::Token(..)
                 | Event::Likely(..)
-                | Event::Found(..)
+                | Event::Begun(..)
                 | Event::Progress(..)
                 | Event::Finished(..) => {}
             }

@@ -53,7 +53,7 @@ async fn each_request_leaves_a_record() {
     let first = steps(&record, 0);
     assert_eq!(
         first,
-        ["asked", "passed", "wants", "loads", "loaded", "has", "first_token", "ended"]
+        ["asked", "passed", "wants", "loads", "loaded", "has", "begun", "first_token", "ended"]
     );
     assert_eq!(record["steps"][1]["who"], "org/gone");
     let ended = record["steps"].as_array().unwrap().iter().find(|step| step["what"] == "ended");
@@ -64,7 +64,7 @@ async fn each_request_leaves_a_record() {
     let reply = send(&server, named("mine-2", &chat("fast"))).await;
     assert_eq!(reply.status, 200);
     let again = steps(&get(&server, "/v1/requests/mine-2").await.json(), 0);
-    assert_eq!(again, ["asked", "passed", "wants", "has", "first_token", "ended"]);
+    assert_eq!(again, ["asked", "passed", "wants", "has", "begun", "first_token", "ended"]);
 
     // What a stranger calls itself is not taken over if it could not stand in a log.
     let reply = send(&server, named("a name\twith blanks", &chat("qwen3"))).await;
