@@ -21,6 +21,7 @@ pub mod route;
 pub mod runtime;
 pub mod self_test;
 pub mod stats;
+pub mod web;
 
 pub use environment::Environment;
 pub use error::{AnswerFault, Error, Kind, NameFault, Result};

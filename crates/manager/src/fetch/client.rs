@@ -126,7 +126,7 @@ impl Retries {
 }
 
 /// A client that follows no redirect, and uses no proxy unless it is told to.
-fn plain_client(connect: Duration) -> reqwest::ClientBuilder {
+pub(crate) fn plain_client(connect: Duration) -> reqwest::ClientBuilder {
     // The process may have chosen a provider already; either serves.
     #[cfg(not(target_os = "macos"))]
     drop(rustls::crypto::ring::default_provider().install_default());

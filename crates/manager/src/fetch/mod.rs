@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use crate::catalog::{Hold, ModelName, Repository};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-pub(crate) use client::http_client;
 use client::{Client, Retries};
+pub(crate) use client::{http_client, plain_client};
 use listing::{Identity, Listing, RemoteFile};
 
 /// Which files of a repository are fetched.

@@ -10,3 +10,4 @@ mod invariant;
 mod runtime;
 mod sampling;
 mod vision;
+mod web;
