@@ -137,6 +137,26 @@ impl KvCache {
         }
     }
 
+    /// The bytes of `page` as they lie, which only a cache of the same kind of device, layers, format and page size can
+    /// [take back](Self::put_back). Waits for what was appended to be computed. `None` if the device failed, or the page is
+    /// none of this cache's, or lies where nothing was ever written.
+    pub fn copy_of(&self, page: u32) -> Option<Vec<u8>> {
+        match &self.pages {
+            Pages::Cpu(pages) => pages.copy_of(page),
+            Pages::Mlx(pages) => pages.copy_of(page),
+        }
+    }
+
+    /// Makes `page` what it was when it, or another, was [copied](Self::copy_of). False, and nothing changed, if `bytes` is no
+    /// copy of a page of such a cache, or there is no such page.
+    #[must_use]
+    pub fn put_back(&mut self, page: u32, bytes: &[u8]) -> bool {
+        match &mut self.pages {
+            Pages::Cpu(pages) => pages.put_back(page, bytes),
+            Pages::Mlx(pages) => pages.put_back(page, bytes),
+        }
+    }
+
     /// Computes what was appended: what ends a step on a device that puts work off. Without it, a
     /// step from which nothing is read would be computed with a later one.
     pub fn settle(&mut self) {

@@ -151,28 +151,117 @@ impl Pages {
         let (slots, last) = self.slots(spans, rows);
         let Some(last) = last else { return };
         self.unsettled = true;
-        let room = self.room(layer, last as usize + 1);
-        let (mlx, page_size, format) = (&self.mlx, self.page_size, self.format);
-        let of = &mut self.layers[layer];
-        for (array, new, dim) in
-            [(&mut of.keys, k.array(), key_dim), (&mut of.values, v.array(), value_dim)]
-        {
-            let new = Stored::of(&new.reshape(&[rows, kv_heads, dim]), format);
-            let widths = match format.quantization {
-                None => vec![[kv_heads, dim]],
-                Some(KvQuantization { bits, group_size }) => {
-                    let groups = [kv_heads, dim / group_size];
-                    vec![[kv_heads, dim * bits / 32], groups, groups]
+        let format = self.format;
+        let stored = |rows_of: &Tensor, dim| {
+            Stored::of(&rows_of.array().reshape(&[rows, kv_heads, dim]), format)
+        };
+        let new = [stored(k, key_dim), stored(v, value_dim)];
+        self.store(layer, new.each_ref(), &slots, last);
+    }
+
+    /// The arrays of keys or values of a layer: the extents of a row of each.
+    fn widths(&self, kv_heads: usize, dim: usize) -> Vec<[usize; 2]> {
+        match self.format.quantization {
+            None => vec![[kv_heads, dim]],
+            Some(KvQuantization { bits, group_size }) => {
+                let groups = [kv_heads, dim / group_size];
+                vec![[kv_heads, dim * bits / 32], groups, groups]
+            }
+        }
+    }
+
+    /// Each array's rows of the page, behind a byte that says of what type they are.
+    pub(crate) fn copy_of(&self, page: u32) -> Option<Vec<u8>> {
+        let rows = page as usize * self.page_size..(page as usize + 1) * self.page_size;
+        let mut out = Vec::new();
+        for layer in &self.layers {
+            if page as usize >= layer.room {
+                return None;
+            }
+            let KvLayer { kv_heads, key_dim, value_dim } = layer.shape;
+            for (stored, dim) in [(&layer.keys, key_dim), (&layer.values, value_dim)] {
+                for (array, [heads, width]) in
+                    stored.as_ref()?.0.iter().zip(self.widths(kv_heads, dim))
+                {
+                    let part = array.slice_rows(rows.start, rows.end);
+                    let (dtype, len) = (part.dtype(), self.page_size * heads * width);
+                    out.push(dtype.size() as u8 | u8::from(dtype == DType::BF16) << 7);
+                    match dtype.size() {
+                        2 => out.extend(part.read::<2>(dtype, len)?.as_flattened()),
+                        4 => out.extend(part.read::<4>(dtype, len)?.as_flattened()),
+                        _ => return None,
+                    }
                 }
+            }
+        }
+        Some(out)
+    }
+
+    /// The rows of each side of each layer that are in such a copy.
+    fn of_copy(&self, mut bytes: &[u8]) -> Option<Vec<[Stored; 2]>> {
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let KvLayer { kv_heads, key_dim, value_dim } = layer.shape;
+            let mut side = |old: &Option<Stored>, dim: usize| {
+                let mut arrays = Vec::new();
+                for (i, [heads, width]) in self.widths(kv_heads, dim).into_iter().enumerate() {
+                    let (&tag, rest) = bytes.split_first()?;
+                    let is_codes = i == 0 && self.format.quantization.is_some();
+                    let dtype = match (tag, is_codes) {
+                        (4, true) => DType::U32,
+                        (4, false) => DType::F32,
+                        (2, false) => DType::F16,
+                        (0x82, false) => DType::BF16,
+                        _ => return None,
+                    };
+                    if old.as_ref().is_some_and(|old| old.0[i].dtype() != dtype) {
+                        return None;
+                    }
+                    let len = self.page_size * heads * width * dtype.size();
+                    let (part, rest) = rest.split_at_checked(len)?;
+                    bytes = rest;
+                    let shape = [self.page_size, heads, width];
+                    arrays.push(Arc::new(Array::from_bytes(&self.mlx, &shape, dtype, part)));
+                }
+                Some(Stored(arrays))
             };
+            layers.push([side(&layer.keys, key_dim)?, side(&layer.values, value_dim)?]);
+        }
+        bytes.is_empty().then_some(layers)
+    }
+
+    pub(crate) fn put_back(&mut self, page: u32, bytes: &[u8]) -> bool {
+        if page as usize >= self.capacity {
+            return false;
+        }
+        let Some(copies) = self.of_copy(bytes) else { return false };
+        let first = page * self.page_size as u32;
+        let slots: Vec<u32> = (first..first + self.page_size as u32).collect();
+        self.unsettled = true;
+        for (layer, sides) in copies.iter().enumerate() {
+            self.store(layer, sides.each_ref(), &slots, page);
+        }
+        true
+    }
+
+    /// Replaces rows of `layer` by these keys and values; `last` is the last page among them.
+    fn store(&mut self, layer: usize, new: [&Stored; 2], slots: &[u32], last: u32) {
+        let KvLayer { kv_heads, key_dim, value_dim } = self.layers[layer].shape;
+        let room = self.room(layer, last as usize + 1);
+        let widths = [key_dim, value_dim].map(|dim| self.widths(kv_heads, dim));
+        let (mlx, page_size) = (&self.mlx, self.page_size);
+        let of = &mut self.layers[layer];
+        for ((array, new), widths) in
+            [&mut of.keys, &mut of.values].into_iter().zip(new).zip(widths)
+        {
             let roomy = match array.take() {
-                None => Stored::room(mlx, room * page_size, &widths, &new),
+                None => Stored::room(mlx, room * page_size, &widths, new),
                 Some(old) if room > of.room => {
                     old.grown(mlx, (room - of.room) * page_size, &widths)
                 }
                 Some(old) => old,
             };
-            *array = Some(roomy.stored(&new, &slots));
+            *array = Some(roomy.stored(new, slots));
         }
         of.room = room;
     }

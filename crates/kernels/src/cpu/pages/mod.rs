@@ -206,6 +206,71 @@ impl Pages {
         self.slabs = slabs;
     }
 
+    /// Where the parts of `page` are in its slab, in order.
+    fn parts(&self, page: u32) -> impl Iterator<Item = Range<usize>> {
+        let layers = self.layers.iter().enumerate();
+        let heads = layers.flat_map(|(i, layer)| (0..layer.shape.kv_heads).map(move |h| (i, h)));
+        heads.flat_map(move |(layer, head)| {
+            let Part { keys, values, .. } = self.part(layer, page, head);
+            [keys, values].map(|(at, len)| at..at + len)
+        })
+    }
+
+    pub(crate) fn copy_of(&self, page: u32) -> Option<Vec<u8>> {
+        let (slab, mut out) = (page as usize / SLAB, Vec::with_capacity(self.page_bytes()));
+        match &self.slabs {
+            Slabs::Units(slabs) => {
+                let slab = slabs.get(slab)?.as_ref()?;
+                let parts = self.parts(page).flat_map(|part| &slab[part]);
+                parts.for_each(|x| out.extend_from_slice(&x.to_bits().to_le_bytes()));
+            }
+            Slabs::F16(slabs) => {
+                let slab = slabs.get(slab)?.as_ref()?;
+                let parts = self.parts(page).flat_map(|part| &slab[part]);
+                parts.for_each(|x| out.extend_from_slice(&x.to_bits().to_le_bytes()));
+            }
+            Slabs::Codes(slabs) => {
+                let slab = slabs.get(slab)?.as_ref()?;
+                self.parts(page).for_each(|part| out.extend_from_slice(&slab[part]));
+            }
+        }
+        Some(out)
+    }
+
+    pub(crate) fn put_back(&mut self, page: u32, bytes: &[u8]) -> bool {
+        if page as usize >= self.capacity || bytes.len() != self.page_bytes() {
+            return false;
+        }
+        let parts: Vec<_> = self.parts(page).collect();
+        let (at, len) = (page as usize / SLAB, SLAB * self.page_elements);
+        match &mut self.slabs {
+            Slabs::Units(slabs) => {
+                let slab = slabs[at].get_or_insert_with(|| zeroed(len));
+                let from = bytes.as_chunks().0;
+                for (to, from) in parts.into_iter().flatten().zip(from) {
+                    slab[to] = f32::from_bits(u32::from_le_bytes(*from));
+                }
+            }
+            Slabs::F16(slabs) => {
+                let slab = slabs[at].get_or_insert_with(|| halves(len));
+                let from = bytes.as_chunks().0;
+                for (to, from) in parts.into_iter().flatten().zip(from) {
+                    slab[to] = f16::from_bits(u16::from_le_bytes(*from));
+                }
+            }
+            Slabs::Codes(slabs) => {
+                let slab = slabs[at].get_or_insert_with(|| vec![0; len]);
+                let mut from = bytes;
+                for to in parts {
+                    let (part, rest) = from.split_at(to.len());
+                    slab[to].copy_from_slice(part);
+                    from = rest;
+                }
+            }
+        }
+        true
+    }
+
     /// Writes what one head of a layer adds.
     fn write(
         &self,

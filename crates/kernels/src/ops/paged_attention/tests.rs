@@ -130,6 +130,40 @@ fn tolerance(dtype: DType) -> f32 {
 }
 
 #[test]
+fn a_page_that_was_copied_is_put_back_to_the_bit() {
+    let floats = [DType::F32, DType::F16, DType::BF16].map(KvFormat::from);
+    for device in devices(Precision::Exact) {
+        let layer = KvLayer { kv_heads: 3, key_dim: 64, value_dim: 128 };
+        for format in floats.into_iter().chain(codes()) {
+            let new = || KvCache::new(&device, &[layer, layer], 4, 64, format);
+            let (mut cache, mut other) = (new(), new());
+            let span = Span { rows: 0..10, start: 0, pages: vec![5, 1, 40] };
+            for of in 0..2 {
+                let [k, v] = [(1, 64), (2, 128)]
+                    .map(|(seed, dim)| activations(&device, seed + of as u64, &[10, 3, dim]));
+                cache.append(of, &k, &v, std::slice::from_ref(&span));
+            }
+            let copies: Vec<_> =
+                span.pages.iter().map(|&page| cache.copy_of(page).unwrap()).collect();
+            let others = [33, 9, 2];
+            for (page, copy) in others.into_iter().zip(&copies) {
+                assert!(cache.put_back(page, copy) && other.put_back(page, copy));
+            }
+            for of in 0..2 {
+                let truth = cache.read(of, &span.pages, 10);
+                assert_eq!(cache.read(of, &others, 10), truth, "{format:?}");
+                assert_eq!(other.read(of, &others, 10), truth, "{format:?}");
+            }
+            let copy = &copies[0];
+            assert_eq!(other.copy_of(33).as_ref(), Some(copy));
+            assert!(!other.put_back(64, copy), "there is no such page");
+            assert!(!other.put_back(3, &copy[1..]) && !other.put_back(3, &[]), "no copy");
+            assert_eq!(new().copy_of(0), None, "nothing was written");
+        }
+    }
+}
+
+#[test]
 fn what_is_appended_is_read_back() {
     for device in devices(Precision::Exact) {
         let layer = KvLayer { kv_heads: 3, key_dim: 5, value_dim: 2 };
