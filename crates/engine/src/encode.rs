@@ -5,7 +5,7 @@ use std::ops::Range;
 use kernels::Tensor;
 use models::{Batch, Encoder, Vision};
 
-use crate::PromptImage;
+use crate::{Look, PromptImage};
 
 /// Cuts a row of passages of these `lengths` into batches of at most `budget` tokens each, in
 /// order. A passage that is longer than the budget has a batch of its own.
@@ -32,28 +32,48 @@ pub struct Passage {
     pub tokens: Vec<u32>,
     /// The images, in order. Their tokens may be any that the network knows.
     pub images: Vec<PromptImage>,
+    /// What was seen of the first of them already: features, `[tokens, hidden]`.
+    pub seen: Vec<Tensor>,
 }
 
 impl From<Vec<u32>> for Passage {
     fn from(tokens: Vec<u32>) -> Self {
-        Self { tokens, images: Vec::new() }
+        Self { tokens, ..Self::default() }
     }
 }
 
 impl Passage {
-    /// Puts it into `batch` as a sequence of its own from position 0, its past and present in `pages`, with what `vision`
-    /// makes of its images.
+    /// Whether an image is still to be looked at.
+    pub fn is_unseen(&self) -> bool {
+        self.seen.len() < self.images.len()
+    }
+
+    /// Does the next piece of a look at the first image that is still to be seen, if there is one; `look` is what the piece
+    /// before left, and new after the last.
+    pub fn look(&mut self, look: &mut Look, vision: &dyn Vision) {
+        let Some(image) = self.images.get(self.seen.len()) else { return };
+        if let Some(features) = look.advance(&image.picture, vision) {
+            self.seen.push(features);
+            *look = Look::default();
+        }
+    }
+
+    /// Puts it into `batch` as a sequence of its own from position 0, its past and present in `pages`, with what was seen of its
+    /// images, and what `vision` makes of the others.
     ///
     /// # Panics
     ///
-    /// If there are images, and no `vision`.
+    /// If there are images to be seen, and no `vision`.
     pub fn push(&self, batch: &mut Batch, pages: Vec<u32>, vision: Option<&dyn Vision>) {
         batch.push(&self.tokens, 0, pages);
-        let see = |image: &PromptImage| {
+        let see = |(at, image): (usize, &PromptImage)| {
+            if let Some(features) = self.seen.get(at) {
+                return image.span(Some(features.clone()));
+            }
             let Some(vision) = vision else { panic!("images for a network without sight") };
             image.span(Some(vision.forward(&image.picture, batch.taps())))
         };
-        let images = self.images.iter().map(see).collect();
+        let images = self.images.iter().enumerate().map(see).collect();
         batch.show(images);
     }
 }

@@ -11,10 +11,10 @@ use models::{Batch, Cache, Decoder, LayerCache, Remember};
 
 use crate::constraint::Walker;
 use crate::sample::NotANumber;
-use crate::sight::{Features, SightStats};
+use crate::sight::{Features, Look, SightStats};
 use crate::{
-    Event, Failure, Finish, Flaw, Id, Limits, Logprobs, PagePool, Refusal, Request, Sampler,
-    Scheduler, Shape, Slice, Status, Step,
+    Event, Failure, Finish, Flaw, Id, Limits, Logprobs, PagePool, PromptImage, Refusal, Request,
+    Sampler, Scheduler, Shape, Slice, Status, Step,
 };
 
 /// What an engine is opened with.
@@ -86,8 +86,23 @@ pub struct Engine {
     walkers: BTreeMap<Id, Walker>,
     /// What is to be told with the tokens of the pass that has just ended.
     likely: BTreeMap<Id, Box<Logprobs>>,
-    /// The pass that was computed last, if what it took says something of others.
-    last: Option<Shape>,
+    /// Looks at images that have begun: one of each level at most.
+    looks: BTreeMap<[u8; 32], Look>,
+    /// What was computed last, if what it took says something of others.
+    last: Option<Did>,
+}
+
+/// What a [step](Engine::step) did.
+enum Did {
+    Pass(Shape),
+    /// A piece of a look.
+    Looked,
+}
+
+/// What a [step](Engine::step) does.
+enum Next {
+    Pass(Pass),
+    Look(PromptImage),
 }
 
 impl std::fmt::Debug for Engine {
@@ -143,6 +158,7 @@ impl Engine {
             features,
             walkers: BTreeMap::new(),
             likely: BTreeMap::new(),
+            looks: BTreeMap::new(),
             last: None,
         }
     }
@@ -201,21 +217,26 @@ impl Engine {
         self.scheduler.status()
     }
 
-    /// Runs one forward pass and reports what came of it. A panic on the way, or a failure of the
-    /// device, ends the sequences that were in the pass, and no others.
+    /// Runs one forward pass, or a piece of a look at an image, and reports what came of it. A panic on the way, or a failure
+    /// of the device, ends the sequences that were in the pass or wait for the image, and no others.
+    ///
+    /// An image is looked at before the rows of it are computed. Whoever needs no image goes on in between: looks have half of the
+    /// time, or what [`decode_share`](Limits::decode_share) leaves them beside a sequence that somebody watches.
     ///
     /// Where passes [overlap](Self::overlapping), the next one is prepared while this one runs, with
     /// tokens that nobody has read; its outcome is reported by the next call.
     pub fn step(&mut self) -> Vec<Event> {
-        let Some(pass) = self.under_way.take().or_else(|| self.begin()) else { return Vec::new() };
-        // What a tower takes says nothing of what tokens take.
-        self.last = (!pass.saw).then(|| shape(&pass.step));
+        let pass = match self.under_way.take().map(Next::Pass).or_else(|| self.begin()) {
+            None => return Vec::new(),
+            Some(Next::Look(image)) => return self.look(&image),
+            Some(Next::Pass(pass)) => pass,
+        };
+        self.last = Some(Did::Pass(shape(&pass.step)));
         let next = if pass.overlaps { self.prepare_next(&pass) } else { None };
         let events = match self.land(&pass) {
             Ok(sampled) => self.scheduler.complete(&pass.step, &sampled),
             Err(failure) => {
-                self.cache.forget();
-                self.features.clear();
+                self.forget();
                 let events = self.scheduler.abandon(&pass.step, &failure);
                 return self.follow(events);
             }
@@ -235,8 +256,10 @@ impl Engine {
     /// Takes in how many seconds the last [`step`](Self::step) took: what the floor under streams is reckoned
     /// from (see [`Limits::decode_share`]).
     pub fn took(&mut self, seconds: f64) {
-        if let Some(shape) = self.last.take() {
-            self.scheduler.took(shape, seconds);
+        match self.last.take() {
+            Some(Did::Pass(shape)) => self.scheduler.took(shape, seconds),
+            Some(Did::Looked) => self.scheduler.looked(seconds),
+            None => {}
         }
     }
 
@@ -295,19 +318,71 @@ impl Engine {
         out
     }
 
-    /// Decides on a pass with nothing before it, prepares it and starts it.
-    fn begin(&mut self) -> Option<Pass> {
+    /// Decides what comes with nothing before it; prepares a pass and starts it.
+    fn begin(&mut self) -> Option<Next> {
+        if let Some(image) = self.next_look() {
+            return Some(Next::Look(image));
+        }
         let step = self.scheduler.schedule();
         if step.is_empty() {
-            return None;
+            // Whoever is there may wait for an image, and be found out only now.
+            let begun = |digest: &[u8; 32]| self.looks.contains_key(digest);
+            return self.scheduler.first_lacking(begun).map(Next::Look);
         }
         let pass = self.prepare(step, None);
-        Some(self.start(pass))
+        Some(Next::Pass(self.start(pass)))
+    }
+
+    /// The image to look at before there is another pass.
+    fn next_look(&mut self) -> Option<PromptImage> {
+        self.decoder.vision()?;
+        self.scheduler.see(|digest| self.features.has(digest));
+        self.looks.retain(|digest, _| self.scheduler.is_lacking(digest));
+        self.scheduler.look(|digest| self.looks.contains_key(digest))
+    }
+
+    /// Does the next piece of a look at `image`.
+    fn look(&mut self, image: &PromptImage) -> Vec<Event> {
+        self.last = Some(Did::Looked);
+        let mut look = self.looks.remove(&image.digest).unwrap_or_default();
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let vision = self.decoder.vision()?;
+            look.advance(&image.picture, vision)
+        }));
+        let failure = match (self.device.take_failure(), made) {
+            (None, Ok(None)) => {
+                self.looks.insert(image.digest, look);
+                return Vec::new();
+            }
+            (None, Ok(Some(features))) => {
+                let needed = |digest: &[u8; 32]| self.scheduler.is_showing(digest);
+                self.features.keep(image.digest, features, needed);
+                return Vec::new();
+            }
+            (Some(what), _) => Failure::Device { what },
+            (None, Err(panic)) => Failure::Panicked { what: message(&*panic) },
+        };
+        let mut events = self.scheduler.give_up_on(&image.digest, &failure);
+        if matches!(failure, Failure::Device { .. }) {
+            self.forget();
+            events.extend(self.scheduler.abandon(&[], &failure));
+        }
+        self.follow(events)
+    }
+
+    /// Gives up what a failed device has computed.
+    fn forget(&mut self) {
+        self.cache.forget();
+        self.features.clear();
+        self.looks.clear();
     }
 
     /// The pass after `pass`, which is under way.
     fn prepare_next(&mut self, pass: &Pass) -> Option<Pass> {
         self.scheduler.ahead(&pass.step);
+        if self.next_look().is_some() {
+            return None;
+        }
         let step = self.scheduler.schedule();
         if step.is_empty() {
             return None;
@@ -319,17 +394,14 @@ impl Engine {
     /// Builds a pass: on a device that puts work off, all but the work. `before` is the pass whose
     /// tokens it continues unread.
     fn prepare(&mut self, step: Step, before: Option<&Pass>) -> Pass {
-        let stats = self.features.stats;
         let built = catch_unwind(AssertUnwindSafe(|| self.build(&step, before)));
-        let looked = |stats: SightStats| stats.asked - stats.found;
-        let saw = looked(self.features.stats) > looked(stats);
         let built = match (self.device.take_failure(), built) {
             (None, Ok(built)) => Ok(built),
             (Some(what), _) => Err(Failure::Device { what }),
             (None, Err(panic)) => Err(Failure::Panicked { what: message(&*panic) }),
         };
         let seen = built.as_ref().is_ok_and(|built| built.logits.is_empty());
-        Pass { step, built, saw, overlaps: self.overlaps && seen }
+        Pass { step, built, overlaps: self.overlaps && seen }
     }
 
     fn build(&mut self, step: &[Slice], before: Option<&Pass>) -> Built {
@@ -363,7 +435,7 @@ impl Engine {
                 let tokens: Vec<u32> = slice.tokens.iter().map(known).collect();
                 batch.push_part(&tokens, slice.start, slice.pages.clone(), slice.length);
                 let part = (slice.start, slice.end());
-                batch.show(self.features.shown(images, part, vision));
+                batch.show(self.features.shown(images, part));
             }
             _ => {
                 let pages = slice.pages.clone();
@@ -487,8 +559,6 @@ impl Engine {
 struct Pass {
     step: Step,
     built: Result<Built, Failure>,
-    /// Whether images were looked at.
-    saw: bool,
     /// Whether the next pass can be prepared before this one's outcome is read.
     overlaps: bool,
 }

@@ -22,4 +22,4 @@ pub use priority::Priority;
 pub use request::{Event, Failure, Finish, Id, PromptImage, Refusal, Request};
 pub use sample::{Logprobs, NotANumber, Past, Sampler, Sampling};
 pub use scheduler::{Limits, Scheduler, Shape, Slice, Status, Step};
-pub use sight::SightStats;
+pub use sight::{Look, SightStats};

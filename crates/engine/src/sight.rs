@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use kernels::{DType, Tensor};
-use models::{ImageSpan, Taps, Vision};
+use kernels::{DType, Tensor, ops};
+use models::{ImageSpan, Picture, Taps, Vision};
 
 use crate::PromptImage;
 
@@ -39,10 +39,34 @@ impl Numbers {
 /// How often an image was seen already.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SightStats {
-    /// Images that were needed in a pass.
+    /// How often an image was looked at, or shown in a pass.
     pub asked: u64,
-    /// Those of them whose features were kept.
+    /// How often its features were there.
     pub found: u64,
+}
+
+/// A look at an image: one piece of a tower's work at a time, so that others have the device in between.
+#[derive(Debug, Default)]
+pub struct Look {
+    piece: usize,
+    left: Vec<Tensor>,
+}
+
+impl Look {
+    /// Does the next piece, and waits for it. The last makes the features, `[tokens, hidden]`. `picture` and `vision` are the same
+    /// for all pieces.
+    pub fn advance(&mut self, picture: &Picture, vision: &dyn Vision) -> Option<Tensor> {
+        let left = std::mem::take(&mut self.left);
+        self.left = vision.piece(picture, self.piece, left, &Taps::default());
+        self.piece += 1;
+        if let Some(last) = self.left.last()
+            && last.device().puts_off()
+        {
+            // To read a row of it is to compute it; what else is left was computed before.
+            drop(ops::take(last, &[0]).to_vec());
+        }
+        if self.piece < vision.pieces(picture) { None } else { self.left.pop() }
+    }
 }
 
 /// Features of the images that were used last.
@@ -62,26 +86,48 @@ impl Features {
         Self { budget, held: 0, kept, clock: 0, stats }
     }
 
-    /// Those of `image`, computed if they are not kept.
-    pub(crate) fn of(&mut self, image: &PromptImage, vision: &dyn Vision) -> Tensor {
+    /// Whether those of the image with this digest are kept.
+    pub(crate) fn has(&self, digest: &[u8; 32]) -> bool {
+        self.kept.contains_key(digest)
+    }
+
+    /// Keeps what was seen of an image. What is to be shown yet, as `needed` says, goes after all else.
+    pub(crate) fn keep(
+        &mut self,
+        digest: [u8; 32],
+        features: Tensor,
+        needed: impl Fn(&[u8; 32]) -> bool,
+    ) {
         self.clock += 1;
         self.stats.asked += 1;
-        if let Some((features, last)) = self.kept.get_mut(&image.digest) {
-            *last = self.clock;
-            self.stats.found += 1;
-            return features.clone();
-        }
-        let features = vision.forward(&image.picture, &Taps::default());
         self.held += bytes(&features);
-        self.kept.insert(image.digest, (features.clone(), self.clock));
-        while self.held > self.budget && self.kept.len() > 1 {
-            let oldest = self.kept.iter().min_by_key(|(_, (_, last))| *last);
-            let Some(digest) = oldest.map(|(digest, _)| *digest) else { break };
-            if let Some((gone, _)) = self.kept.remove(&digest) {
+        if let Some((before, _)) = self.kept.insert(digest, (features, self.clock)) {
+            self.held -= bytes(&before);
+        }
+        while self.held > self.budget {
+            let others = self.kept.iter().filter(|(other, _)| **other != digest);
+            let first = others.min_by_key(|(other, (_, last))| (needed(other), *last));
+            let Some(first) = first.map(|(other, _)| *other) else { break };
+            if let Some((gone, _)) = self.kept.remove(&first) {
                 self.held -= bytes(&gone);
             }
         }
-        features
+    }
+
+    /// Those of `image`.
+    ///
+    /// # Panics
+    ///
+    /// If they are not kept.
+    fn of(&mut self, image: &PromptImage) -> Tensor {
+        self.clock += 1;
+        let Some((features, last)) = self.kept.get_mut(&image.digest) else {
+            panic!("a row of an image that was not looked at")
+        };
+        *last = self.clock;
+        self.stats.asked += 1;
+        self.stats.found += 1;
+        features.clone()
     }
 
     /// Forgets all of them: the device that computed them has failed.
@@ -95,11 +141,10 @@ impl Features {
         &mut self,
         images: &[PromptImage],
         (from, to): (usize, usize),
-        vision: &dyn Vision,
     ) -> Vec<ImageSpan> {
         let begun = images.iter().filter(|image| image.positions.start < to);
         let mut features =
-            |image: &PromptImage| (image.positions.end > from).then(|| self.of(image, vision));
+            |image: &PromptImage| (image.positions.end > from).then(|| self.of(image));
         begun.map(|image| image.span(features(image))).collect()
     }
 }

@@ -37,8 +37,28 @@ pub trait Vision: Send {
     /// What makes images into pictures for it, on any thread.
     fn preprocess(&self) -> Arc<dyn Preprocess>;
 
-    /// The features of `picture`, `[tokens, hidden]`.
-    fn forward(&self, picture: &Picture, taps: &Taps) -> Tensor;
+    /// In how many pieces `picture` is looked at, one after the other; at least one. A piece is short enough for others to wait
+    /// for it.
+    fn pieces(&self, picture: &Picture) -> usize;
+
+    /// What the piece of this number makes of what the one before it left; the first begins with nothing. The last leaves the
+    /// features alone, `[tokens, hidden]`.
+    ///
+    /// # Panics
+    ///
+    /// If `left` is not what the piece before left of this picture.
+    fn piece(&self, picture: &Picture, piece: usize, left: Vec<Tensor>, taps: &Taps)
+    -> Vec<Tensor>;
+
+    /// The features of `picture`, `[tokens, hidden]`: all pieces in turn.
+    fn forward(&self, picture: &Picture, taps: &Taps) -> Tensor {
+        let piece = |left, piece| self.piece(picture, piece, left, taps);
+        let mut left = (0..self.pieces(picture)).fold(Vec::new(), piece);
+        match left.pop() {
+            Some(features) => features,
+            None => panic!("no features of a picture"),
+        }
+    }
 }
 
 /// An image as a network reads it.

@@ -10,11 +10,11 @@ const PASSED_OVER: usize = 8;
 
 /// A prompt that could have a part of the step.
 #[derive(Clone, Copy, Debug)]
-struct Candidate {
+pub(super) struct Candidate {
     id: Id,
-    level: Level,
+    pub(super) level: Level,
     /// Tokens that its client had, and its place among others of the same.
-    rank: (u64, u64),
+    pub(super) rank: (u64, u64),
     remaining: usize,
     waits: bool,
 }
@@ -60,6 +60,12 @@ impl Scheduler {
         step.sort_by_key(|slice| slice.alone);
         self.account(&step);
         step
+    }
+
+    /// All sequences, and whether they wait.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Sequence, bool)> {
+        let running = self.running.iter().map(|sequence| (sequence, false));
+        running.chain(self.waiting.iter().map(|sequence| (sequence, true)))
     }
 
     /// The sequences that want one token, the first first.
@@ -120,22 +126,25 @@ impl Scheduler {
         short
     }
 
-    /// All prompts, in order.
-    fn candidates(&self) -> Vec<Candidate> {
-        let candidate = |sequence: &Sequence, waits| {
-            let (level, number) = sequence.standing();
-            let served = self.clients.served(sequence.priority, sequence.client);
-            // Among those that waited too long, nobody's client counts.
-            let served = if level == Level::Promoted { 0 } else { served };
-            let (id, remaining) = (sequence.id, sequence.remaining());
-            Candidate { id, level, rank: (served, number), remaining, waits }
-        };
-        let running = self.running.iter().filter(|sequence| sequence.remaining() > 1);
-        let running = running.map(|sequence| candidate(sequence, false));
-        let waiting = self.waiting.iter().map(|sequence| candidate(sequence, true));
-        let mut all: Vec<_> = running.chain(waiting).collect();
+    /// All prompts that lack no image, in order.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
+        let wants = |sequence: &Sequence, waits: bool| waits || sequence.remaining() > 1;
+        let prompts = self.all().filter(|&(sequence, waits)| {
+            wants(sequence, waits) && sequence.lacks(waits, self.chunk()).is_none()
+        });
+        let mut all: Vec<_> =
+            prompts.map(|(sequence, waits)| self.candidate(sequence, waits)).collect();
         all.sort_by_key(|candidate| (candidate.level, candidate.rank));
         all
+    }
+
+    pub(super) fn candidate(&self, sequence: &Sequence, waits: bool) -> Candidate {
+        let (level, number) = sequence.standing();
+        let served = self.clients.served(sequence.priority, sequence.client);
+        // Among those that waited too long, nobody's client counts.
+        let served = if level == Level::Promoted { 0 } else { served };
+        let (id, remaining) = (sequence.id, sequence.remaining());
+        Candidate { id, level, rank: (served, number), remaining, waits }
     }
 
     fn give_prompt(
@@ -152,7 +161,13 @@ impl Scheduler {
             return 0;
         }
         let given = self.admit(prompt.id, most, step);
-        if given == 0 {
+        // Who waits for an image does not wait for room.
+        let lacking = || {
+            self.all().any(|(other, waits)| {
+                other.id == prompt.id && other.lacks(waits, self.chunk()).is_some()
+            })
+        };
+        if given == 0 && !lacking() {
             blocked.passed_over += 1;
             blocked.all |= prompt.level == Level::Promoted;
         }
@@ -166,7 +181,7 @@ impl Scheduler {
             return 0;
         }
         let wanted = self.running[at].next(most, self.chunk());
-        if wanted > self.room_in(step) {
+        if wanted == 0 || wanted > self.room_in(step) {
             return 0;
         }
         let n = self.room_for(id, wanted);
@@ -200,6 +215,12 @@ impl Scheduler {
         let (table, found) = self.pool.find(&sequence.tokens, kind);
         (sequence.table, sequence.computed) = (table, found);
         let n = sequence.next(budget, self.chunk());
+        if n == 0 {
+            self.pool.release(sequence.restart());
+            sequence.note_blind(found);
+            self.waiting.push(sequence);
+            return 0;
+        }
         let held = sequence.table.pages.len();
         let missing = self.pool.pages_for(sequence.tokens.len()).saturating_sub(held);
         if n <= self.room_in(step) && missing <= self.pool.available() + theirs {

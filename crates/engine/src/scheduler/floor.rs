@@ -32,6 +32,13 @@ pub(super) struct Floor {
     owed: bool,
     /// Seconds that prompts may add to a step, for the sake of others on the device.
     longest: Option<f64>,
+    /// Whether somebody watches, as of the last [question](Self::may_look).
+    watched: bool,
+    /// Whether an image was looked at since the last step with prompts, and whether one waits for that now.
+    looked: bool,
+    put_off: bool,
+    /// By how many seconds looks at images are ahead of steps, where nobody watches.
+    ahead: f64,
 }
 
 /// How much of a new measurement goes into what is known.
@@ -42,7 +49,22 @@ impl Floor {
         let (decode, token, credit, since) = (None, None, 0.0, 0);
         let share = if share.is_finite() { share.clamp(0.0, 0.99) } else { 0.0 };
         let piece = piece.max(1);
-        Self { share, piece, decode, token, credit, since, owed: false, longest: None }
+        let (owed, longest, ahead) = (false, None, 0.0);
+        let (watched, looked, put_off) = (false, false, false);
+        Self {
+            share,
+            piece,
+            decode,
+            token,
+            credit,
+            since,
+            owed,
+            longest,
+            watched,
+            looked,
+            put_off,
+            ahead,
+        }
     }
 
     /// Seconds that prompts earn with each second of a step without them.
@@ -86,11 +108,48 @@ impl Floor {
         if self.owed { 0 } else { affordable.max(piece).min(budget) }
     }
 
+    /// Whether a piece of a look at an image comes next, rather than a step: beside streams that somebody watches or not, and
+    /// beside other prompts that wait or not.
+    ///
+    /// What a piece takes is not known before. So it is paid for after, by the same account as prompts, and there is none while
+    /// there are debts. Prompts and looks take turns.
+    pub(super) fn may_look(&mut self, watched: bool, prompts: bool) -> bool {
+        self.watched = watched;
+        if !watched || self.share == 0.0 {
+            return self.ahead <= 0.0;
+        }
+        let turn = !prompts || !self.looked || self.since >= self.most_waits();
+        self.put_off = !(self.decode.is_some() && self.credit >= 0.0 && turn);
+        !self.put_off
+    }
+
+    /// Notes that no image waits to be looked at.
+    pub(super) fn nothing_to_see(&mut self) {
+        self.put_off = false;
+    }
+
+    /// Takes in that a piece of a look took so long.
+    pub(super) fn looked(&mut self, seconds: f64) {
+        if !seconds.is_finite() || seconds <= 0.0 {
+            return;
+        }
+        self.looked = true;
+        if self.watched && self.share > 0.0 {
+            self.credit -= seconds;
+        } else {
+            self.ahead += seconds;
+        }
+    }
+
     /// Takes in that a step of this shape took so long.
     pub(super) fn took(&mut self, shape: Shape, seconds: f64) {
         if !seconds.is_finite() || seconds <= 0.0 {
             return;
         }
+        // Looks have as much time as steps, but what they had no use for is not saved up.
+        self.ahead = (self.ahead - seconds).max(-seconds);
+        self.looked &= shape.prompt == 0;
+        let before = self.credit;
         let learn = |known: Option<f64>, new: f64| {
             Some(known.map_or(new, |known| known + NEW * (new - known)))
         };
@@ -105,7 +164,7 @@ impl Floor {
             (_, 0, _) => {
                 self.decode = learn(self.decode, seconds);
                 self.since += 1;
-                if self.owed && self.share > 0.0 {
+                if (self.owed || self.put_off) && self.share > 0.0 {
                     self.credit += self.gain() * seconds;
                 }
             }
@@ -123,7 +182,8 @@ impl Floor {
         // Neither is a burst saved up, nor a debt that keeps prompts waiting.
         let piece = 2.0 * self.piece as f64 * self.token.unwrap_or(0.0);
         let most = piece.max(4.0 * self.gain() * decode);
-        let least = -(self.most_waits() as f64) * self.gain() * decode;
+        // A look is paid for whatever it took: the next one waits for that.
+        let least = (-(self.most_waits() as f64) * self.gain() * decode).min(before);
         self.credit = self.credit.clamp(least, most);
     }
 }
@@ -172,6 +232,53 @@ mod tests {
             |prompt: usize, step: usize| 0.01 + prompt as f64 * (0.001 + step as f64 * 0.000_000_5);
         let (share, _, _) = run(&mut Floor::new(0.8, 16), cost);
         assert!(share > 0.79, "{share}");
+    }
+
+    #[test]
+    fn looks_are_paid_for_whatever_they_cost() {
+        for (look, prompts) in [(0.001, false), (0.15, false), (5.0, false), (0.15, true)] {
+            let mut floor = Floor::new(0.8, 16);
+            floor.took(Shape { decode: 1, prompt: 0 }, 0.03);
+            let (mut steps, mut seconds, mut looks, mut tokens) = (0.0, 0.0, 0.0, 0);
+            while seconds < 2_000.0 {
+                if floor.may_look(true, prompts) {
+                    floor.looked(look);
+                    (seconds, looks) = (seconds + look, looks + look);
+                    continue;
+                }
+                // Who waits for an image is a prompt that wants a part of the step, but gets none.
+                let prompt = floor.allows(511, true) * usize::from(prompts);
+                let took = 0.03 + 0.002 * prompt as f64;
+                floor.took(Shape { decode: 1, prompt }, took);
+                (seconds, steps, tokens) = (seconds + took, steps + 1.0, tokens + prompt);
+            }
+            let share = steps * 0.03 / seconds;
+            assert!(share > 0.79, "{share} with {look}");
+            if prompts {
+                assert!(looks > 0.05 * seconds, "{looks}");
+                assert!(tokens as f64 * 0.002 > 0.005 * seconds, "{tokens}");
+            } else {
+                assert!(looks > 0.19 * seconds, "{looks} with {look}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_nobody_watches_looks_and_steps_take_as_long() {
+        for look in [0.001, 0.02, 0.7] {
+            let mut floor = Floor::new(0.8, 16);
+            let (mut looks, mut steps) = (0.0, 0.0);
+            while looks + steps < 1_000.0 {
+                if floor.may_look(false, true) {
+                    floor.looked(look);
+                    looks += look;
+                } else {
+                    floor.took(Shape { decode: 4, prompt: 0 }, 0.02);
+                    steps += 0.02;
+                }
+            }
+            assert!((0.45..0.55).contains(&(looks / 1_000.0)), "{looks} with {look}");
+        }
     }
 
     #[test]

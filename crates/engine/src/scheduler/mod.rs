@@ -3,6 +3,7 @@
 mod clients;
 mod decide;
 mod floor;
+mod look;
 mod sequence;
 
 use clients::Clients;

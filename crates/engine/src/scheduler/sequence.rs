@@ -29,6 +29,10 @@ pub(super) struct Sequence {
     /// The prompt and what was sampled; in the rows of an image, its number.
     pub(super) tokens: Vec<u32>,
     pub(super) images: Vec<PromptImage>,
+    /// Which of them can be shown by now.
+    pub(super) seen: Vec<bool>,
+    /// While it waits: the image that must be seen before it can begin, as far as is known.
+    pub(super) blind: Option<usize>,
     /// How many of them are in the cache.
     pub(super) computed: usize,
     /// How many of them were found in it when it was begun, until that is told.
@@ -59,6 +63,8 @@ impl Sequence {
             promoted: None,
             served: work,
             tokens: request.prompt,
+            seen: vec![false; request.images.len()],
+            blind: None,
             images: request.images,
             computed: 0,
             found: Some(0),
@@ -101,14 +107,42 @@ impl Sequence {
         self.unread && self.length() >= self.longest
     }
 
-    /// How many tokens the next slice has, of `most`. That of an invariant sequence depends on nothing but its own
-    /// tokens: prompts are cut at multiples of `chunk`, and what was added comes one by one, as it did
-    /// the first time.
+    /// How many tokens the next slice has, of `most`; none if the next one is of an image that was not seen. That of an
+    /// invariant sequence depends on nothing but its own tokens: prompts are cut at multiples of `chunk`, and what was added
+    /// comes one by one, as it did the first time.
     pub(super) fn next(&self, most: usize, chunk: usize) -> usize {
+        let shown =
+            self.unseen(self.computed).map_or(usize::MAX, |at| self.images[at].positions.start);
+        let shown = shown.saturating_sub(self.computed);
         if !self.invariant {
-            return self.remaining().min(most);
+            return self.remaining().min(most).min(shown);
         }
-        if self.computed >= self.prompt { 1 } else { chunk.min(self.prompt - self.computed) }
+        let next = match self.prompt.checked_sub(self.computed) {
+            None | Some(0) => 1,
+            Some(rest) => rest.min(chunk),
+        };
+        if next <= shown { next } else { 0 }
+    }
+
+    /// The first image that cannot be shown and is not wholly among so many tokens.
+    fn unseen(&self, computed: usize) -> Option<usize> {
+        let ends = self.images.iter().map(|image| image.positions.end);
+        ends.zip(&self.seen).position(|(end, seen)| end > computed && !seen)
+    }
+
+    /// Takes note of the image without which it cannot begin, where so many tokens were `found`.
+    pub(super) fn note_blind(&mut self, found: usize) {
+        self.blind = self.unseen(found);
+    }
+
+    /// The image without which it cannot go on, or begin if it waits.
+    pub(super) fn lacks(&self, waits: bool, chunk: usize) -> Option<&PromptImage> {
+        let lacked = if waits {
+            self.blind.filter(|&at| !self.seen[at])
+        } else {
+            self.unseen(self.computed).filter(|_| self.next(usize::MAX, chunk) == 0)
+        };
+        lacked.map(|at| &self.images[at])
     }
 
     /// How many of the first `end` tokens may be shared with others that begin alike.
@@ -136,7 +170,7 @@ impl Sequence {
 
     /// Forgets what is in the cache and under way, and returns the pages.
     pub(super) fn restart(&mut self) -> PageTable {
-        (self.computed, self.unread) = (0, false);
+        (self.computed, self.unread, self.blind) = (0, false, None);
         self.attempt += 1;
         std::mem::take(&mut self.table)
     }

@@ -10,7 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use checkpoint::{Activation, Adapter, Folder};
-use engine::{Engine, EngineOptions, Event, Finish, Id, Logprobs, Passage, Request, Status};
+use engine::{Engine, EngineOptions, Event, Finish, Id, Logprobs, Look, Passage, Request, Status};
 use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
 use models::{
     Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, Model, Network, Preprocess,
@@ -263,6 +263,8 @@ enum Slot {
 struct EncodeJob {
     passages: VecDeque<Passage>,
     wanted: Wanted,
+    /// A look at the first image that is still to be seen.
+    look: Look,
     made: EncodeReply,
     reply: oneshot::Sender<Result<EncodeReply, Error>>,
 }
@@ -384,7 +386,8 @@ impl Owner {
                 match self.slots.get_mut(&model) {
                     Some(Slot::Embedding(_, jobs)) => {
                         let (passages, made) = (passages.into(), EncodeReply::default());
-                        jobs.push_back(EncodeJob { passages, wanted, made, reply });
+                        let look = Look::default();
+                        jobs.push_back(EncodeJob { passages, wanted, look, made, reply });
                     }
                     Some(Slot::Language(_) | Slot::Classifier(..)) | None => {
                         let _ = reply.send(Err(Error::Gone));
@@ -448,7 +451,22 @@ impl Slot {
                     return;
                 };
                 let lengths = job.passages.iter().map(|passage| passage.tokens.len());
-                let batch = job.passages.drain(..first(lengths, tokens)).collect::<Vec<_>>();
+                let next = first(lengths, tokens);
+                // An image is looked at a piece at a time: others have the device in between.
+                let unseen = job.passages.iter_mut().take(next).find(|p| p.is_unseen());
+                if let (Some(passage), Some(vision)) = (unseen, embedder.encoder.vision()) {
+                    let look = || {
+                        passage.look(&mut job.look, vision);
+                        Ok(())
+                    };
+                    match guarded(device, look) {
+                        // The next piece comes before other jobs: what a look left so far takes memory.
+                        Ok(()) => jobs.push_front(job),
+                        Err(error) => drop(job.reply.send(Err(error))),
+                    }
+                    return;
+                }
+                let batch = job.passages.drain(..next).collect::<Vec<_>>();
                 let made = guarded(device, || {
                     let (hidden, rows) = engine::encode(&*embedder.encoder, &batch);
                     Ok(embedder.make(&hidden, &rows, &job.wanted))

@@ -264,7 +264,7 @@ impl LoadedModel {
             passage.tokens.extend(prefix.map_err(|error| self.text_error(error))?);
             begun_with = reader.push(&forced.prefix);
         }
-        let Passage { tokens: prompt, images } = passage;
+        let Passage { tokens: prompt, images, .. } = passage;
         let room = self.facts.context.min(self.facts.cache_tokens);
         let max_tokens = match options.max_tokens {
             Some(max_tokens) => max_tokens,

@@ -10,6 +10,7 @@ use kernels::{Device, Tensor, ops};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::pieces::Halfway;
 use super::{Activation, Embedding, LayerNorm, Linear, Weight, refuse_unknown};
 use crate::{Result, Scope, Taps};
 
@@ -17,6 +18,9 @@ use crate::{Result, Scope, Taps};
 const MOST_LAYERS: usize = 1 << 10;
 const LONGEST: usize = 1 << 12;
 const MOST_ACROSS: usize = 128;
+
+/// Rows that are computed together, but for one square more.
+const TOGETHER: usize = 256;
 
 /// A tower's part of a configuration. What is left out is as in the reference.
 #[derive(Clone, Debug, Deserialize)]
@@ -144,22 +148,53 @@ impl ClipTower {
         Ok(tower)
     }
 
-    /// The hidden states `[squares * area, width]` of the patches of squares, whose numbers are
-    /// `patches: [squares * area, 3 * patch * patch]`; those of each square's class are left out.
-    pub(crate) fn forward(&self, patches: Vec<f32>, taps: &Taps) -> Tensor {
+    /// In how many pieces so many squares are read.
+    pub(crate) fn pieces(&self, squares: usize) -> usize {
+        2 + self.layers.len() * self.groups(squares).len()
+    }
+
+    /// The rows of squares that are computed together.
+    fn groups(&self, squares: usize) -> Vec<Range<usize>> {
+        let rows = self.area + 1;
+        let together = TOGETHER.div_ceil(rows);
+        let group = |first: usize| first * rows..(first + together).min(squares) * rows;
+        (0..squares).step_by(together).map(group).collect()
+    }
+
+    /// What [`piece`](crate::Vision::piece) asks for. The last leaves the hidden states `[squares * area, width]` of the patches of
+    /// squares, whose numbers are `patches: [squares * area, 3 * patch * patch]`; those of each square's class are left out.
+    pub(crate) fn piece(
+        &self,
+        (squares, patches): (usize, impl FnOnce() -> Vec<f32>),
+        piece: usize,
+        left: Vec<Tensor>,
+        taps: &Taps,
+    ) -> Vec<Tensor> {
         let tap = |name: &str, value| taps.tap(&format!("{}.{name}", self.name), value);
-        let (area, inputs) = (self.area, self.patch_embedding.columns());
-        let squares = patches.len() / inputs / area;
-        let x = self.device.tensor(&[squares * area, inputs], patches);
-        let x = tap("embeddings", self.embed(&self.patch_embedding.matmul(&x), squares));
-        let mut x = tap("pre_layrnorm", self.pre_layrnorm.forward(&x));
+        let rows = self.area + 1;
+        let Some(piece) = piece.checked_sub(1) else {
+            let inputs = self.patch_embedding.columns();
+            let x = self.device.tensor(&[squares * self.area, inputs], patches());
+            let x = tap("embeddings", self.embed(&self.patch_embedding.matmul(&x), squares));
+            return vec![tap("pre_layrnorm", self.pre_layrnorm.forward(&x))];
+        };
+        let (groups, halfway) = (self.groups(squares), Halfway::of(left));
+        let Some(layer) = self.layers.get(piece / groups.len().max(1)) else {
+            let of_patches = (0..squares).flat_map(|square| (square * rows..).take(rows).skip(1));
+            return vec![ops::take(
+                &halfway.x,
+                &of_patches.map(|row| row as u32).collect::<Vec<_>>(),
+            )];
+        };
+        let group = &groups[piece % groups.len()];
         let sequences: Vec<_> =
-            (0..squares).map(|square| square * (area + 1)..(square + 1) * (area + 1)).collect();
-        for layer in &self.layers {
-            x = taps.tap(&layer.name, layer.forward(&x, &sequences));
+            (0..group.len() / rows).map(|square| square * rows..(square + 1) * rows).collect();
+        let part = layer.forward(&Halfway::rows(&halfway.x, group), &sequences);
+        let halfway = halfway.with(part, &groups);
+        if halfway.is_whole() {
+            drop(taps.tap(&layer.name, halfway.x.clone()));
         }
-        let of_patches = sequences.into_iter().flat_map(|rows| rows.skip(1));
-        ops::take(&x, &of_patches.map(|row| row as u32).collect::<Vec<_>>())
+        halfway.left()
     }
 
     /// The class before the patches of each square, and all with their places.

@@ -17,6 +17,7 @@ mod linear;
 mod mlp;
 mod moe;
 mod norm;
+pub(crate) mod pieces;
 pub(crate) mod plane;
 mod post_norm;
 mod rope;

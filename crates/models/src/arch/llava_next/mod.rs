@@ -144,14 +144,29 @@ impl Vision for Eyes {
         Arc::clone(&self.images) as Arc<dyn Preprocess>
     }
 
-    fn forward(&self, picture: &Picture, taps: &Taps) -> Tensor {
-        let x = self.vision_tower.forward(self.images.patches(picture), taps);
-        let inner = self.linear_1.forward(&x);
+    fn pieces(&self, picture: &Picture) -> usize {
+        self.vision_tower.pieces(picture.parts.len()) + 1
+    }
+
+    fn piece(
+        &self,
+        picture: &Picture,
+        piece: usize,
+        left: Vec<Tensor>,
+        taps: &Taps,
+    ) -> Vec<Tensor> {
+        let squares = picture.parts.len();
+        if piece < self.vision_tower.pieces(squares) {
+            let patches = || self.images.patches(picture);
+            return self.vision_tower.piece((squares, patches), piece, left, taps);
+        }
+        let inner = self.linear_1.forward(&left[0]);
         let inner = self.activation.apply(&inner).unwrap_or(inner);
         let x = taps.tap(&self.name, self.linear_2.forward(&inner));
         // All rows, and behind them the end of a line.
         let rows = ops::take(&self.image_newline, &vec![0; x.rows() + 1]);
         let newline = x.rows() as u32;
-        ops::take(&ops::slice_update(&rows, &[(0, x)]), &self.images.order(picture, newline))
+        let order = self.images.order(picture, newline);
+        vec![ops::take(&ops::slice_update(&rows, &[(0, x)]), &order)]
     }
 }

@@ -175,16 +175,36 @@ impl Vision for Eyes {
         Arc::clone(&self.images) as Arc<dyn Preprocess>
     }
 
-    fn forward(&self, picture: &Picture, taps: &Taps) -> Tensor {
-        let x = self.tower.forward(self.images.patches(picture), taps);
-        let blocks = ops::take(&x, &preprocess::blocks(x.rows()));
+    fn pieces(&self, picture: &Picture) -> usize {
+        self.tower.pieces(squares(picture)) + 1
+    }
+
+    fn piece(
+        &self,
+        picture: &Picture,
+        piece: usize,
+        left: Vec<Tensor>,
+        taps: &Taps,
+    ) -> Vec<Tensor> {
+        let squares = squares(picture);
+        if piece < self.tower.pieces(squares) {
+            let patches = || self.images.patches(picture);
+            return self.tower.piece((squares, patches), piece, left, taps);
+        }
+        let x = &left[0];
+        let blocks = ops::take(x, &preprocess::blocks(x.rows()));
         let count = x.rows() / 4;
         let blocks = blocks.reshape(&[count, 4 * x.width()]);
         let rows = ops::take(&self.sub_gn, &vec![0; count + 2]);
         let rows = ops::slice_update(&rows, &[(0, blocks), (count + 1, self.glb_gn.clone())]);
         let x = ops::take(&rows, &self.order.rows(picture.grid, count as u32));
-        self.last.forward(&gelu(&self.first.forward(&x), Gelu::Erf))
+        vec![self.last.forward(&gelu(&self.first.forward(&x), Gelu::Erf))]
     }
+}
+
+/// How many squares the tower reads: all crops, and the board made small.
+fn squares(picture: &Picture) -> usize {
+    1 + picture.grid[0] * picture.grid[1]
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::slice;
 use std::sync::Arc;
 
 use kernels::ops::{Gelu, Mask, Rope, gelu, scaled_dot_product_attention};
@@ -15,12 +16,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::preprocess::Images;
-use super::windows::{Group, TOGETHER, Windows};
+use super::windows::{TOGETHER, Windows};
+use crate::nn::pieces::Halfway;
 use crate::nn::{Activation, GatedMlp, Linear, RmsNorm, Weight, refuse_unknown};
 use crate::{Picture, Preprocess, Result, Scope, Taps, Vision};
 
 const ROPE_BASE: f32 = 10_000.0;
 const EPS: f32 = 1e-6;
+
+/// About what a head does over 2000 patches.
+const LOOKS: usize = 1 << 22;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct VisionConfig {
@@ -82,6 +87,8 @@ pub(crate) struct Tower {
     merge: usize,
     /// Patches from which on a group of windows is closed.
     together: usize,
+    /// How many pairs of patches the heads of a piece look at, at least those of one head.
+    looks: usize,
     images: Arc<Images>,
 }
 
@@ -162,6 +169,7 @@ impl Tower {
             window,
             merge: c.spatial_merge_size,
             together: TOGETHER,
+            looks: LOOKS,
             images: Arc::new(images),
         };
         scope.note_floats();
@@ -200,14 +208,39 @@ impl Layer {
         rope: &Rope,
         sequences: &[Range<usize>],
     ) -> Tensor {
-        let (rows, width) = (x.rows(), x.width());
-        let heads = [rows, self.heads, width / self.heads];
         let qkv = self.qkv.forward(&self.norm1.forward(x));
-        let [q, k, v] = ops::split(&qkv, [width; 3]).map(|part| part.reshape(&heads));
+        self.close(x, &self.see(&qkv, (0..self.heads, positions, rope), sequences))
+    }
+
+    /// What these heads see within each of `sequences` of patches with such queries, keys and values.
+    fn see(
+        &self,
+        qkv: &Tensor,
+        (heads, positions, rope): (Range<usize>, &[u32], &Rope),
+        sequences: &[Range<usize>],
+    ) -> Tensor {
+        let (rows, width) = (qkv.rows(), qkv.width() / 3);
+        let (all, dim) = (self.heads, width / self.heads);
+        let shape = [rows, heads.len(), dim];
+        let [q, k, v] = if heads.len() == all {
+            ops::split(qkv, [width; 3])
+        } else {
+            let each = qkv.reshape(&[rows * 3 * all, dim]);
+            [0, 1, 2].map(|part| {
+                let of =
+                    |row: usize| heads.clone().map(move |h| ((row * 3 + part) * all + h) as u32);
+                ops::take(&each, &(0..rows).flat_map(of).collect::<Vec<_>>())
+            })
+        }
+        .map(|part| part.reshape(&shape));
         let [q, k] = [q, k].map(|part| ops::rope(&part, positions, rope));
-        let scale = (heads[2] as f32).sqrt().recip();
-        let y = scaled_dot_product_attention(&q, &k, &v, sequences, scale, Mask::Full);
-        ops::add(x, &self.proj.forward(&y))
+        let scale = (dim as f32).sqrt().recip();
+        scaled_dot_product_attention(&q, &k, &v, sequences, scale, Mask::Full)
+    }
+
+    /// Adds `y`, what heads saw.
+    fn close(&self, x: &Tensor, y: &Tensor) -> Tensor {
+        ops::add(x, &self.proj.forward(y))
     }
 
     /// Adds what the feed-forward block makes of each row.
@@ -238,43 +271,146 @@ impl Vision for Tower {
         Arc::clone(&self.images) as Arc<dyn Preprocess>
     }
 
-    fn forward(&self, picture: &Picture, taps: &Taps) -> Tensor {
+    fn pieces(&self, picture: &Picture) -> usize {
+        self.course(&self.windows(picture)).len()
+    }
+
+    fn piece(
+        &self,
+        picture: &Picture,
+        piece: usize,
+        left: Vec<Tensor>,
+        taps: &Taps,
+    ) -> Vec<Tensor> {
         let tap = |name: &str, value| taps.tap(&format!("{}.{name}", self.name), value);
-        let patches = self.images.patches(picture);
         let area = self.merge * self.merge;
-        let rows = patches.grid[0] * patches.grid[1];
-        let windows = Windows::of(picture.grid, self.window, area);
-        let width = patches.values.len() / rows.max(1);
-        let x = self.device.tensor(&[rows, width], patches.values);
-        let x = tap("patch_embed", self.patch_embed.matmul(&x));
-        let mut x = ops::take(&x, &windows.patch_order);
-        let positions = windows.positions(picture.grid, self.merge);
-        // A few windows at a time: what is made on the way stays small.
+        let windows = self.windows(picture);
         let groups = windows.groups(self.together);
-        let part = |x: &Tensor, group: &Group| {
-            let rows: Vec<u32> = (group.rows.start as u32..group.rows.end as u32).collect();
-            ops::take(x, &rows)
-        };
-        let whole = |parts: Vec<Tensor>, x: &Tensor| {
-            let starts = groups.iter().map(|group| group.rows.start);
-            ops::slice_update(x, &starts.zip(parts).collect::<Vec<_>>())
-        };
-        for layer in &self.blocks {
-            let attended = |group: &Group, x: &Tensor| {
-                let positions = &positions[2 * group.rows.start..2 * group.rows.end];
-                layer.attend(x, positions, &self.rope, &group.windows)
-            };
-            let image = Group::of(0..rows);
-            let seen = layer.whole.then(|| attended(&image, &x));
-            let computed = |group: &Group| match &seen {
-                Some(seen) => layer.feed(&part(seen, group)),
-                None => layer.feed(&attended(group, &part(&x, group))),
-            };
-            let parts = groups.iter().map(computed).collect();
-            x = taps.tap(&layer.name, whole(parts, &x));
+        let rows: Vec<_> = groups.iter().map(|group| group.rows.clone()).collect();
+        let step = &self.course(&windows)[piece];
+        if matches!(step, Step::Embed) {
+            let patches = self.images.patches(picture);
+            let rows = patches.grid[0] * patches.grid[1];
+            let width = patches.values.len() / rows.max(1);
+            let x = self.device.tensor(&[rows, width], patches.values);
+            let x = tap("patch_embed", self.patch_embed.matmul(&x));
+            return vec![ops::take(&x, &windows.patch_order)];
         }
-        let merged = tap("merger", self.merger.forward(&x, area));
-        ops::take(&merged, &windows.place_of_block)
+        let positions = windows.positions(picture.grid, self.merge);
+        // A layer that attends over the whole image keeps what it began with beside what it works on.
+        let mut left = left;
+        let keeps = matches!(step, Step::See(..) | Step::Close(..));
+        let begun = keeps.then(|| left.remove(0));
+        let halfway = Halfway::of(left);
+        let of_group = |group: &Range<usize>| Halfway::rows(&halfway.x, group);
+        match step {
+            Step::Embed => unreachable!("it was done above"),
+            Step::Windows(layer, group) => {
+                let (layer, group) = (&self.blocks[*layer], &groups[*group]);
+                let positions = &positions[2 * group.rows.start..2 * group.rows.end];
+                let x = of_group(&group.rows);
+                let x = layer.attend(&x, positions, &self.rope, &group.windows);
+                layer.made(halfway.with(layer.feed(&x), &rows), taps).left()
+            }
+            Step::Project(layer, group) => {
+                let layer = &self.blocks[*layer];
+                let x = of_group(&rows[*group]);
+                let qkv = layer.qkv.forward(&layer.norm1.forward(&x));
+                let begun = halfway.x.clone();
+                let halfway = halfway.with(qkv, &rows);
+                if halfway.is_whole() { vec![begun, halfway.x] } else { halfway.left() }
+            }
+            Step::See(layer, heads, last) => {
+                let heads = (heads.clone(), &positions[..], &self.rope);
+                let all = 0..halfway.x.rows();
+                let seen = self.blocks[*layer].see(&halfway.x, heads, slice::from_ref(&all));
+                let mut left = [vec![], begun.into_iter().collect(), halfway.left()].concat();
+                left.push(seen);
+                if *last {
+                    let seen = ops::concatenate(&left[2..].iter().collect::<Vec<_>>());
+                    left.truncate(1);
+                    left.push(seen);
+                }
+                left
+            }
+            Step::Close(layer, group) => {
+                let (layer, group) = (&self.blocks[*layer], &rows[*group]);
+                let begun = begun.unwrap_or_else(|| halfway.x.clone());
+                let x = layer.close(&Halfway::rows(&begun, group), &of_group(group));
+                let halfway = halfway.with(layer.feed(&x), &rows);
+                if halfway.is_whole() {
+                    return layer.made(halfway, taps).left();
+                }
+                [vec![begun], halfway.left()].concat()
+            }
+            Step::Merge(group) => {
+                let merged = self.merger.forward(&of_group(&rows[*group]), area);
+                let blocks: Vec<_> =
+                    rows.iter().map(|rows| rows.start / area..rows.end / area).collect();
+                let halfway = halfway.with(merged, &blocks);
+                if !halfway.is_whole() {
+                    return halfway.left();
+                }
+                vec![ops::take(&tap("merger", halfway.x), &windows.place_of_block)]
+            }
+        }
+    }
+}
+
+/// One piece of the way through the tower.
+#[derive(Debug)]
+enum Step {
+    /// Patches become rows.
+    Embed,
+    /// A layer, for a group of windows.
+    Windows(usize, usize),
+    /// A layer that attends over the whole image: queries, keys and values of a group of rows.
+    Project(usize, usize),
+    /// What some of its heads see, and whether they are the last.
+    See(usize, Range<usize>, bool),
+    /// The rest of it, for a group of rows.
+    Close(usize, usize),
+    /// Blocks of a group become features.
+    Merge(usize),
+}
+
+impl Layer {
+    /// Records what a layer made, once it is whole.
+    fn made(&self, halfway: Halfway, taps: &Taps) -> Halfway {
+        if halfway.is_whole() {
+            drop(taps.tap(&self.name, halfway.x.clone()));
+        }
+        halfway
+    }
+}
+
+impl Tower {
+    fn windows(&self, picture: &Picture) -> Windows {
+        Windows::of(picture.grid, self.window, self.merge * self.merge)
+    }
+
+    /// All pieces, in order.
+    fn course(&self, windows: &Windows) -> Vec<Step> {
+        let groups = windows.groups(self.together);
+        let (rows, groups) = (groups.last().map_or(0, |group| group.rows.end), groups.len());
+        let mut steps = vec![Step::Embed];
+        for (i, layer) in self.blocks.iter().enumerate() {
+            if !layer.whole {
+                steps.extend((0..groups).map(|group| Step::Windows(i, group)));
+                continue;
+            }
+            // Each head looks from every row at every row.
+            let some = (self.looks / (rows * rows).max(1)).clamp(1, layer.heads);
+            let heads = (0..layer.heads).step_by(some).map(|first| {
+                let end = (first + some).min(layer.heads);
+                Step::See(i, first..end, end == layer.heads)
+            });
+            steps.extend((0..groups).map(|group| Step::Project(i, group)));
+            steps.extend(heads);
+            steps.extend((0..groups).map(|group| Step::Close(i, group)));
+        }
+        steps.extend((0..groups).map(Step::Merge));
+        steps
     }
 }
 
@@ -295,24 +431,26 @@ mod tests {
         let options = CpuOptions { precision: Precision::Exact, ..CpuOptions::default() };
         let device = Device::cpu(options).unwrap();
         let folder = Folder::open(path.as_ref()).unwrap();
-        let features = |together: usize| {
+        let features = |(together, looks): (usize, usize)| {
             let weights = folder.weights().unwrap();
             let root = Scope::new(weights.root(), folder.config(), &device).of(&folder);
             let images = Images::read(&root.preprocessor().unwrap(), 1).unwrap();
             let config = folder.config().part("vision_config").unwrap().unwrap();
             let config = config.parse("qwen2_5_vl").unwrap();
             let tower = Tower::load(&root.at("visual"), config, 64, images).unwrap();
-            let tower = Tower { together, ..tower };
+            let tower = Tower { together, looks, ..tower };
             // Nine windows, five of them cut.
             let pixels = (0..300 * 280 * 3).map(|i| (i * 31 % 251) as u8).collect();
             let image = Image::new(300, 280, pixels).unwrap();
             let picture = tower.preprocess().picture(&image).unwrap();
             tower.forward(&picture, &Taps::default()).to_vec()
         };
-        let all = features(usize::MAX);
+        let all = features((usize::MAX, usize::MAX));
         assert_eq!(all.len(), 110 * 64);
         for together in [1, 64, 100, 200] {
-            assert_eq!(features(together), all, "{together}");
+            for looks in [0, 1 << 18, usize::MAX] {
+                assert_eq!(features((together, looks)), all, "{together} {looks}");
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ impl Group {
 }
 
 /// Patches that are computed together, but for one window more: their activations fit in memory that is used again.
-pub(super) const TOGETHER: usize = 1024;
+pub(super) const TOGETHER: usize = 256;
 
 /// How the blocks of an image are sorted into windows.
 pub(super) struct Windows {
@@ -85,7 +85,7 @@ impl Windows {
 
 #[cfg(test)]
 mod tests {
-    use super::{TOGETHER, Windows};
+    use super::Windows;
 
     /// The reference's own order, for an image of 6 by 5 blocks.
     #[test]
@@ -113,7 +113,7 @@ mod tests {
         let ends: Vec<_> = windows.patches.iter().rev().take(3).map(|window| window.end).collect();
         assert_eq!(ends, [6624, 6592, 6560]);
         assert_eq!(windows.order[..5], [0, 1, 2, 3, 36]);
-        let groups = windows.groups(TOGETHER);
+        let groups = windows.groups(1024);
         assert_eq!(
             (groups.len(), groups[0].rows.clone(), groups[0].windows.len()),
             (7, 0..1024, 16)
