@@ -39,6 +39,8 @@ pub(crate) enum Problem {
     NotANumber { model: String },
     #[error("the server cannot be asked")]
     Server(#[source] manager::remote::Error),
+    #[error("nothing can be fetched for requests")]
+    Web(#[source] manager::web::Error),
 }
 
 impl Problem {
@@ -69,6 +71,7 @@ impl Problem {
                 Some("put its key into FOLIO_KEY, or name a file with --key-file".to_owned())
             }
             Self::Server(error) => Some(error.hint()),
+            Self::Web(_) => Some("leave --allow-url out to serve without that".to_owned()),
             Self::Undescribed => Some("`folio show` tells what is there".to_owned()),
             Self::Files { .. } => Some("each is named above, with the reason".to_owned()),
         }

@@ -24,6 +24,7 @@ mod router;
 mod sse;
 mod state;
 mod told;
+mod web;
 
 pub use fault::Fault;
 pub use gate::{Gate, Key};

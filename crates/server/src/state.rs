@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use manager::house::House;
+use manager::web::Fetcher;
 use tokio::sync::watch;
 
 use crate::gate::Gate;
@@ -42,6 +43,8 @@ pub struct Options {
     pub manage: bool,
     /// The files that tools may read.
     pub files: Files,
+    /// What fetches the images that requests name by address, if any host is allowed.
+    pub fetcher: Option<Fetcher>,
     /// Changes when the server is told to end: streams that would never end by themselves do then.
     pub stop: Option<watch::Receiver<bool>>,
 }

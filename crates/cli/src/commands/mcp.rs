@@ -48,7 +48,7 @@ impl Mcp {
         let (models, roots) = (named("model", self.model), named("server.roots", self.allow_root));
         let flags = [models, roots, named("set", self.set)].concat();
         let config = Settings::of(self.config, flags).load()?;
-        heeded(&config)?;
+        heeded(&config);
         log::begin(&config.logging)?;
         let files = material::files(&config.server.roots)?;
         for model in &config.models {

@@ -13,6 +13,7 @@ use manager::house::{House, HouseOptions};
 use manager::machine::Machine;
 use manager::residency::Policy;
 use manager::runtime::LoadOptions;
+use manager::web::{Fetcher, Hosts};
 use server::{Bound, Gate, Key, Limits, Options};
 use tokio::sync::watch;
 
@@ -39,7 +40,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let config = self.settings.load()?;
-        heeded(&config)?;
+        heeded(&config);
         log::begin(&config.logging)?;
         let gate = gate(&config)?;
         let address = SocketAddr::new(config.server.host, config.server.port);
@@ -52,6 +53,7 @@ impl Serve {
             models::locate(&model.name)?;
         }
         let files = material::files(&config.server.roots)?;
+        let fetcher = fetcher(&config)?;
         let options = furnished(&config, &self.kept);
         let limits = Limits {
             body: usize::try_from(config.server.max_body).unwrap_or(usize::MAX),
@@ -73,7 +75,7 @@ impl Serve {
             let connections = limits.connections;
             let mut stop = signals();
             let stopping = Some(stop.clone());
-            let options = Options { limits, gate, manage, files, stop: stopping };
+            let options = Options { limits, gate, manage, files, fetcher, stop: stopping };
             let router = server::router(Arc::clone(&house), options);
             let mut told = stop.clone();
             let asked = async move {
@@ -142,18 +144,22 @@ pub(super) fn furnished(config: &Config, kept: &Kept) -> HouseOptions {
     }
 }
 
-/// Says what of the settings has no effect here, and fails where somebody would rely on it.
-pub(super) fn heeded(config: &Config) -> Result<()> {
-    if !config.server.urls.is_empty() {
-        let reason = "no addresses are fetched for clients: take it out".to_owned();
-        return Err(Problem::Flag { flag: "server.urls", reason }.into());
-    }
+/// Says what of the settings has no effect here.
+pub(super) fn heeded(config: &Config) {
     let set = |key: &str| config.origin(key).is_some_and(|origin| *origin != Origin::Default);
     let routes = config.routes.values().any(|route| route.batch_size.is_some());
     if routes || set("performance.batch_size") {
         eprintln!("note: `batch_size` has no effect: texts are put together by their tokens");
     }
-    Ok(())
+}
+
+/// What fetches images for requests, if that is allowed.
+fn fetcher(config: &Config) -> Result<Option<Fetcher>> {
+    let hosts = Hosts::of(&config.server.urls);
+    if hosts.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Fetcher::new(hosts).map_err(Problem::Web)?))
 }
 
 /// Who may speak.

@@ -12,6 +12,7 @@ use super::messages::{Choice, Thinking, rendered};
 use crate::fault::Fault;
 use crate::read::json;
 use crate::state::Server;
+use crate::web;
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +31,7 @@ pub(crate) async fn create(
     State(server): State<Server>,
     body: Bytes,
 ) -> Result<Json<Value>, Fault> {
+    let body = web::fetched(&server, body).await?;
     let request: Request = json(&body)?;
     // What a template is told decides how long the prompt is.
     let offered = request.tools.filter(|_| !matches!(request.tool_choice, Some(Choice::None {})));

@@ -16,6 +16,7 @@ use crate::fault::Fault;
 use crate::gate::Client;
 use crate::read::{Never, json};
 use crate::state::Server;
+use crate::web;
 use crate::{number, sse};
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -115,6 +116,7 @@ pub(crate) async fn create(
     Extension(client): Extension<Client>,
     body: Bytes,
 ) -> Result<Response, Fault> {
+    let body = web::fetched(&server, body).await?;
     let request: Request = json(&body)?;
     let refuse = |name: &str, what: &str| Err(Fault::field(name, format!("`{name}`: {what}")));
     let (offered, must_call) = match request.tool_choice {

@@ -19,6 +19,7 @@ use crate::fault::Fault;
 use crate::gate::Client;
 use crate::read::{Never, json};
 use crate::state::{Limits, Server};
+use crate::web;
 use crate::{number, sse};
 
 choosing! {
@@ -77,6 +78,7 @@ pub(crate) async fn create(
     Extension(client): Extension<Client>,
     body: Bytes,
 ) -> Result<Response, Fault> {
+    let body = web::fetched(&server, body).await?;
     let request: Request = json(&body)?;
     let (stream, stream_options) = (request.stream, request.stream_options);
     let n = choices(request.n, server.limits())?;

@@ -15,6 +15,7 @@ use super::content::image;
 use crate::fault::Fault;
 use crate::read::{OneOrMany, json};
 use crate::state::Server;
+use crate::web;
 
 /// What vectors are made of.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -82,6 +83,7 @@ pub(crate) async fn create(
     State(server): State<Server>,
     body: Bytes,
 ) -> Result<Json<Value>, Fault> {
+    let body = web::fetched(&server, body).await?;
     let request: Request = json(&body)?;
     let kinds = match request.kinds.as_deref() {
         None => Kinds::default(),

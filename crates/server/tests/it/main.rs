@@ -10,4 +10,5 @@ mod refusals;
 mod responses;
 mod routes;
 mod vectors;
+mod web;
 mod wire;

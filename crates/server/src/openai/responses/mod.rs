@@ -25,6 +25,7 @@ use crate::openai::usage::response_usage;
 use crate::read::{Never, json};
 use crate::sse;
 use crate::state::Server;
+use crate::web;
 
 pub(crate) use store::Store;
 
@@ -96,6 +97,7 @@ pub(crate) async fn create(
     Extension(client): Extension<Client>,
     body: Bytes,
 ) -> Result<Response, Fault> {
+    let body = web::fetched(&server, body).await?;
     let request: Request = json(&body)?;
     let options = request.continued(&client)?;
     if request.background {
