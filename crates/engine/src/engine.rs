@@ -13,8 +13,8 @@ use crate::constraint::Walker;
 use crate::sample::NotANumber;
 use crate::sight::{Features, Look, SightStats};
 use crate::{
-    Event, Failure, Finish, Flaw, Id, Limits, Logprobs, PagePool, PromptImage, Refusal, Request,
-    Sampler, Scheduler, Shape, Slice, Status, Step,
+    Event, Failure, Finish, Flaw, Id, Limits, Logprobs, Move, PagePool, Preemption, PromptImage,
+    Refusal, Request, Sampler, Scheduler, Shape, Slice, Status, Step, Ticket,
 };
 
 /// What an engine is opened with.
@@ -42,6 +42,10 @@ pub struct EngineOptions {
     pub prefix_bytes: Option<usize>,
     /// Bytes that features of images may take, for a network that sees.
     pub image_bytes: usize,
+    /// See [`Limits::preemption`].
+    pub preemption: Preemption,
+    /// Bytes of memory beside the cache that copies of pages may take, of sequences that were put aside.
+    pub swap_bytes: usize,
 }
 
 impl Default for EngineOptions {
@@ -58,6 +62,8 @@ impl Default for EngineOptions {
             cache_format: DType::F16.into(),
             prefix_bytes: None,
             image_bytes: 256 << 20,
+            preemption: Preemption::default(),
+            swap_bytes: 0,
         }
     }
 }
@@ -88,6 +94,8 @@ pub struct Engine {
     likely: BTreeMap<Id, Box<Logprobs>>,
     /// Looks at images that have begun: one of each level at most.
     looks: BTreeMap<[u8; 32], Look>,
+    /// Pages of sequences that were put aside.
+    copies: BTreeMap<Ticket, Vec<u8>>,
     /// What was computed last, if what it took says something of others.
     last: Option<Did>,
 }
@@ -121,7 +129,7 @@ impl Engine {
     ) -> Self {
         let EngineOptions { step_tokens, sequences, page_size, cache_tokens, .. } = options;
         let EngineOptions { cache_format, image_bytes, waiting, ageing, .. } = options;
-        let EngineOptions { decode_share, piece, .. } = options;
+        let EngineOptions { decode_share, piece, preemption, swap_bytes, .. } = options;
         let layers = decoder.layers();
         let pages = cache_tokens.div_ceil(page_size);
         let cache = Cache::new(device, &layers, page_size, pages, cache_format);
@@ -138,9 +146,12 @@ impl Engine {
             ageing,
             decode_share,
             piece,
+            preemption,
         };
         let kept = options.prefix_bytes.map_or(pages, |bytes| bytes / cache.page_bytes().max(1));
-        let scheduler = Scheduler::new(limits, PagePool::new(page_size, pages).keeping(kept));
+        let copies = swap_bytes / cache.page_bytes().max(1);
+        let pool = PagePool::new(page_size, pages).keeping(kept).swapping(copies);
+        let scheduler = Scheduler::new(limits, pool);
         let (draws, device) = (device.puts_off(), device.clone());
         let sampler = Sampler::default();
         let (overlaps, under_way) = (draws, None);
@@ -159,6 +170,7 @@ impl Engine {
             walkers: BTreeMap::new(),
             likely: BTreeMap::new(),
             looks: BTreeMap::new(),
+            copies: BTreeMap::new(),
             last: None,
         }
     }
@@ -199,6 +211,8 @@ impl Engine {
         if self.is_idle() {
             self.under_way = None;
         }
+        // Copies of its pages, if there are some.
+        self.carry(&mut Step::new());
         event
     }
 
@@ -323,7 +337,7 @@ impl Engine {
         if let Some(image) = self.next_look() {
             return Some(Next::Look(image));
         }
-        let step = self.scheduler.schedule();
+        let step = self.schedule();
         if step.is_empty() {
             // Whoever is there may wait for an image, and be found out only now.
             let begun = |digest: &[u8; 32]| self.looks.contains_key(digest);
@@ -331,6 +345,36 @@ impl Engine {
         }
         let pass = self.prepare(step, None);
         Some(Next::Pass(self.start(pass)))
+    }
+
+    /// Decides on a pass, and makes memory ready for it.
+    fn schedule(&mut self) -> Step {
+        let mut step = self.scheduler.schedule();
+        self.carry(&mut step);
+        step
+    }
+
+    /// Copies pages and puts copies back, as the scheduler says.
+    fn carry(&mut self, step: &mut Step) {
+        let mut lost = Vec::new();
+        for to_do in self.scheduler.moves() {
+            match to_do {
+                Move::Out(page, ticket) => {
+                    let copy = self.cache.copy_of(page);
+                    self.copies.extend(copy.map(|copy| (ticket, copy)));
+                }
+                Move::In(ticket, page) => {
+                    let copy = self.copies.remove(&ticket);
+                    if !copy.is_some_and(|copy| self.cache.put_back(page, &copy)) {
+                        lost.push(page);
+                    }
+                }
+                Move::Drop(ticket) => drop(self.copies.remove(&ticket)),
+            }
+        }
+        if !lost.is_empty() {
+            self.scheduler.lost(&lost, step);
+        }
     }
 
     /// The image to look at before there is another pass.
@@ -383,7 +427,7 @@ impl Engine {
         if self.next_look().is_some() {
             return None;
         }
-        let step = self.scheduler.schedule();
+        let step = self.schedule();
         if step.is_empty() {
             return None;
         }

@@ -14,12 +14,12 @@ mod sample;
 mod scheduler;
 mod sight;
 
-pub use cache::{PagePool, PrefixStats};
+pub use cache::{Move, PagePool, PrefixStats, Ticket};
 pub use constraint::{Constraint, Flaw, Place, Walk};
 pub use encode::{Passage, encode, pack};
 pub use engine::{Engine, EngineOptions};
 pub use priority::Priority;
 pub use request::{Event, Failure, Finish, Id, PromptImage, Refusal, Request};
 pub use sample::{Logprobs, NotANumber, Past, Sampler, Sampling};
-pub use scheduler::{Limits, Scheduler, Shape, Slice, Status, Step};
+pub use scheduler::{Limits, Preemption, Scheduler, Shape, Slice, Status, Step};
 pub use sight::{Look, SightStats};

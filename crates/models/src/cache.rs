@@ -56,6 +56,17 @@ impl Cache {
         self.kv.as_ref().map_or(0, KvCache::page_bytes)
     }
 
+    /// The bytes of `page`: see [`KvCache::copy_of`].
+    pub fn copy_of(&self, page: u32) -> Option<Vec<u8>> {
+        self.kv.as_ref()?.copy_of(page)
+    }
+
+    /// Makes `page` what it was when it was copied: see [`KvCache::put_back`].
+    #[must_use]
+    pub fn put_back(&mut self, page: u32, bytes: &[u8]) -> bool {
+        self.kv.as_mut().is_some_and(|kv| kv.put_back(page, bytes))
+    }
+
     /// Ends a step: computes what the layers stored, on a device that puts work off.
     pub fn settle(&mut self) {
         if let Some(kv) = &mut self.kv {

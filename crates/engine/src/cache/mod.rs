@@ -5,10 +5,14 @@
 //! it. Kept pages are given away, longest unused first, when free ones run out.
 
 mod prefix;
+mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use prefix::{NodeId, PrefixTree};
+use swap::Swap;
+pub(crate) use swap::Swapped;
+pub use swap::{Move, Ticket};
 
 /// How often the beginning of a prompt was found.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -62,6 +66,7 @@ pub struct PagePool {
     kept_since: BTreeMap<u32, u64>,
     clock: u64,
     stats: PrefixStats,
+    swap: Swap,
 }
 
 impl PagePool {
@@ -83,6 +88,7 @@ impl PagePool {
             kept_since: BTreeMap::new(),
             clock: 0,
             stats: PrefixStats::default(),
+            swap: Swap::default(),
         }
     }
 
@@ -198,7 +204,8 @@ impl PagePool {
     /// Forgets everything: no page is held or kept any more.
     pub(crate) fn clear(&mut self) {
         let empty = Self::new(self.page_size, self.capacity).keeping(self.keep);
-        *self = Self { stats: self.stats, ..empty };
+        let swap = std::mem::take(&mut self.swap);
+        *self = Self { stats: self.stats, swap, ..empty };
     }
 
     fn hold(&mut self, page: u32) {

@@ -1,8 +1,8 @@
 //! What stands in the next step.
 
 use super::sequence::{Level, Sequence};
-use super::{Scheduler, Step};
-use crate::cache::Kind;
+use super::{Preemption, Scheduler, Step};
+use crate::cache::{Kind, Move, Swapped};
 use crate::{Id, Priority};
 
 /// How many requests that do not fit are passed over for later ones in one step.
@@ -212,16 +212,24 @@ impl Scheduler {
         let mut sequence = self.waiting.remove(at);
         let beyond = self.limits.beyond(sequence.tokens.len());
         let kind = Kind { beyond, ..sequence.kind() };
-        let (table, found) = self.pool.find(&sequence.tokens, kind);
-        (sequence.table, sequence.computed) = (table, found);
+        let found = match sequence.swapped {
+            // It has all that it had.
+            Some(_) => sequence.computed,
+            None => {
+                let (table, found) = self.pool.find(&sequence.tokens, kind);
+                (sequence.table, sequence.computed) = (table, found);
+                found
+            }
+        };
         let n = sequence.next(budget, self.chunk());
         if n == 0 {
-            self.pool.release(sequence.restart());
+            self.give_back(&mut sequence);
             sequence.note_blind(found);
             self.waiting.push(sequence);
             return 0;
         }
-        let held = sequence.table.pages.len();
+        let gone = sequence.swapped.as_ref().map_or(0, Swapped::gone);
+        let held = sequence.table.pages.len() + gone;
         let missing = self.pool.pages_for(sequence.tokens.len()).saturating_sub(held);
         if n <= self.room_in(step) && missing <= self.pool.available() + theirs {
             while (missing > self.pool.available() || self.running.len() >= self.limits.sequences)
@@ -233,18 +241,44 @@ impl Scheduler {
         if n > self.room_in(step)
             || missing > self.pool.available()
             || self.running.len() >= self.limits.sequences
-            || !self.pool.grow(&mut sequence.table, sequence.computed + n)
+            || !self.take_up(&mut sequence, n)
         {
-            self.pool.release(sequence.restart());
+            self.give_back(&mut sequence);
             self.waiting.push(sequence);
             return 0;
         }
-        self.pool.count(sequence.tokens.len(), found);
-        // One that was put aside before anything was computed is begun as if for the first time.
-        sequence.found = sequence.found.map(|_| found);
         step.push(sequence.slice(n));
         self.running.push(sequence);
         n
+    }
+
+    /// Gives a sequence that is begun, or goes on, pages for `n` more tokens; false if there are not enough.
+    fn take_up(&mut self, sequence: &mut Sequence, n: usize) -> bool {
+        let end = sequence.computed + n;
+        let Some(swapped) = &sequence.swapped else {
+            let grown = self.pool.grow(&mut sequence.table, end);
+            if grown {
+                self.pool.count(sequence.tokens.len(), sequence.computed);
+                // One that was put aside before anything was computed is begun as if for the first time.
+                sequence.found = sequence.found.map(|_| sequence.computed);
+            }
+            return grown;
+        };
+        let more = self.pool.pages_for(end).saturating_sub(swapped.gone());
+        if more > self.pool.available() {
+            return false;
+        }
+        let Some(mut table) = self.pool.swap_in(swapped) else { return false };
+        let grown = self.pool.grow(&mut table, end);
+        (sequence.swapped, sequence.table) = (None, table);
+        grown
+    }
+
+    /// Takes back what a sequence was given that is not begun after all.
+    fn give_back(&mut self, sequence: &mut Sequence) {
+        if sequence.swapped.is_none() {
+            self.pool.release(sequence.restart());
+        }
     }
 
     /// The last of the running sequences that are less urgent than `priority`.
@@ -280,13 +314,53 @@ impl Scheduler {
         }
     }
 
-    /// Takes the pages of a running sequence: it is computed again later.
+    /// Takes the pages of a running sequence: they are copied and put back later, or computed again.
     fn put_aside(&mut self, id: Id) {
         let Some(at) = self.running.iter().position(|s| s.id == id) else { return };
         let mut sequence = self.running.remove(at);
         self.preemptions += 1;
-        self.pool.release(sequence.restart());
+        if self.copies_pay(&sequence) && self.pool.can_swap(&sequence.table) {
+            self.swaps += 1;
+            let table = sequence.stop();
+            sequence.swapped = Some(self.pool.swap_out(table));
+        } else {
+            self.pool.release(sequence.restart());
+        }
         self.waiting.push(sequence);
+    }
+
+    /// Whether the pages of a sequence are rather copied than computed again.
+    fn copies_pay(&self, sequence: &Sequence) -> bool {
+        match self.limits.preemption {
+            Preemption::Recompute => false,
+            _ if sequence.computed == 0 => false,
+            Preemption::Swap => true,
+            Preemption::Auto { page_seconds } => {
+                let pages = self.pool.pages_for(sequence.computed) as f64;
+                let again = self.floor.token_seconds().map(|one| one * sequence.computed as f64);
+                again.is_some_and(|again| again > pages * page_seconds)
+            }
+        }
+    }
+
+    /// What is to be done with pages before the step that was just [scheduled](Self::schedule) is computed, in order. A copy that
+    /// fails is [lost](Self::lost).
+    pub fn moves(&mut self) -> Vec<Move> {
+        self.pool.take_moves()
+    }
+
+    /// Takes in that `pages` could not be put back: whoever was to go on from them begins again, and is not in `step`.
+    pub fn lost(&mut self, pages: &[u32], step: &mut Step) {
+        let all = std::mem::take(&mut self.running);
+        for mut sequence in all {
+            if sequence.table.pages.iter().any(|page| pages.contains(page)) {
+                self.pool.release(sequence.restart());
+                self.waiting.push(sequence);
+            } else {
+                self.running.push(sequence);
+            }
+        }
+        step.retain(|slice| self.is_live(slice));
     }
 
     /// Whether the token that nobody has read takes the running sequence at `at` past the turn:

@@ -141,6 +141,11 @@ impl Floor {
         }
     }
 
+    /// Seconds that a prompt's token adds to a step, as far as is known.
+    pub(super) fn token_seconds(&self) -> Option<f64> {
+        self.token
+    }
+
     /// Takes in that a step of this shape took so long.
     pub(super) fn took(&mut self, shape: Shape, seconds: f64) {
         if !seconds.is_finite() || seconds <= 0.0 {

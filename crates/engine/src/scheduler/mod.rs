@@ -45,6 +45,23 @@ pub struct Limits {
     pub decode_share: f64,
     /// Tokens of prompts that are worth a step, where that share leaves them few.
     pub piece: usize,
+    /// What becomes of the pages of a sequence that is put aside.
+    pub preemption: Preemption,
+}
+
+/// What becomes of the pages of a sequence that is put aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Preemption {
+    /// They are given away, and computed again later.
+    #[default]
+    Recompute,
+    /// They are copied to other memory, and put back later; computed again where that memory is full.
+    Swap,
+    /// The one of the two that takes less time.
+    Auto {
+        /// Seconds in which a page is copied and put back.
+        page_seconds: f64,
+    },
 }
 
 impl Default for Limits {
@@ -60,6 +77,7 @@ impl Default for Limits {
             ageing: 32 * 1024,
             decode_share: 0.85,
             piece: 16,
+            preemption: Preemption::default(),
         }
     }
 }
@@ -124,6 +142,10 @@ pub struct Status {
     pub pages: usize,
     /// How often a sequence was put aside, for want of pages or for one that is more urgent.
     pub preemptions: u64,
+    /// How many of them were copied, and not computed again.
+    pub swaps: u64,
+    /// Copies of pages that there are.
+    pub pages_copied: usize,
     /// How many sequences had waited too long, and went before all others.
     pub promotions: u64,
     /// How often the beginning of a prompt was found.
@@ -134,7 +156,7 @@ pub struct Status {
 ///
 /// Sequences that are being continued go first, one token each; prompts fill what is left of the
 /// step: the most urgent first, among them those of the client that had least, and half of it the shortest. When
-/// pages run out, the newest of the least urgent sequences is put aside and computed again later. Whoever
+/// pages run out, the newest of the least urgent sequences is put aside, and copied or computed again later. Whoever
 /// stands first always advances, and whoever waited too long stands first, so every sequence
 /// ends.
 #[derive(Debug)]
@@ -148,6 +170,7 @@ pub struct Scheduler {
     work: u64,
     arrivals: u64,
     preemptions: u64,
+    swaps: u64,
     promotions: u64,
     /// How much had been computed when one of each priority was last promoted.
     last_promotion: [u64; 3],
@@ -172,6 +195,7 @@ impl Scheduler {
             work: 0,
             arrivals: 0,
             preemptions: 0,
+            swaps: 0,
             promotions: 0,
             last_promotion: [0; 3],
             numbers: Numbers::default(),
@@ -250,6 +274,9 @@ impl Scheduler {
     /// Takes back all that a sequence has that ended.
     fn give_up(&mut self, sequence: Sequence) {
         self.clients.leave(sequence.priority, sequence.client);
+        if let Some(swapped) = &sequence.swapped {
+            self.pool.drop_copies(swapped);
+        }
         self.pool.release(sequence.table);
     }
 
@@ -272,6 +299,8 @@ impl Scheduler {
             pages_kept: self.pool.kept(),
             pages: self.pool.capacity(),
             preemptions: self.preemptions,
+            swaps: self.swaps,
+            pages_copied: self.pool.copies(),
             promotions: self.promotions,
             prefix: self.pool.stats(),
         }
@@ -399,6 +428,13 @@ impl Scheduler {
             } else {
                 sequence.restart();
                 self.waiting.push(sequence);
+            }
+        }
+        // What was copied may be of the same making.
+        for sequence in &mut self.waiting {
+            if let Some(swapped) = sequence.swapped.take() {
+                self.pool.drop_copies(&swapped);
+                sequence.restart();
             }
         }
         self.pool.clear();

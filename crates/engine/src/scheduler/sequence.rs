@@ -1,6 +1,6 @@
 //! One request under way.
 
-use crate::cache::{Kind, PageTable};
+use crate::cache::{Kind, PageTable, Swapped};
 use crate::{Finish, Id, Priority, PromptImage, Request, Sampling, Slice};
 
 /// A priority, or above all of them.
@@ -38,6 +38,8 @@ pub(super) struct Sequence {
     /// How many of them were found in it when it was begun, until that is told.
     pub(super) found: Option<usize>,
     pub(super) table: PageTable,
+    /// While it waits: the copies of its pages, from which it goes on where it stopped.
+    pub(super) swapped: Option<Swapped>,
     pub(super) sampling: Sampling,
     /// Whether a pass under way chooses one more token, which nobody has read.
     pub(super) unread: bool,
@@ -69,6 +71,7 @@ impl Sequence {
             computed: 0,
             found: Some(0),
             table: PageTable::default(),
+            swapped: None,
             sampling: request.sampling,
             unread: false,
             attempt: 0,
@@ -166,6 +169,15 @@ impl Sequence {
             alone: self.invariant,
             attempt: self.attempt,
         }
+    }
+
+    /// Forgets what is under way, but keeps what is in the cache, and returns the pages. What a pass under way chooses is lost,
+    /// so the last token that is known is computed once more.
+    pub(super) fn stop(&mut self) -> PageTable {
+        self.computed = self.computed.min(self.tokens.len().saturating_sub(1));
+        (self.unread, self.blind) = (false, None);
+        self.attempt += 1;
+        std::mem::take(&mut self.table)
     }
 
     /// Forgets what is in the cache and under way, and returns the pages.

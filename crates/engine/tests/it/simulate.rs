@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    Event, Failure, Finish, Id, Limits, PagePool, Priority, Refusal, Request, Scheduler, Shape,
-    Slice, Step,
+    Event, Failure, Finish, Id, Limits, Move, PagePool, Preemption, Priority, Refusal, Request,
+    Scheduler, Shape, Slice, Step, Ticket,
 };
 
 const SEEDS: u64 = 1_500;
@@ -22,9 +22,29 @@ fn mark(limits: &Limits, length: usize) -> u32 {
 
 /// What a made-up device has in the pages of its cache.
 #[derive(Default)]
-struct Memory(BTreeMap<u32, Vec<Option<u32>>>);
+struct Memory {
+    pages: BTreeMap<u32, Vec<Option<u32>>>,
+    copies: BTreeMap<Ticket, Vec<Option<u32>>>,
+}
 
 impl Memory {
+    /// Copies pages and puts copies back.
+    fn carry(&mut self, moves: Vec<Move>) {
+        for to_do in moves {
+            match to_do {
+                Move::Out(page, ticket) => {
+                    let copy = self.pages.get(&page).cloned().unwrap_or_default();
+                    assert!(self.copies.insert(ticket, copy).is_none(), "{ticket:?} twice");
+                }
+                Move::In(ticket, page) => {
+                    let copy = self.copies.remove(&ticket).expect("a copy that was never made");
+                    self.pages.insert(page, copy);
+                }
+                Move::Drop(ticket) => drop(self.copies.remove(&ticket).expect("a copy")),
+            }
+        }
+    }
+
     /// Computes a slice: writes its tokens, reads its whole past, and continues it. All tokens are
     /// known by the time the device gets to it.
     fn run(&mut self, slice: &Slice, page_size: usize, limits: &Limits) -> u32 {
@@ -32,14 +52,14 @@ impl Memory {
         let window = limits.window;
         for (position, &token) in (slice.start..).zip(&slice.tokens) {
             let token = token + mark(limits, slice.length);
-            let page = self.0.entry(slice.pages[position / page_size]).or_default();
+            let page = self.pages.entry(slice.pages[position / page_size]).or_default();
             page.resize(page_size, None);
             page[position % page_size] = Some(token);
         }
         let end = slice.start + slice.tokens.len();
         let from = window.map_or(0, |window| end.saturating_sub(window));
         let past = (from..end).map(|position| {
-            let page = &self.0[&slice.pages[position / page_size]];
+            let page = &self.pages[&slice.pages[position / page_size]];
             page[position % page_size].expect("a slot that was never written is read")
         });
         next(&past.collect::<Vec<_>>())
@@ -48,8 +68,9 @@ impl Memory {
 
 struct World {
     scheduler: Scheduler,
-    /// Pages that may be kept.
+    /// Pages that may be kept, and copied.
     kept: usize,
+    copies: usize,
     /// Whether the next step is decided before the outcome of one is known.
     overlaps: bool,
     limits: Limits,
@@ -85,13 +106,19 @@ impl World {
             ageing: 1 + random.below(400),
             decode_share: [0.0, 0.5, 0.8][random.below(3)],
             piece: 1 + random.below(20),
+            preemption: [
+                Preemption::Recompute,
+                Preemption::Swap,
+                Preemption::Auto { page_seconds: 0.1 },
+            ][random.below(3)],
         };
         let pool = PagePool::new(page_size, pages);
-        let kept = random.below(2 * pages);
-        let scheduler = Scheduler::new(limits, pool.keeping(kept));
+        let (kept, copies) = (random.below(2 * pages), random.below(2 * pages));
+        let scheduler = Scheduler::new(limits, pool.keeping(kept).swapping(copies));
         Self {
             scheduler,
             kept,
+            copies,
             overlaps,
             limits,
             page_size,
@@ -140,18 +167,25 @@ impl World {
             let idle = self.scheduler.is_idle();
             let step = self.scheduler.schedule();
             assert_eq!(step.is_empty(), idle, "seed {seed}: work is left but nothing is scheduled");
+            self.memory.carry(self.scheduler.moves());
             step
         });
         self.check_step(&step);
         // Now and then a step must be waited for before the next is decided.
         let next = (self.overlaps && self.random.below(4) > 0).then(|| {
             self.scheduler.ahead(&step);
-            self.scheduler.schedule()
+            let next = self.scheduler.schedule();
+            (next, self.scheduler.moves())
         });
         self.overshot += step.iter().filter(|s| !self.scheduler.is_live(s)).count() as u64;
         if self.random.below(200) == 0 && !step.is_empty() {
             let failure = Failure::Panicked { what: "boom".into() };
+            if let Some((_, moves)) = next {
+                self.memory.carry(moves);
+            }
             let events = self.scheduler.abandon(&step, &failure);
+            self.memory.carry(self.scheduler.moves());
+            assert!(self.memory.copies.is_empty(), "seed {seed}");
             self.memory = Memory::default();
             assert!(events.len() <= step.len(), "seed {seed}");
             assert!(self.overlaps || events.len() == step.len(), "seed {seed}");
@@ -165,8 +199,16 @@ impl World {
                 chosen.insert(slice.id, token);
             }
         }
+        // The device gets to it after the step that it was given before.
+        let next = next.map(|(next, moves)| {
+            self.memory.carry(moves);
+            next
+        });
         let events = self.scheduler.complete(&step, &sampled);
-        assert!(self.scheduler.status().pages_kept <= self.kept, "seed {seed}");
+        let status = self.scheduler.status();
+        assert!(status.pages_kept <= self.kept, "seed {seed}");
+        assert!(status.pages_copied <= self.copies, "seed {seed}");
+        assert_eq!(status.pages_copied, self.memory.copies.len(), "seed {seed}");
         self.record(events);
         let decode = step.iter().filter(|s| s.sample && s.tokens.len() == 1).count();
         let prompt = step.iter().map(|s| s.tokens.len()).sum::<usize>() - decode;
@@ -262,6 +304,8 @@ impl World {
         }
         let status = self.scheduler.status();
         assert_eq!(status.pages_held, 0, "seed {seed}: a page leaked");
+        assert_eq!(status.pages_copied, 0, "seed {seed}: a copy leaked");
+        assert!(self.memory.copies.is_empty(), "seed {seed}: a copy was kept");
     }
 }
 
@@ -279,7 +323,7 @@ fn steps_that_overlap_end_every_request_with_the_same_tokens() {
 /// How many rows were computed for sequences that had ended.
 fn simulate(overlaps: bool) -> u64 {
     let (mut preemptions, mut found, mut evicted, mut overshot) = (0, 0, 0, 0);
-    let (mut refused, mut promotions, mut told) = (0, 0, 0);
+    let (mut refused, mut promotions, mut told, mut swaps) = (0, 0, 0, 0);
     for seed in 1..=SEEDS {
         let mut world = World::new(seed, overlaps);
         for n in 0..30 {
@@ -290,6 +334,7 @@ fn simulate(overlaps: bool) -> u64 {
             if world.random.below(10) == 0 {
                 let id = Id(world.random.below(n as usize + 1) as u64);
                 let events = world.scheduler.cancel(id).into_iter().collect();
+                world.memory.carry(world.scheduler.moves());
                 world.record(events);
             }
         }
@@ -301,6 +346,7 @@ fn simulate(overlaps: bool) -> u64 {
         }
         let status = world.scheduler.status();
         preemptions += status.preemptions;
+        swaps += status.swaps;
         found += status.prefix.found;
         told += world.found.values().sum::<usize>();
         evicted += status.prefix.evicted;
@@ -311,6 +357,7 @@ fn simulate(overlaps: bool) -> u64 {
     }
     // The seeds exercise what they are meant to.
     assert!(preemptions > 1_000 && found > 10_000 && evicted > 1_000 && told > 1_000);
+    assert!(swaps > 500 && swaps < preemptions - 500, "{swaps} of {preemptions}");
     assert!(refused > 100 && promotions > 100, "{refused} {promotions}");
     overshot
 }

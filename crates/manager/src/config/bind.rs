@@ -15,6 +15,7 @@ use super::{
     Remote, RemoteKind, Route, Sampling, Server, ServerKey, Sources, names, value,
 };
 use crate::catalog::{ModelName, nearest};
+use crate::runtime::Preemption;
 
 /// The remote that is there without being set: Ollama on this machine.
 pub(super) const OLLAMA: &str = "ollama";
@@ -332,6 +333,12 @@ fn performance(mut table: Table<'_>) -> Performance {
         0.0..=1.0,
         Some(0.8),
     );
+    let preemption = table.parsed(
+        ("preemption", "What becomes of the past tokens of an answer that is put aside for others: computed again, copied within the memory of the cache, or what takes less time"),
+        "recompute, swap or auto",
+        Some("recompute"),
+        |text| Preemption::ALL.into_iter().find(|known| known.name() == text),
+    );
     let patience = table.time(
         ("patience", "How long a request waits behind busy models until it comes next"),
         "5s",
@@ -344,6 +351,7 @@ fn performance(mut table: Table<'_>) -> Performance {
         sequences: sequences.unwrap_or(64),
         step_tokens: step_tokens.unwrap_or(512),
         decode_share: decode_share.unwrap_or(0.8),
+        preemption: preemption.unwrap_or_default(),
         patience,
     }
 }

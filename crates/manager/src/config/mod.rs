@@ -29,6 +29,8 @@ pub use read::{Key, Setting};
 use read::{Log, Table};
 use tree::Node;
 
+use crate::runtime::Preemption;
+
 /// The names of files that are looked for, in this order.
 pub const FILES: [&str; 4] = ["folio.toml", "folio.yaml", "folio.yml", "mlx_config.yaml"];
 
@@ -327,6 +329,8 @@ pub struct Performance {
     pub step_tokens: u64,
     /// The part of a step's time that answers under way keep while prompts are read, from 0 to 1.
     pub decode_share: f64,
+    /// What becomes of the keys and values of an answer that is put aside for others.
+    pub preemption: Preemption,
     /// How long a request waits behind busy models until it comes next.
     pub patience: Duration,
 }

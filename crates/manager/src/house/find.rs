@@ -136,7 +136,8 @@ impl House {
         let whole = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let codes = |bits| KvCodes { bits: whole(bits), group_size: set.kv_group_size.map(whole) };
         let load = self.options.load;
-        LoadOptions { kv: set.kv_bits.map(codes).or(load.kv), ..load }
+        let preemption = self.options.config.performance.preemption;
+        LoadOptions { kv: set.kv_bits.map(codes).or(load.kv), preemption, ..load }
     }
 
     /// Looks at the disk.

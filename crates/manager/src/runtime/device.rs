@@ -639,7 +639,7 @@ fn engine_options(
     options: LoadOptions,
 ) -> Result<EngineOptions, Error> {
     let LoadOptions { cache_bytes, sequences, step_tokens, kv, .. } = options;
-    let LoadOptions { waiting, decode_share, prefix_bytes, .. } = options;
+    let LoadOptions { waiting, decode_share, prefix_bytes, preemption, .. } = options;
     let prefix_bytes = prefix_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let layers = decoder.layers();
     let kept: Vec<_> = layers.iter().map(|layer| layer.kv).collect();
@@ -659,8 +659,14 @@ fn engine_options(
     // Features of images have a part of the same budget.
     let image_bytes = if decoder.vision().is_some() { (cache_bytes / 8).min(256 << 20) } else { 0 };
     let cache_bytes = cache_bytes - image_bytes;
+    // And so have copies of sequences that are put aside.
+    let swap_bytes = preemption.bytes(cache_bytes);
+    let cache_bytes = cache_bytes - swap_bytes;
+    let swap_bytes = usize::try_from(swap_bytes).unwrap_or(usize::MAX);
     let image_bytes = usize::try_from(image_bytes).unwrap_or(usize::MAX);
-    let base = EngineOptions { image_bytes, ..base };
+    let page_bytes = base.cache_bytes_per_token(&layers).saturating_mul(base.page_size);
+    let preemption = preemption.of_pages(page_bytes);
+    let base = EngineOptions { image_bytes, preemption, swap_bytes, ..base };
     let affordable = usize::try_from(cache_bytes / per_token).unwrap_or(usize::MAX);
     let most = context.saturating_mul(sequences);
     // At least one page: a budget of nothing is refused with words when a request comes.

@@ -31,6 +31,54 @@ pub struct LoadOptions {
     pub decode_share: f64,
     /// Bytes of the cache that may be kept for the beginnings of later prompts; all that nobody uses, if absent.
     pub prefix_bytes: Option<u64>,
+    /// What becomes of the keys and values of an answer that is put aside for others.
+    pub preemption: Preemption,
+}
+
+/// What becomes of the keys and values of an answer that is put aside for others.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Preemption {
+    /// They are given away and computed again later, from what was said so far.
+    #[default]
+    Recompute,
+    /// They are copied and put back later. Copies have a quarter of the bytes of the cache; where those are taken, it is as with
+    /// [`Recompute`](Self::Recompute).
+    Swap,
+    /// They are copied where computing them again would take longer, as far as was measured of the model.
+    Auto,
+}
+
+impl Preemption {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Recompute, Self::Swap, Self::Auto];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recompute => "recompute",
+            Self::Swap => "swap",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// The bytes that copies have of those of a cache.
+    pub(super) fn bytes(self, cache: u64) -> u64 {
+        match self {
+            Self::Recompute => 0,
+            Self::Swap | Self::Auto => cache / 4,
+        }
+    }
+
+    /// The same for an engine whose pages have so many bytes.
+    pub(super) fn of_pages(self, page_bytes: usize) -> engine::Preemption {
+        /// Bytes that are copied in a second at least, as far as the choice is concerned: out and back, a thread alone.
+        const COPIED: f64 = 5e8;
+        match self {
+            Self::Recompute => engine::Preemption::Recompute,
+            Self::Swap => engine::Preemption::Swap,
+            Self::Auto => engine::Preemption::Auto { page_seconds: page_bytes as f64 / COPIED },
+        }
+    }
 }
 
 /// Codes of keys and values.
@@ -71,6 +119,7 @@ impl Default for LoadOptions {
             waiting,
             decode_share,
             prefix_bytes: None,
+            preemption: Preemption::default(),
         }
     }
 }

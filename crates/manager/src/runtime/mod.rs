@@ -29,7 +29,7 @@ pub use generate::{
     Timings, Usage,
 };
 pub(crate) use load::chat_template;
-pub use load::{KvCodes, LoadOptions, LoadedModel, base_of_adapter, tokenizer};
+pub use load::{KvCodes, LoadOptions, LoadedModel, Preemption, base_of_adapter, tokenizer};
 pub use logprobs::{TokenLogprob, TokenLogprobs};
 pub use perplexity::{Comparison, Score};
 pub use rerank::{Relevance, RerankOptions};
