@@ -1,29 +1,33 @@
 """Lets many clients at a server for a while, and looks whether it stays itself.
 
-    python soak.py ADDRESS KEY PID LIMIT MINUTES MODEL... [--embed MODEL]...
+    python soak.py ADDRESS KEY PID LIMIT MINUTES MODEL... [--embed MODEL]... [--see MODEL]...
 
 PID is the server's process, LIMIT its `--memory` in bytes; the models do not all fit, so that they come and go. Chats
-whole and streamed, embeddings, clients that hang up, malformed requests and models that are let go run side by side. What
+whole and streamed, about text and about images, embeddings, clients that hang up, malformed requests and models that are
+let go run side by side. What
 is looked at, every half second: that the process stays below the limit; at the end: that every request had one answer,
 whole or refused in words, that no file, thread or model in use is left over, and that the same question has the same
 answer as at the beginning. Prints a table; anything that is not as it should be is named, and the exit is 1.
 """
 
 import asyncio
+import base64
 import json
 import os
 import random
+import struct
 import sys
 import time
+import zlib
 
 import httpx
 
 arguments = sys.argv[1:]
 address, key, pid, limit, minutes = arguments[0], arguments[1], int(arguments[2]), int(arguments[3]), float(arguments[4])
-models, embedders, into = [], [], None
+models, embedders, seers, into = [], [], [], None
 for word in arguments[5:]:
-    if word == "--embed":
-        into = embedders
+    if word in ("--embed", "--see"):
+        into = embedders if word == "--embed" else seers
     else:
         (models if into is None else into).append(word)
         into = None
@@ -112,6 +116,36 @@ async def embedded(client, seed):
         fault(f"embed: {reply.status_code} {reply.text}")
 
 
+def image(seed):
+    """A PNG of noise, of a size of its own."""
+    chance = random.Random(seed)
+    width, height = chance.randrange(40, 320), chance.randrange(40, 320)
+    rows = b"".join(b"\0" + chance.randbytes(3 * width) for _ in range(height))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+
+
+async def seen(client, seed):
+    # Every fourth image was seen before.
+    url = "data:image/png;base64," + base64.b64encode(image(seed if seed % 4 else seed % 32)).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is it?"}]
+    said = [{"role": "user", "content": content}]
+    ask = {"model": random.choice(seers), "messages": said, "max_tokens": 1 + seed % 12, "seed": seed}
+    reply = await client.post("/v1/chat/completions", json=ask)
+    if reply.status_code == 200:
+        if reply.json()["choices"][0]["finish_reason"] not in ("stop", "length"):
+            fault(f"an image: {reply.json()}")
+        count("seen")
+    elif reply.status_code in (429, 503) and "retry-after" in reply.headers:
+        count("refused, overloaded")
+    else:
+        fault(f"an image: {reply.status_code} {reply.text}")
+
+
 async def malformed(client, seed):
     body, status = random.choice(
         [
@@ -140,6 +174,7 @@ async def let_go(client, seed):
 async def worker(client, number):
     seed = number * 1_000_000
     kinds = [whole] * 4 + [streamed] * 5 + [malformed] * 2 + ([embedded] * 3 if embedders else [])
+    kinds += [seen] if seers else []
     while time.monotonic() < until:
         seed += 1
         try:
