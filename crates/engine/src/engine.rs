@@ -13,8 +13,8 @@ use crate::constraint::Walker;
 use crate::sample::NotANumber;
 use crate::sight::{Features, Look, SightStats};
 use crate::{
-    Event, Failure, Finish, Flaw, Id, Limits, Logprobs, Move, PagePool, Preemption, PromptImage,
-    Refusal, Request, Sampler, Scheduler, Shape, Slice, Status, Step, Ticket,
+    Beginning, Event, Failure, Finish, Flaw, Id, Limits, Logprobs, Move, PagePool, Preemption,
+    PromptImage, Refusal, Request, Sampler, Scheduler, Shape, Shelf, Slice, Status, Step, Ticket,
 };
 
 /// What an engine is opened with.
@@ -96,6 +96,8 @@ pub struct Engine {
     looks: BTreeMap<[u8; 32], Look>,
     /// Pages of sequences that were put aside.
     copies: BTreeMap<Ticket, Vec<u8>>,
+    /// Where pages go that memory has no room for.
+    shelf: Option<Box<dyn Shelf>>,
     /// What was computed last, if what it took says something of others.
     last: Option<Did>,
 }
@@ -171,6 +173,7 @@ impl Engine {
             likely: BTreeMap::new(),
             looks: BTreeMap::new(),
             copies: BTreeMap::new(),
+            shelf: None,
             last: None,
         }
     }
@@ -181,6 +184,14 @@ impl Engine {
     #[must_use]
     pub fn overlapping(mut self, overlaps: bool) -> Self {
         (self.overlaps, self.draws) = (overlaps, overlaps || self.device.puts_off());
+        self
+    }
+
+    /// Pages that memory has no room for go to `shelf` from now on, and come back from there.
+    #[must_use]
+    pub fn shelving(mut self, shelf: Box<dyn Shelf>) -> Self {
+        self.scheduler.shelve();
+        self.shelf = Some(shelf);
         self
     }
 
@@ -195,6 +206,9 @@ impl Engine {
         }
         let walker = Walker::of(&request);
         self.scheduler.add(id, request)?;
+        if let Some(shelf) = &mut self.shelf {
+            self.scheduler.ask_shelf(id, |way, tokens, page| shelf.reach(way, tokens, page));
+        }
         self.walkers.extend(walker.map(|walker| (id, walker)));
         Ok(())
     }
@@ -263,6 +277,10 @@ impl Engine {
                 // All it continues has ended.
                 self.cache.revert();
             }
+        }
+        if self.is_idle() {
+            // No other pass comes before which it would be done.
+            self.carry(&mut Step::new());
         }
         events
     }
@@ -370,10 +388,31 @@ impl Engine {
                     }
                 }
                 Move::Drop(ticket) => drop(self.copies.remove(&ticket)),
+                Move::Shelve(page, beginning) => self.put_on_shelf(page, &beginning),
+                Move::Fetch(beginning, page) => {
+                    let size = self.cache.page_size();
+                    let copy = self.shelf.as_mut().and_then(|shelf| shelf.get(&beginning, size));
+                    if !copy.is_some_and(|copy| self.cache.put_back(page, &copy)) {
+                        lost.push(page);
+                    }
+                }
             }
         }
         if !lost.is_empty() {
             self.scheduler.lost(&lost, step);
+        }
+    }
+
+    /// Puts a page on the shelf, unless it is there, or holds rows of an image.
+    fn put_on_shelf(&mut self, page: u32, beginning: &Beginning) {
+        let size = self.cache.page_size();
+        let Some(shelf) = &mut self.shelf else { return };
+        let is_word = |&token: &u32| (token as usize) < self.vocabulary;
+        if !beginning.tokens.iter().all(is_word) || shelf.has(beginning, size) {
+            return;
+        }
+        if let Some(copy) = self.cache.copy_of(page) {
+            shelf.put(beginning, size, copy);
         }
     }
 

@@ -14,7 +14,7 @@ mod sample;
 mod scheduler;
 mod sight;
 
-pub use cache::{Move, PagePool, PrefixStats, Ticket};
+pub use cache::{Beginning, Move, PagePool, PrefixStats, Shelf, Ticket};
 pub use constraint::{Constraint, Flaw, Place, Walk};
 pub use encode::{Passage, encode, pack};
 pub use engine::{Engine, EngineOptions};

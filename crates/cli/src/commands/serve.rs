@@ -12,7 +12,7 @@ use manager::config::{Config, Origin, ServerKey, memory_limit};
 use manager::house::{House, HouseOptions};
 use manager::machine::Machine;
 use manager::residency::Policy;
-use manager::runtime::LoadOptions;
+use manager::runtime::{LoadOptions, PageStore};
 use manager::web::{Fetcher, Hosts};
 use server::{Bound, Gate, Key, Limits, Options};
 use tokio::sync::watch;
@@ -62,7 +62,13 @@ impl Serve {
         };
         let (manage, drain) = (config.server.manage, config.server.drain);
         let device = models::runtime(self.compute)?;
-        let house = House::open(device, Environment::from_process(), options);
+        let environment = Environment::from_process();
+        if let Some(cap) = config.memory.disk_cache {
+            let folder = config.memory.disk_cache_folder.clone();
+            let folder = folder.unwrap_or_else(|| environment.data.join("folio/pages"));
+            device.keep_pages(PageStore::open(&folder, cap)?)?;
+        }
+        let house = House::open(device, environment, options);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;

@@ -5,11 +5,13 @@
 //! it. Kept pages are given away, longest unused first, when free ones run out.
 
 mod prefix;
+mod shelf;
 mod swap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use prefix::{NodeId, PrefixTree};
+pub use shelf::{Beginning, Shelf};
 use swap::Swap;
 pub(crate) use swap::Swapped;
 pub use swap::{Move, Ticket};
@@ -23,6 +25,8 @@ pub struct PrefixStats {
     pub found: u64,
     /// Kept pages that were given away.
     pub evicted: u64,
+    /// Pages that came back from a shelf.
+    pub fetched: u64,
 }
 
 /// How many pages are left free between two sequences, where there are so many.
@@ -67,6 +71,8 @@ pub struct PagePool {
     clock: u64,
     stats: PrefixStats,
     swap: Swap,
+    /// Whether pages that are given away go to a shelf.
+    shelves: bool,
 }
 
 impl PagePool {
@@ -89,6 +95,7 @@ impl PagePool {
             clock: 0,
             stats: PrefixStats::default(),
             swap: Swap::default(),
+            shelves: false,
         }
     }
 
@@ -204,8 +211,9 @@ impl PagePool {
     /// Forgets everything: no page is held or kept any more.
     pub(crate) fn clear(&mut self) {
         let empty = Self::new(self.page_size, self.capacity).keeping(self.keep);
-        let swap = std::mem::take(&mut self.swap);
-        *self = Self { stats: self.stats, swap, ..empty };
+        let mut swap = std::mem::take(&mut self.swap);
+        swap.distrust();
+        *self = Self { stats: self.stats, swap, shelves: self.shelves, ..empty };
     }
 
     fn hold(&mut self, page: u32) {
@@ -260,6 +268,7 @@ impl PagePool {
     fn evict(&mut self) -> Option<u32> {
         let (_, page) = self.kept.pop_first()?;
         self.kept_since.remove(&page);
+        self.shelve_page(page);
         self.tree.remove(page);
         self.stats.evicted += 1;
         Some(page)

@@ -1,13 +1,13 @@
 //! Pages that were copied to ordinary memory, to be put back later: a pure book, like that of the pages.
 
-use super::{PagePool, PageTable};
+use super::{Beginning, PagePool, PageTable};
 
 /// Names the copy of a page.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Ticket(pub u64);
 
 /// What is to be done with memory before the next pass, in this order.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Move {
     /// A page is copied; after that it may be another's.
     Out(u32, Ticket),
@@ -15,6 +15,10 @@ pub enum Move {
     In(Ticket, u32),
     /// A copy is not needed any more.
     Drop(Ticket),
+    /// A page is put on the shelf; after that it may be another's.
+    Shelve(u32, Beginning),
+    /// A page becomes what the shelf has of a beginning.
+    Fetch(Beginning, u32),
 }
 
 /// A sequence's pages as copies.
@@ -45,6 +49,17 @@ pub(super) struct Swap {
     held: usize,
     made: u64,
     moves: Vec<Move>,
+}
+
+impl Swap {
+    pub(super) fn push(&mut self, to_do: Move) {
+        self.moves.push(to_do);
+    }
+
+    /// Leaves on no shelf what was not put there yet.
+    pub(super) fn distrust(&mut self) {
+        self.moves.retain(|to_do| !matches!(to_do, Move::Shelve(..)));
+    }
 }
 
 impl PagePool {

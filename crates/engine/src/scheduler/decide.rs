@@ -2,7 +2,7 @@
 
 use super::sequence::{Level, Sequence};
 use super::{Preemption, Scheduler, Step};
-use crate::cache::{Kind, Move, Swapped};
+use crate::cache::{Beginning, Kind, Move, Swapped};
 use crate::{Id, Priority};
 
 /// How many requests that do not fit are passed over for later ones in one step.
@@ -217,8 +217,9 @@ impl Scheduler {
             Some(_) => sequence.computed,
             None => {
                 let (table, found) = self.pool.find(&sequence.tokens, kind);
-                (sequence.table, sequence.computed) = (table, found);
-                found
+                let shelved = if beyond { 0 } else { sequence.shelved };
+                (sequence.table, sequence.computed) = (table, found.max(shelved));
+                sequence.computed
             }
         };
         let n = sequence.next(budget, self.chunk());
@@ -256,8 +257,16 @@ impl Scheduler {
     fn take_up(&mut self, sequence: &mut Sequence, n: usize) -> bool {
         let end = sequence.computed + n;
         let Some(swapped) = &sequence.swapped else {
+            let from = sequence.table.pages.len();
             let grown = self.pool.grow(&mut sequence.table, end);
             if grown {
+                let page_size = self.pool.page_size();
+                // What the tree had not, the shelf has.
+                for at in from..sequence.computed / page_size {
+                    let tokens = sequence.tokens[..(at + 1) * page_size].to_vec();
+                    let beginning = Beginning { way: sequence.kind().way(), tokens };
+                    self.pool.fetch(beginning, sequence.table.pages[at]);
+                }
                 self.pool.count(sequence.tokens.len(), sequence.computed);
                 // One that was put aside before anything was computed is begun as if for the first time.
                 sequence.found = sequence.found.map(|_| sequence.computed);
@@ -349,11 +358,35 @@ impl Scheduler {
         self.pool.take_moves()
     }
 
+    /// Has pages that are given away put on a shelf from now on.
+    pub fn shelve(&mut self) {
+        self.pool.shelve();
+    }
+
+    /// Asks a shelf, by `reach`, for how many pages of tokens of a way it has, on behalf of the sequence that waits as `id`. A
+    /// sequence that is cut otherwise than its pages asks for none, and neither does one that began.
+    pub fn ask_shelf(&mut self, id: Id, reach: impl FnOnce(u8, &[u32], usize) -> usize) {
+        let (page_size, chunk) = (self.pool.page_size(), self.chunk());
+        let Some(sequence) = self.waiting.iter_mut().find(|sequence| sequence.id == id) else {
+            return;
+        };
+        if chunk != page_size || self.limits.beyond(sequence.tokens.len()) {
+            return;
+        }
+        // Numbers of images are told apart in this engine only; and the last token is always computed.
+        let words = sequence.images.first().map_or(usize::MAX, |image| image.positions.start);
+        let most = words.min(sequence.tokens.len() - 1) / page_size;
+        let tokens = &sequence.tokens[..most * page_size];
+        let way = sequence.kind().way();
+        sequence.shelved = reach(way, tokens, page_size).min(most) * page_size;
+    }
+
     /// Takes in that `pages` could not be put back: whoever was to go on from them begins again, and is not in `step`.
     pub fn lost(&mut self, pages: &[u32], step: &mut Step) {
         let all = std::mem::take(&mut self.running);
         for mut sequence in all {
             if sequence.table.pages.iter().any(|page| pages.contains(page)) {
+                sequence.shelved = 0;
                 self.pool.release(sequence.restart());
                 self.waiting.push(sequence);
             } else {

@@ -38,6 +38,8 @@ pub(super) struct Sequence {
     /// How many of them were found in it when it was begun, until that is told.
     pub(super) found: Option<usize>,
     pub(super) table: PageTable,
+    /// How many of its first tokens are on a shelf, as far as is known.
+    pub(super) shelved: usize,
     /// While it waits: the copies of its pages, from which it goes on where it stopped.
     pub(super) swapped: Option<Swapped>,
     pub(super) sampling: Sampling,
@@ -71,6 +73,7 @@ impl Sequence {
             computed: 0,
             found: Some(0),
             table: PageTable::default(),
+            shelved: 0,
             swapped: None,
             sampling: request.sampling,
             unread: false,

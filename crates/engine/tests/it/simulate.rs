@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    Event, Failure, Finish, Id, Limits, Move, PagePool, Preemption, Priority, Refusal, Request,
-    Scheduler, Shape, Slice, Step, Ticket,
+    Beginning, Event, Failure, Finish, Id, Limits, Move, PagePool, Preemption, Priority, Refusal,
+    Request, Scheduler, Shape, Slice, Step, Ticket,
 };
 
 const SEEDS: u64 = 1_500;
@@ -25,11 +25,13 @@ fn mark(limits: &Limits, length: usize) -> u32 {
 struct Memory {
     pages: BTreeMap<u32, Vec<Option<u32>>>,
     copies: BTreeMap<Ticket, Vec<Option<u32>>>,
+    shelf: BTreeMap<(u8, Vec<u32>), Vec<Option<u32>>>,
 }
 
 impl Memory {
-    /// Copies pages and puts copies back.
-    fn carry(&mut self, moves: Vec<Move>) {
+    /// Copies pages and puts copies back: the pages for which that failed.
+    fn carry(&mut self, moves: Vec<Move>, random: &mut Random) -> Vec<u32> {
+        let mut lost = Vec::new();
         for to_do in moves {
             match to_do {
                 Move::Out(page, ticket) => {
@@ -41,8 +43,28 @@ impl Memory {
                     self.pages.insert(page, copy);
                 }
                 Move::Drop(ticket) => drop(self.copies.remove(&ticket).expect("a copy")),
+                Move::Shelve(page, Beginning { way, tokens }) => {
+                    let copy = &self.pages[&page];
+                    assert!(copy.iter().all(Option::is_some), "a page that is not full");
+                    self.shelf.insert((way, tokens), copy.clone());
+                }
+                Move::Fetch(Beginning { way, tokens }, page) => {
+                    let copy = &self.shelf[&(way, tokens)];
+                    if random.below(8) == 0 {
+                        lost.push(page);
+                    } else {
+                        self.pages.insert(page, copy.clone());
+                    }
+                }
             }
         }
+        lost
+    }
+
+    /// How many of the first pages of `tokens` are on the shelf.
+    fn reach(&self, way: u8, tokens: &[u32], page_size: usize) -> usize {
+        let has = |&n: &usize| self.shelf.contains_key(&(way, tokens[..n * page_size].to_vec()));
+        (1..=tokens.len() / page_size).take_while(has).count()
     }
 
     /// Computes a slice: writes its tokens, reads its whole past, and continues it. All tokens are
@@ -114,7 +136,10 @@ impl World {
         };
         let pool = PagePool::new(page_size, pages);
         let (kept, copies) = (random.below(2 * pages), random.below(2 * pages));
-        let scheduler = Scheduler::new(limits, pool.keeping(kept).swapping(copies));
+        let mut scheduler = Scheduler::new(limits, pool.keeping(kept).swapping(copies));
+        if random.below(2) == 0 {
+            scheduler.shelve();
+        }
         Self {
             scheduler,
             kept,
@@ -147,6 +172,8 @@ impl World {
         let request = Request { prompt, max_tokens, stop, priority, client, ..Request::default() };
         match self.scheduler.add(id, request.clone()) {
             Ok(()) => {
+                let memory = &self.memory;
+                self.scheduler.ask_shelf(id, |way, tokens, size| memory.reach(way, tokens, size));
                 self.wanted.insert(id, request);
             }
             Err(Refusal::TooLong { limit, .. }) => {
@@ -165,9 +192,10 @@ impl World {
         let Self { seed, limits, page_size, .. } = *self;
         let step = self.under_way.take().unwrap_or_else(|| {
             let idle = self.scheduler.is_idle();
-            let step = self.scheduler.schedule();
+            let mut step = self.scheduler.schedule();
             assert_eq!(step.is_empty(), idle, "seed {seed}: work is left but nothing is scheduled");
-            self.memory.carry(self.scheduler.moves());
+            let lost = self.memory.carry(self.scheduler.moves(), &mut self.random);
+            self.scheduler.lost(&lost, &mut step);
             step
         });
         self.check_step(&step);
@@ -181,12 +209,12 @@ impl World {
         if self.random.below(200) == 0 && !step.is_empty() {
             let failure = Failure::Panicked { what: "boom".into() };
             if let Some((_, moves)) = next {
-                self.memory.carry(moves);
+                self.memory.carry(moves, &mut self.random);
             }
             let events = self.scheduler.abandon(&step, &failure);
-            self.memory.carry(self.scheduler.moves());
+            self.memory.carry(self.scheduler.moves(), &mut self.random);
             assert!(self.memory.copies.is_empty(), "seed {seed}");
-            self.memory = Memory::default();
+            self.memory.pages.clear();
             assert!(events.len() <= step.len(), "seed {seed}");
             assert!(self.overlaps || events.len() == step.len(), "seed {seed}");
             return self.record(events);
@@ -200,8 +228,9 @@ impl World {
             }
         }
         // The device gets to it after the step that it was given before.
-        let next = next.map(|(next, moves)| {
-            self.memory.carry(moves);
+        let next = next.map(|(mut next, moves)| {
+            let lost = self.memory.carry(moves, &mut self.random);
+            self.scheduler.lost(&lost, &mut next);
             next
         });
         let events = self.scheduler.complete(&step, &sampled);
@@ -323,7 +352,7 @@ fn steps_that_overlap_end_every_request_with_the_same_tokens() {
 /// How many rows were computed for sequences that had ended.
 fn simulate(overlaps: bool) -> u64 {
     let (mut preemptions, mut found, mut evicted, mut overshot) = (0, 0, 0, 0);
-    let (mut refused, mut promotions, mut told, mut swaps) = (0, 0, 0, 0);
+    let (mut refused, mut promotions, mut told, mut swaps, mut fetched) = (0, 0, 0, 0, 0);
     for seed in 1..=SEEDS {
         let mut world = World::new(seed, overlaps);
         for n in 0..30 {
@@ -334,7 +363,7 @@ fn simulate(overlaps: bool) -> u64 {
             if world.random.below(10) == 0 {
                 let id = Id(world.random.below(n as usize + 1) as u64);
                 let events = world.scheduler.cancel(id).into_iter().collect();
-                world.memory.carry(world.scheduler.moves());
+                world.memory.carry(world.scheduler.moves(), &mut world.random);
                 world.record(events);
             }
         }
@@ -347,6 +376,7 @@ fn simulate(overlaps: bool) -> u64 {
         let status = world.scheduler.status();
         preemptions += status.preemptions;
         swaps += status.swaps;
+        fetched += status.prefix.fetched;
         found += status.prefix.found;
         told += world.found.values().sum::<usize>();
         evicted += status.prefix.evicted;
@@ -357,6 +387,7 @@ fn simulate(overlaps: bool) -> u64 {
     }
     // The seeds exercise what they are meant to.
     assert!(preemptions > 1_000 && found > 10_000 && evicted > 1_000 && told > 1_000);
+    assert!(fetched > 500, "{fetched}");
     assert!(swaps > 500 && swaps < preemptions - 500, "{swaps} of {preemptions}");
     assert!(refused > 100 && promotions > 100, "{refused} {promotions}");
     overshot

@@ -293,6 +293,14 @@ fn memory(mut table: Table<'_>) -> Memory {
         0.01..=1.0,
         Some(0.25),
     );
+    let disk_cache = table.bytes(
+        ("disk_cache", "The most bytes on the disk for the beginnings of prompts that memory has no room for: what people wrote can be told from them [default: none]"),
+        None,
+    );
+    let disk_cache_folder = table.path(
+        ("disk_cache_folder", "Where these are [default: `folio/pages` in the folder for what programs keep for their user]"),
+        "a folder",
+    );
     let ttl = table
         .time_or_never(("ttl", "How long a model may be idle until it is unloaded"), Some("30m"));
     table.finish();
@@ -300,6 +308,8 @@ fn memory(mut table: Table<'_>) -> Memory {
         limit: limit.or(most),
         reserve: kept.unwrap_or(0).max(reserve.unwrap_or(0)),
         cache_share: cache_share.unwrap_or(0.25),
+        disk_cache: disk_cache.filter(|&bytes| bytes > 0),
+        disk_cache_folder,
         ttl: ttl.flatten(),
     }
 }

@@ -125,6 +125,10 @@ pub struct Memory {
     pub reserve: u64,
     /// The largest part of the limit that one model's cache takes, from 0 to 1.
     pub cache_share: f64,
+    /// The most bytes on the disk for beginnings of prompts that memory has no room for; none if absent.
+    pub disk_cache: Option<u64>,
+    /// Where these are, if not in `folio/pages` of [`Environment::data`](crate::Environment::data).
+    pub disk_cache_folder: Option<PathBuf>,
     /// How long a model may be idle until it is unloaded; for ever, if absent.
     pub ttl: Option<Duration>,
 }

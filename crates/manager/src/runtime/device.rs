@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -10,11 +11,13 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use checkpoint::{Activation, Adapter, Folder};
-use engine::{Engine, EngineOptions, Event, Finish, Id, Logprobs, Look, Passage, Request, Status};
+use engine::{
+    Engine, EngineOptions, Event, Finish, Id, Logprobs, Look, Passage, Request, Shelf, Status,
+};
 use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
 use models::{
-    Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, Model, Network, Preprocess,
-    Retrieval, TokenHeads, Vision, activate, token_vectors,
+    Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, LayerCache, Model, Network,
+    Preprocess, Retrieval, TokenHeads, Vision, activate, token_vectors,
 };
 use text::Pair;
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::embed::BATCH_TOKENS;
 use super::error::Error;
 use super::load::LoadOptions;
+use super::shelf::{Generation, PageStore};
 use super::turns::{Busy, PAUSE, Turns};
 
 /// Tokens that are encoded at once while somebody watches another model.
@@ -142,6 +146,8 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<(ModelId, ModelFacts), Error>>,
     },
     Unload(ModelId),
+    /// Models that are loaded from now on have pages there that memory has no room for.
+    Shelve(Arc<PageStore>),
     /// All that was sent before is done.
     Wait(oneshot::Sender<()>),
     Generate {
@@ -203,7 +209,7 @@ impl Runtime {
     pub fn on(device: Device) -> Result<Self, Error> {
         let (commands, inbox) = channel();
         let (slots, turns) = (BTreeMap::new(), Turns::default());
-        let owner = Owner { device: device.clone(), inbox, slots, turns };
+        let owner = Owner { device: device.clone(), inbox, slots, turns, store: None };
         let thread = Builder::new().name("device".to_owned()).spawn(move || owner.run());
         let spawn = |_| kernels::Error::Spawn { started: 0, wanted: 1 };
         let thread = thread.map_err(spawn)?;
@@ -218,6 +224,15 @@ impl Runtime {
     /// How numbers are computed.
     pub fn precision(&self) -> Precision {
         self.device.precision()
+    }
+
+    /// Has models that are loaded from now on keep pages in `store` that memory has no room for, and find them there.
+    ///
+    /// # Errors
+    ///
+    /// If the thread is gone.
+    pub fn keep_pages(&self, store: Arc<PageStore>) -> Result<(), Error> {
+        self.send(Command::Shelve(store))
     }
 
     /// Waits until the thread has done all that it was told before.
@@ -251,6 +266,7 @@ struct Owner {
     inbox: Receiver<Command>,
     slots: BTreeMap<ModelId, Slot>,
     turns: Turns,
+    store: Option<Arc<PageStore>>,
 }
 
 enum Slot {
@@ -338,8 +354,9 @@ impl Owner {
         // A reply that nobody waits for any more is no failure of ours.
         match command {
             Command::Load { folder, adapter, options, reply } => {
+                let store = self.store.as_ref();
                 let loaded =
-                    guarded(&self.device, || load(&folder, adapter, &self.device, options));
+                    guarded(&self.device, || load(&folder, adapter, &self.device, options, store));
                 let loaded = loaded.map(|(slot, facts)| {
                     let id = ModelId(number());
                     self.slots.insert(id, slot);
@@ -353,6 +370,7 @@ impl Owner {
                     mlx.clear_cache();
                 }
             }
+            Command::Shelve(store) => self.store = Some(store),
             Command::Wait(reply) => {
                 let _ = reply.send(());
             }
@@ -578,7 +596,9 @@ fn load(
     adapter: Option<Box<Adapter>>,
     device: &Device,
     options: LoadOptions,
+    store: Option<&Arc<PageStore>>,
 ) -> Result<(Slot, ModelFacts), Error> {
+    let folders = [Some(folder.path().to_owned()), adapter.as_ref().map(|a| a.path().to_owned())];
     let model = match adapter {
         Some(adapter) => models::load_adapted(folder, *adapter, device)?,
         None => models::load(folder, device)?,
@@ -606,7 +626,20 @@ fn load(
             let format = options.cache_format;
             facts.cache_tokens = options.cache_tokens;
             facts.cache_bytes_per_token = options.cache_bytes_per_token(&decoder.layers());
+            let pages = store.and_then(|store| {
+                let layers = decoder.layers();
+                shelf_of(
+                    store,
+                    &folders,
+                    device,
+                    (&layers, options.cache_format, options.page_size),
+                )
+            });
             let engine = Engine::new(device, decoder, (context, vocabulary), options);
+            let engine = match pages {
+                Some(shelf) => engine.shelving(shelf),
+                None => engine,
+            };
             Slot::Language(Box::new(Language { engine, format, updates: BTreeMap::new() }))
         }
         Network::Encoder(encoder) => {
@@ -628,6 +661,25 @@ fn load(
         }
     };
     Ok((slot, facts))
+}
+
+/// The part of `store` for pages of a model that lies in `folders`, and whose cache is cut so.
+fn shelf_of(
+    store: &Arc<PageStore>,
+    folders: &[Option<PathBuf>],
+    device: &Device,
+    cut: (&[LayerCache], KvFormat, usize),
+) -> Option<Box<dyn Shelf>> {
+    let folders: Vec<_> = folders.iter().flatten().map(PathBuf::as_path).collect();
+    let computed = (device.as_cpu().map(|cpu| cpu.weights()), device.precision());
+    match Generation::of(&folders, &(cut, computed)) {
+        Ok(generation) => Some(store.shelf(generation)),
+        Err(error) => {
+            let folder = folders.first().map(|folder| folder.display().to_string());
+            tracing::warn!(?folder, %error, "pages of this model are not kept on the disk");
+            None
+        }
+    }
 }
 
 /// Room for as many tokens as the budget allows, and no more than there can be. Memory is committed

@@ -23,6 +23,20 @@ pub enum Error {
         /// Where it was looked for.
         looked: Vec<PathBuf>,
     },
+    /// The folder for pages of caches cannot be used.
+    #[error("the folder for pages of caches: {}: {source}", path.display())]
+    Shelf {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Another program uses the folder for pages of caches.
+    #[error("the folder for pages of caches: {}: another program uses it", path.display())]
+    ShelfTaken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The tokenizer, the chat template, or a conversation that does not fit it.
     #[error("{}", path.display())]
     Text {
@@ -195,6 +209,7 @@ impl Error {
                 documents::Kind::Unsupported => Kind::Unsupported,
                 documents::Kind::Internal => Kind::Internal,
             },
+            Self::Shelf { .. } | Self::ShelfTaken { .. } => Kind::Invalid,
             Self::EmptyImage { .. } | Self::ImageShape { .. } | Self::Mentions { .. } => {
                 Kind::Invalid
             }
@@ -239,6 +254,10 @@ impl Error {
             Self::Codes(error) => error.hint(),
             Self::NoMlx { .. } => {
                 "run `cargo xtask mlx` in folio's source folder, or use `--device cpu`"
+            }
+            Self::Shelf { .. } => "choose another folder with `--disk-cache-folder`",
+            Self::ShelfTaken { .. } => {
+                "give each server a folder of its own with `--disk-cache-folder`"
             }
             Self::Failed(engine::Failure::Device { .. }) => {
                 "if memory was short, take a smaller model or context; `--device cpu` does without MLX"

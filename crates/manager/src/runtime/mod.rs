@@ -16,6 +16,7 @@ mod logprobs;
 mod look;
 mod perplexity;
 mod rerank;
+mod shelf;
 mod turns;
 
 pub use backend::{Backend, MlxState};
@@ -33,3 +34,4 @@ pub use load::{KvCodes, LoadOptions, LoadedModel, Preemption, base_of_adapter, t
 pub use logprobs::{TokenLogprob, TokenLogprobs};
 pub use perplexity::{Comparison, Score};
 pub use rerank::{Relevance, RerankOptions};
+pub use shelf::PageStore;

@@ -1,13 +1,15 @@
 //! An invariant answer is the same to the last bit, whoever is beside it, however it is cut and put aside.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use checkpoint::Folder;
 use engine::{
-    Engine, EngineOptions, Event, Id, Logprobs, Preemption, Priority, Request, Sampling, Status,
+    Beginning, Engine, EngineOptions, Event, Id, Logprobs, Preemption, Priority, Request, Sampling,
+    Shelf, Status,
 };
 use kernels::{CpuOptions, Device, KvFormat, KvQuantization, WeightLayout};
-use models::Network;
+use models::{Decoder, Network};
 
 const OURS: Id = Id(1_000);
 
@@ -40,13 +42,10 @@ fn prompt(seed: u64, n: u64) -> Vec<u32> {
     (0..n).map(|n| token(n) % 500).collect()
 }
 
-/// What is answered, and what became of the engine.
-fn answer(
-    fixture: &str,
-    weights: WeightLayout,
-    setting: &Setting,
-    invariant: bool,
-) -> (Answer, Status) {
+type Loaded = (Box<dyn Decoder>, (usize, usize), Device);
+
+/// A network, its context and vocabulary, and how its engine is opened.
+fn model(fixture: &str, weights: WeightLayout, setting: &Setting) -> (Loaded, EngineOptions) {
     let device =
         Device::cpu(CpuOptions { threads: Some(2), weights, ..CpuOptions::default() }).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(fixture);
@@ -64,13 +63,20 @@ fn answer(
         swap_bytes: 1 << 30,
         ..EngineOptions::default()
     };
-    let mut engine = Engine::new(&device, decoder, (model.context, model.vocabulary), options);
-    let sampling = |seed| Sampling {
-        temperature: 1.0,
-        seed,
-        logprobs: Some(model.vocabulary),
-        ..Sampling::default()
-    };
+    ((decoder, (model.context, model.vocabulary), device), options)
+}
+
+/// What is answered, and what became of the engine.
+fn answer(
+    fixture: &str,
+    weights: WeightLayout,
+    setting: &Setting,
+    invariant: bool,
+) -> (Answer, Status) {
+    let ((decoder, size, device), options) = model(fixture, weights, setting);
+    let mut engine = Engine::new(&device, decoder, size, options);
+    let sampling =
+        |seed| Sampling { temperature: 1.0, seed, logprobs: Some(size.1), ..Sampling::default() };
     let strange = |engine: &mut Engine, n: u64| {
         // Some begin as ours does.
         let mut tokens = if n.is_multiple_of(2) { prompt(7, 20) } else { Vec::new() };
@@ -163,5 +169,75 @@ fn an_answer_that_was_copied_goes_on_as_if_it_had_not_been() {
             assert!(status.swaps > 3 && status.pages_copied == 0, "{status:?}");
             assert!(ours == alone, "{bits:?}, {step_tokens}");
         }
+    }
+}
+
+/// A shelf in memory.
+#[derive(Default)]
+struct Pages {
+    pages: BTreeMap<(u8, Vec<u32>), Vec<u8>>,
+    /// Whether what comes back is less than what was put there.
+    cuts: bool,
+}
+
+impl Shelf for Pages {
+    fn reach(&mut self, way: u8, tokens: &[u32], page_size: usize) -> usize {
+        let has = |&n: &usize| self.pages.contains_key(&(way, tokens[..n * page_size].to_vec()));
+        (1..=tokens.len() / page_size).take_while(has).count()
+    }
+
+    fn has(&mut self, of: &Beginning, _: usize) -> bool {
+        self.pages.contains_key(&(of.way, of.tokens.clone()))
+    }
+
+    fn put(&mut self, of: &Beginning, page_size: usize, page: Vec<u8>) {
+        assert!(of.tokens.len().is_multiple_of(page_size));
+        let before = self.pages.insert((of.way, of.tokens.clone()), page);
+        assert!(before.is_none(), "a page is put there once");
+    }
+
+    fn get(&mut self, of: &Beginning, _: usize) -> Option<Vec<u8>> {
+        let page = self.pages.get(&(of.way, of.tokens.clone()))?;
+        Some(if self.cuts { page[1..].to_vec() } else { page.clone() })
+    }
+}
+
+/// The answer to `OURS` is the same from pages that were away, also as codes, and from none if they came back broken.
+#[test]
+fn pages_that_went_to_a_shelf_come_back_to_the_bit() {
+    for (bits, cuts) in [(None, false), (Some(8), false), (Some(4), false), (None, true)] {
+        let weights = WeightLayout::Panels;
+        let setting = Setting { cache_tokens: 128, bits, ..ALONE };
+        let (model, options) = model("llama_affine_4_g64", weights, &setting);
+        let (decoder, size, device) = model;
+        let shelf = Pages { cuts, ..Pages::default() };
+        let mut engine = Engine::new(&device, decoder, size, options).shelving(Box::new(shelf));
+        let mut ask = |id: u64, seed: u64| {
+            let sampling = Sampling { logprobs: Some(size.1), ..Sampling::default() };
+            let prompt = prompt(seed, 60);
+            let invariant = id.is_multiple_of(2);
+            let request =
+                Request { prompt, max_tokens: 9, sampling, invariant, ..Request::default() };
+            engine.add(Id(id), request).unwrap();
+            let mut said = Vec::new();
+            while !engine.is_idle() {
+                for event in engine.step() {
+                    match event {
+                        Event::Token(_, token) => said.push((token, None)),
+                        Event::Likely(_, likely) => said.push((0, Some(likely))),
+                        Event::Begun(..) | Event::Progress(..) | Event::Finished(..) => {}
+                    }
+                }
+            }
+            (said, engine.status().prefix.fetched)
+        };
+        let (first, fetched) = ask(0, 7);
+        assert_eq!((first.len(), fetched), (18, 0));
+        for other in 1..6 {
+            ask(other, 100 + other);
+        }
+        let (again, fetched) = ask(6, 7);
+        assert!(fetched >= 5, "{fetched} pages came back");
+        assert!(again == first, "{bits:?}, {cuts}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use manager::runtime::{
     BenchOptions, EmbedOptions, Error, FinishReason, GenerateOptions, KvCodes, LoadOptions,
-    LoadedModel, Piece, Prompt, Runtime,
+    LoadedModel, PageStore, Piece, Prompt, Runtime,
 };
 use manager::{CpuOptions, Device, Kind, Message, MlxOptions, Precision, RenderOptions};
 
@@ -393,4 +393,40 @@ fn codes_that_do_not_suit_a_model_are_refused() {
         .map(|model| model.unwrap().facts().cache_bytes_per_token);
     // Exact: floats of 32 bits, and so are scales and biases, of which there are two for 32 codes.
     assert_eq!((plain * (8 + 2) / 32, plain * (4 + 2) / 32), (eight, four));
+}
+
+/// What memory had no room for is found on the disk, by the next server too.
+#[test]
+fn beginnings_of_prompts_survive_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LoadOptions { prefix_bytes: Some(0), ..LoadOptions::default() };
+    let ask = |options| {
+        let runtime = runtime();
+        let store = PageStore::open(folder.path(), 1 << 30).unwrap();
+        runtime.keep_pages(Arc::clone(&store)).unwrap();
+        let model = LoadedModel::load(&runtime, &fixture("qwen3"), options).unwrap();
+        let said = all(&model, &tokens(100), &limited(5));
+        let found = model.status().unwrap().prefix.fetched;
+        LoadedModel::leave(model);
+        drop(runtime);
+        (said, found, store.bytes().0)
+    };
+    let (first, found, _) = ask(options);
+    assert_eq!(found, 0, "there was nothing yet");
+    // The disk may be behind, and pages that it had no time for are missing: it may take more than one server.
+    let mut servers = 0;
+    let (again, bytes) = loop {
+        let (again, found, bytes) = ask(options);
+        servers += 1;
+        assert!(servers < 100, "{found} pages came back");
+        if found == 3 {
+            break (again, bytes);
+        }
+    };
+    assert_eq!(again, first);
+    assert!(bytes > 0);
+    // Another way to keep numbers is another generation.
+    let codes = KvCodes { bits: 8, group_size: None };
+    let (_, found, _) = ask(LoadOptions { kv: Some(codes), ..options });
+    assert_eq!(found, 0, "pages of floats are of no use to codes");
 }
