@@ -7,17 +7,24 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use manager::house::House;
+use tokio::sync::Semaphore;
 
 use crate::state::{Options, Server};
 use crate::{
     anthropic, fault, flight, gate, health, mcp, metrics, ollama, openai, openapi, rerank, told,
 };
 
+/// Strangers' files that are parsed at once.
+const PARSERS: usize = 2;
+
 /// The whole server, as a service of requests and responses.
 pub fn router(house: Arc<House>, options: Options) -> Router {
     let limit = options.limits.body;
+    let shelf = Arc::new(openai::files::Shelf::new(options.kept.clone()));
     let server = Server {
         house,
+        shelf,
+        parsers: Arc::new(Semaphore::new(PARSERS)),
         options: Arc::new(options),
         responses: Arc::default(),
         metrics: Arc::default(),
@@ -41,6 +48,9 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/v1/chat/completions", post(openai::chat::create))
         .route("/v1/completions", post(openai::completions::create))
         .route("/v1/embeddings", post(openai::embeddings::create))
+        .route("/v1/files", get(openai::files::list).post(openai::files::create))
+        .route("/v1/files/{id}", get(openai::files::one).delete(openai::files::delete))
+        .route("/v1/files/{id}/content", get(openai::files::content))
         .route("/v1/responses", post(openai::responses::create))
         .route("/v1/responses/{id}", get(openai::responses::get).delete(openai::responses::delete))
         // As MLX-VLM's server has it.

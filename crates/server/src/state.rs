@@ -1,14 +1,16 @@
 //! What every handler is given.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use manager::house::House;
 use manager::web::Fetcher;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::gate::Gate;
 use crate::mcp::Files;
 use crate::metrics::Metrics;
+use crate::openai::files::Shelf;
 use crate::openai::responses::Store;
 
 /// What a request may ask for at most.
@@ -45,6 +47,8 @@ pub struct Options {
     pub files: Files,
     /// What fetches the images that requests name by address, if any host is allowed.
     pub fetcher: Option<Fetcher>,
+    /// The folder for documents that clients leave here; without it none are kept.
+    pub kept: Option<PathBuf>,
     /// Changes when the server is told to end: streams that would never end by themselves do then.
     pub stop: Option<watch::Receiver<bool>>,
 }
@@ -57,6 +61,10 @@ pub(crate) struct Server {
     /// What may be gone on from.
     pub(crate) responses: Arc<Store>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The documents of clients.
+    pub(crate) shelf: Arc<Shelf>,
+    /// Places for the parsers of strangers' files.
+    pub(crate) parsers: Arc<Semaphore>,
 }
 
 impl Server {

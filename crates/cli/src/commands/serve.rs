@@ -81,7 +81,8 @@ impl Serve {
             let connections = limits.connections;
             let mut stop = signals();
             let stopping = Some(stop.clone());
-            let options = Options { limits, gate, manage, files, fetcher, stop: stopping };
+            let kept = Some(Environment::from_process().data.join("folio/files"));
+            let options = Options { limits, gate, manage, files, fetcher, kept, stop: stopping };
             let router = server::router(Arc::clone(&house), options);
             let mut told = stop.clone();
             let asked = async move {

@@ -12,6 +12,7 @@ use manager::house::{Answer, Ask, End, News};
 use manager::runtime::{FinishReason, GenerateOptions, Prompt};
 use serde_json::{Map, Value, json};
 
+use super::files::Desk;
 use super::message::{WireMessage, conversation};
 use super::sampling::{choices, choosing, either, not_both, numbered, refuse, told, tool_choice};
 use super::usage::{finish_reason, timings, usage};
@@ -82,7 +83,8 @@ pub(crate) async fn create(
     let request: Request = json(&body)?;
     let (stream, stream_options) = (request.stream, request.stream_options);
     let n = choices(request.n, server.limits())?;
-    let ask = asked(request, &client, server.limits())?;
+    let (limits, desk) = (*server.limits(), Desk::new(&server, client.number()));
+    let ask = desk.apart(move |desk| asked(request, &client, &limits, desk)).await?;
     let mut answers = Vec::with_capacity(n);
     for index in 0..n {
         let options = numbered(&ask.options, index);
@@ -102,7 +104,12 @@ pub(crate) async fn create(
 }
 
 /// The request in our words.
-fn asked(mut request: Request, client: &Client, limits: &Limits) -> Result<Ask, Fault> {
+fn asked(
+    mut request: Request,
+    client: &Client,
+    limits: &Limits,
+    desk: &Desk,
+) -> Result<Ask, Fault> {
     let options = request.chosen(client, limits)?;
     let logprobs = match (request.logprobs.unwrap_or(false), request.top_logprobs) {
         (true, likeliest) => Some(likeliest.unwrap_or(0)),
@@ -143,7 +150,7 @@ fn asked(mut request: Request, client: &Client, limits: &Limits) -> Result<Ask, 
     };
     let options =
         GenerateOptions { max_tokens, logprobs, tell_apart: !formed, must_call, ..options };
-    let messages = conversation(request.messages)?;
+    let messages = conversation(request.messages, desk)?;
     Ok(Ask {
         model: request.model,
         prompt: Prompt::Chat(messages, Box::new(render)),

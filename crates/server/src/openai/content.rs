@@ -6,6 +6,7 @@ use manager::{Image, Part};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::files::{Desk, WireFile};
 use crate::fault::Fault;
 use crate::read::Never;
 
@@ -34,10 +35,21 @@ pub(super) struct WirePart {
     detail: Option<String>,
     #[serde(default, rename = "input_audio")]
     _input_audio: Never,
-    #[serde(default, rename = "file")]
-    _file: Never,
-    #[serde(default, rename = "file_id")]
-    _file_id: Never,
+    /// A document, as chat has it.
+    #[serde(default)]
+    file: Option<WireFile>,
+    /// The id of an uploaded document, of an `input_file`.
+    #[serde(default)]
+    file_id: Option<String>,
+    /// What a document holds, as base64, of an `input_file`.
+    #[serde(default)]
+    file_data: Option<String>,
+    /// What it is called.
+    #[serde(default)]
+    filename: Option<String>,
+    /// Refused: this server fetches no addresses.
+    #[serde(default)]
+    file_url: Option<String>,
     // What clients send back of an answer.
     #[serde(default, rename = "annotations")]
     _annotations: Option<Vec<Value>>,
@@ -66,18 +78,49 @@ struct ImageObject {
 /// # Errors
 ///
 /// Naming the part that makes no sense.
-pub(super) fn parts(path: &str, content: Content) -> Result<Vec<Part>, Fault> {
+pub(super) fn parts(path: &str, content: Content, desk: &Desk) -> Result<Vec<Part>, Fault> {
     match content {
         Content::Text(text) => Ok(vec![Part::Text(text)]),
         Content::Parts(parts) => {
-            let part = |(n, part)| one(&format!("{path}[{n}]"), part);
+            let part = |(n, part)| one(&format!("{path}[{n}]"), part, desk);
             parts.into_iter().enumerate().map(part).collect()
         }
     }
 }
 
-fn one(path: &str, part: WirePart) -> Result<Part, Fault> {
+fn one(path: &str, part: WirePart, desk: &Desk) -> Result<Part, Fault> {
     let WirePart { r#type, text, refusal, image_url, detail, .. } = part;
+    let beside = WireFile {
+        file_id: part.file_id,
+        file_data: part.file_data,
+        filename: part.filename,
+        file_url: part.file_url,
+    };
+    let has_more =
+        beside.file_id.is_some() || beside.file_data.is_some() || beside.file_url.is_some();
+    let others = text.is_some() || refusal.is_some() || image_url.is_some();
+    let file = match (r#type.as_str(), part.file) {
+        ("file", Some(file)) if !has_more && !others => Some(file),
+        ("input_file", None) if !others => Some(beside),
+        ("file", _) => {
+            let message = format!("`{path}` of type `file` must hold `file` and nothing else");
+            return Err(Fault::field(path, message));
+        }
+        ("input_file", _) => {
+            let message = format!(
+                "`{path}` of type `input_file` must hold `file_id` or `file_data` and nothing else"
+            );
+            return Err(Fault::field(path, message));
+        }
+        (other, file) if file.is_some() || has_more => {
+            let message = format!("`{path}` of type `{other}` holds a file, which it cannot");
+            return Err(Fault::field(path, message));
+        }
+        _ => None,
+    };
+    if let Some(file) = file {
+        return desk.words(path, file).map(Part::Text);
+    }
     match (r#type.as_str(), text, refusal, image_url) {
         ("text" | "input_text" | "output_text", Some(text), None, None)
         | ("refusal", None, Some(text), None) => Ok(Part::Text(text)),
@@ -107,7 +150,7 @@ fn one(path: &str, part: WirePart) -> Result<Part, Fault> {
         (other, ..) => {
             let field = format!("{path}.type");
             let message = format!(
-                "`{field}` is `{other}`, but only text and image_url, or input_text and input_image, are supported"
+                "`{field}` is `{other}`, but only text, image_url and file, or input_text, input_image and input_file, are supported"
             );
             Err(Fault::field(field, message))
         }

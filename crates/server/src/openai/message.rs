@@ -6,6 +6,7 @@ use serde_json::Value;
 use text::ToolCall;
 
 use super::content::{Content, parts};
+use super::files::Desk;
 use crate::fault::Fault;
 use crate::read::Never;
 
@@ -62,14 +63,14 @@ struct WireFunction {
 /// # Errors
 ///
 /// Naming the field that makes no sense.
-pub(crate) fn conversation(messages: Vec<WireMessage>) -> Result<Vec<Message>, Fault> {
+pub(crate) fn conversation(messages: Vec<WireMessage>, desk: &Desk) -> Result<Vec<Message>, Fault> {
     if messages.is_empty() {
         return Err(Fault::field("messages", "`messages` is empty: say something to the model"));
     }
-    messages.into_iter().enumerate().map(|(at, message)| one(at, message)).collect()
+    messages.into_iter().enumerate().map(|(at, message)| one(at, message, desk)).collect()
 }
 
-fn one(at: usize, message: WireMessage) -> Result<Message, Fault> {
+fn one(at: usize, message: WireMessage, desk: &Desk) -> Result<Message, Fault> {
     let path = |field: &str| format!("messages[{at}].{field}");
     let WireMessage { role, content, name, tool_calls, tool_call_id, reasoning_content, .. } =
         message;
@@ -92,7 +93,7 @@ fn one(at: usize, message: WireMessage) -> Result<Message, Fault> {
     }
     let calls = tool_calls.unwrap_or_default();
     let content = match content {
-        Some(content) => parts(&path("content"), content)?,
+        Some(content) => parts(&path("content"), content, desk)?,
         None => message.refusal.map(Part::Text).into_iter().collect(),
     };
     if content.is_empty() && calls.is_empty() && role != Role::Assistant {

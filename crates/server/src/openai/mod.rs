@@ -4,6 +4,7 @@ pub(crate) mod chat;
 pub(crate) mod completions;
 mod content;
 pub(crate) mod embeddings;
+pub(crate) mod files;
 mod message;
 pub(crate) mod models;
 pub(crate) mod responses;

@@ -113,6 +113,9 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         operation["requestBody"] =
             json!({"required": true, "content": {"application/json": {"schema": named("Rpc")}}});
     }
+    if matches!((route.path, route.method), ("/v1/files", "post")) {
+        operation["requestBody"] = json!({"required": true, "content": {"multipart/form-data": {"schema": named("Upload")}}});
+    }
     if is_open(route.path) {
         operation["security"] = json!([]);
     }
@@ -140,8 +143,8 @@ fn responses(route: &Route) -> Value {
     let json = |name: &str| json!({"application/json": {"schema": named(name)}});
     let both = |name: &str, kind: &str, part: &str| {
         let mut content = json(name);
-        // A stream as a whole is text; each of its parts is of the other form.
-        content[kind] = json!({"schema": {"type": "string"}, "x-part": named(part)});
+        // A stream as a whole has no schema; each of its parts has the other form.
+        content[kind] = json!({"x-part": named(part)});
         content
     };
     let (what, content) = match route.gives {

@@ -101,6 +101,25 @@ pub(super) static ROUTES: &[Route] = &[
         "The same as /v1/responses, where MLX-VLM's server has it",
         Events("Response", "ResponseEvent"),
     ),
+    Route {
+        query: Some(takes!(openai::files::Which)),
+        ..get("/v1/files", OPENAI, "The documents that this client has left here", Json("Files"))
+    },
+    Route {
+        method: "post",
+        ..get("/v1/files", OPENAI, "Keeps a document, to ask about it by its id", Json("File"))
+    },
+    get("/v1/files/{id}", OPENAI, "What is known of a document", Json("File")),
+    get(
+        "/v1/files/{id}/content",
+        OPENAI,
+        "What a document holds",
+        Text("application/octet-stream"),
+    ),
+    Route {
+        method: "delete",
+        ..get("/v1/files/{id}", OPENAI, "Removes a document", Json("Deleted"))
+    },
     post(
         "/v1/embeddings",
         OPENAI,

@@ -3,6 +3,7 @@
 mod chat;
 mod described;
 mod dialects;
+mod files;
 mod flights;
 mod house;
 mod mcp;

@@ -7,6 +7,7 @@ use text::ToolCall;
 
 use crate::fault::Fault;
 use crate::openai::content::{Content, WirePart, parts};
+use crate::openai::files::Desk;
 use crate::read::Never;
 
 /// What is said.
@@ -53,7 +54,7 @@ pub(super) struct Item {
 /// # Errors
 ///
 /// Naming the field that makes no sense.
-pub(super) fn conversation(input: Input) -> Result<Vec<Message>, Fault> {
+pub(super) fn conversation(input: Input, desk: &Desk) -> Result<Vec<Message>, Fault> {
     let items = match input {
         Input::Text(text) => return Ok(vec![Message::user(text)]),
         Input::Items(items) => items,
@@ -65,7 +66,7 @@ pub(super) fn conversation(input: Input) -> Result<Vec<Message>, Fault> {
     for (at, item) in items.into_iter().enumerate() {
         let path = format!("input[{at}]");
         match item.r#type.as_deref().unwrap_or("message") {
-            "message" => messages.push(message(&path, item)?),
+            "message" => messages.push(message(&path, item, desk)?),
             "reasoning" => {
                 let parts = item.summary.unwrap_or_default();
                 let thought: String = parts.into_iter().filter_map(|part| part.text).collect();
@@ -93,7 +94,7 @@ pub(super) fn conversation(input: Input) -> Result<Vec<Message>, Fault> {
                 let output = item
                     .output
                     .ok_or_else(|| Fault::field(&field, format!("`{field}` is missing")))?;
-                let content = parts(&field, output)?;
+                let content = parts(&field, output, desk)?;
                 messages.push(Message { content, ..Message::tool(id, "") });
             }
             other => {
@@ -108,7 +109,7 @@ pub(super) fn conversation(input: Input) -> Result<Vec<Message>, Fault> {
     Ok(messages)
 }
 
-fn message(path: &str, item: Item) -> Result<Message, Fault> {
+fn message(path: &str, item: Item, desk: &Desk) -> Result<Message, Fault> {
     let role = match item.role.as_deref() {
         Some("system" | "developer") => Role::System,
         Some("user") => Role::User,
@@ -124,7 +125,7 @@ fn message(path: &str, item: Item) -> Result<Message, Fault> {
     let field = format!("{path}.content");
     let content =
         item.content.ok_or_else(|| Fault::field(&field, format!("`{field}` is missing")))?;
-    Ok(Message { content: parts(&field, content)?, ..Message::new(role, "") })
+    Ok(Message { content: parts(&field, content, desk)?, ..Message::new(role, "") })
 }
 
 fn call(path: &str, item: Item) -> Result<ToolCall, Fault> {

@@ -20,6 +20,7 @@ use crate::fault::Fault;
 use crate::format::Format;
 use crate::gate::Client;
 use crate::number;
+use crate::openai::files::Desk;
 use crate::openai::sampling::{continuing, either, not_both, refuse, tool_choice};
 use crate::openai::usage::response_usage;
 use crate::read::{Never, json};
@@ -144,7 +145,9 @@ pub(crate) async fn create(
         request.model
     };
     // Instructions hold for this answer only; what was said before keeps none.
-    let said = input::conversation(request.input)?;
+    let input = request.input;
+    let desk = Desk::new(&server, owner);
+    let said = desk.apart(move |desk| input::conversation(input, desk)).await?;
     let mut conversation: Vec<Message> = request.instructions.iter().map(Message::system).collect();
     conversation.extend(earlier.iter().cloned());
     conversation.extend(said.iter().cloned());
