@@ -1,6 +1,7 @@
 //! `config`: what is in force, from where, and what is wrong with it.
 
 use std::fs;
+use std::path::Path;
 
 use insta::assert_snapshot;
 use serde_json::Value;
@@ -33,6 +34,24 @@ fn settings_are_shown_with_their_sources() {
     let port = json["settings"].as_array().unwrap().iter().find(|s| s["key"] == "server.port");
     assert_eq!(port.unwrap()["from"], "folio.toml:2");
     assert_eq!(json["memory_bytes"], 1_000_000);
+}
+
+#[test]
+fn shipped_files_are_without_fault() {
+    let mut world = World::new();
+    world.set("BOX_KEY", "secret");
+    fs::write(world.home.path().join("keys.txt"), "ann 0123456789abcdef0123456789abcdef\n")
+        .unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/serve");
+    let mut seen = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let ran = world.run(&["config", "check", path.to_str().unwrap(), "--keys", "keys.txt"]);
+        assert_eq!(ran.code, Some(0), "{}: {}{}", path.display(), ran.out, ran.err);
+        assert!(!ran.out.contains("error "), "{}", ran.out);
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
 }
 
 #[test]
