@@ -1,9 +1,11 @@
 //! `cargo xtask clients`: the server, asked by the clients that their makers publish.
 //!
-//! They are installed from PyPI under `target/clients`; `crates/server/tests/clients/ask.py` asks.
+//! They are installed under `target/clients`, from PyPI (Node among them) and by Node's own installer. What they ask stands
+//! in `crates/server/tests/clients`: `ask.py`, `ask.mjs`, and `fuzz.py`, which asks what the server's own description lets be
+//! asked, and what it does not.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -13,6 +15,8 @@ use crate::goldens::requirements;
 
 /// What clients show; any word would do.
 const KEY: &str = "sesame";
+/// Seconds that random questions are asked for at most.
+const FUZZ_SECONDS: &str = "90";
 
 /// Builds the program, starts its server on a free port, and lets all clients ask it.
 pub(crate) fn run(root: &Path) -> Result<bool> {
@@ -25,19 +29,55 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         .context("cannot install the clients (it needs python3, its venv module, and PyPI)")?;
     let models = target.join("models");
     prepare(&root.join("fixtures/models"), &models)?;
+    let javascript = javascript(&python, &scripts, &target)?;
     let keys = target.join("keys");
     std::fs::write(&keys, format!("tester {KEY}\n"))?;
     must(cargo(root).args(["build", "--locked", "--package", "cli"]))?;
     let program = root.join("target/debug/folio");
     let none = target.join("none");
-    let set = [("FOLIO_MODELS", &*models), ("FOLIO_MLX", "off".as_ref()), ("HF_HOME", &*none)];
+    // What clients leave here is not kept beside what people keep.
+    let data = target.join("data");
+    let set = [
+        ("FOLIO_MODELS", &*models),
+        ("FOLIO_MLX", "off".as_ref()),
+        ("HF_HOME", &*none),
+        ("XDG_DATA_HOME", &*data),
+    ];
     let mut serve = Command::new(&program);
     serve.args(["serve", "--port", "0", "--keys"]).arg(&keys).envs(set);
     let mut server = Server(serve.stdout(Stdio::piped()).spawn().context("cannot start folio")?);
     let address = server.address()?;
-    let mut ask = Command::new(python);
-    ask.arg(scripts.join("ask.py")).args([&address, KEY]).arg(&program).envs(set);
-    succeeds(&mut ask)
+    let mut ask = Command::new(&python);
+    ask.arg(scripts.join("ask.py")).args([&address, KEY]).arg(&program);
+    let mut holds = succeeds(ask.arg(root.join("examples/lease.pdf")).envs(set))?;
+    let mut ask = Command::new(beside(&python, "node"));
+    ask.arg(scripts.join("ask.mjs")).args([&address, KEY]).arg(&javascript);
+    holds &= succeeds(&mut ask)?;
+    let mut fuzz = Command::new(&python);
+    fuzz.arg(scripts.join("fuzz.py")).args([&address, KEY]).arg(target.join("fuzz"));
+    Ok(holds & succeeds(fuzz.arg(FUZZ_SECONDS))?)
+}
+
+/// A program of the environment that `python` belongs to.
+fn beside(python: &Path, name: &str) -> PathBuf {
+    python.with_file_name(if cfg!(windows) { format!("{name}.exe") } else { name.to_owned() })
+}
+
+/// Installs the JavaScript clients as their lock file has them, and says where.
+fn javascript(python: &Path, scripts: &Path, target: &Path) -> Result<PathBuf> {
+    let folder = target.join("javascript");
+    std::fs::create_dir_all(&folder)?;
+    for name in ["package.json", "package-lock.json"] {
+        std::fs::copy(scripts.join(name), folder.join(name))?;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first = python.parent().map(Path::to_path_buf);
+    let path = std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path)))?;
+    let mut npm = Command::new(beside(python, "npm"));
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]);
+    must(npm.current_dir(&folder).env("PATH", path))
+        .context("cannot install the JavaScript clients")?;
+    Ok(folder)
 }
 
 /// A server, which ends with this.
@@ -63,7 +103,7 @@ impl Drop for Server {
 
 /// Copies the tiny models that are asked, one of them with positions enough for a description of tools.
 fn prepare(from: &Path, to: &Path) -> Result<()> {
-    for model in ["qwen3", "bert"] {
+    for model in ["qwen3", "bert", "llama"] {
         copy(&from.join(model), &to.join(model))?;
     }
     let path = to.join("qwen3/config.json");

@@ -1,6 +1,6 @@
 """Asks a server as people's own programs do, with the clients that their makers publish.
 
-    python ask.py ADDRESS KEY PROGRAM     (ADDRESS: http://127.0.0.1:PORT; PROGRAM: folio; see requirements.txt)
+    python ask.py ADDRESS KEY PROGRAM PDF     (ADDRESS: http://127.0.0.1:PORT; PROGRAM: folio; PDF: lease.pdf)
 
 The server offers the tiny models of this repository: what they say is nonsense, how it comes is what is looked at. Ends
 with the number of things that were tried; anything that is not as it should be is an AssertionError.
@@ -20,7 +20,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 
-ADDRESS, KEY, PROGRAM = sys.argv[1:4]
+ADDRESS, KEY, PROGRAM, PDF = sys.argv[1:5]
 MODEL, EMBEDDER = "qwen3", "bert"
 SAY = [{"role": "user", "content": "Say something."}]
 TOOL = {
@@ -32,6 +32,28 @@ TOOL = {
         "required": ["place"],
     },
 }
+
+
+def small_pdf():
+    """One page that says one thing."""
+    words = b"BT /F1 12 Tf 72 700 Td (The rent is 400.) Tj ET"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%b\nendstream" % (len(words), words),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    out, places = b"%PDF-1.7\n", []
+    for number, content in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%b\nendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    end = (len(places) + 1, table, len(places) + 1, len(out))
+    return out + b"xref\n0 %d\n0000000000 65535 f \n%btrailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % end
+
+
+SMALL_PDF = small_pdf()
 tried = 0
 
 
@@ -86,6 +108,22 @@ def ask_openai():
     ok(len(told) == 10 and all(token.logprob == token.top_logprobs[0].logprob for token in told), told)
     plain = client.completions.create(model=MODEL, prompt="One two", max_tokens=5, temperature=0)
     ok(plain.choices[0].text and plain.usage.completion_tokens == 5, plain)
+    with open(PDF, "rb") as pdf:
+        file = client.files.create(file=pdf, purpose="user_data", expires_after={"anchor": "created_at", "seconds": 3600})
+    ok(file.filename == "lease.pdf" and file.id in [one.id for one in client.files.list()], file)
+    ok(client.files.content(file.id).content.startswith(b"%PDF") and client.files.retrieve(file.id) == file, file)
+    part = {"type": "input_file", "file_id": file.id}
+    turn = {"role": "user", "content": [part, {"type": "input_text", "text": "Who lets the flat?"}]}
+    read = client.responses.create(model=MODEL, input=[turn], max_output_tokens=3)
+    ok(read.usage.input_tokens > 200, read.usage)
+    small = base64.b64encode(SMALL_PDF).decode()
+    part = {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{small}", "filename": "small.pdf"}}
+    turn = {"role": "user", "content": [part, {"type": "text", "text": "What does it say?"}]}
+    read = client.chat.completions.create(**{**ask, "messages": [turn]})
+    told = "[Document: small.pdf]\n\nThe rent is 400.\n\n[End of small.pdf]\n"
+    turn = {"role": "user", "content": [{"type": "text", "text": told}, {"type": "text", "text": "What does it say?"}]}
+    ok(read.choices[0].message.content == client.chat.completions.create(**{**ask, "messages": [turn]}).choices[0].message.content, read)
+    ok(client.files.delete(file.id).deleted, "delete")
     texts = ["a text", "another one"]
     # The client asks for base64 itself, and decodes it.
     vectors = client.embeddings.create(model=EMBEDDER, input=texts)
