@@ -140,7 +140,7 @@ impl Form<'_> {
             ("seed", seed.map(|seed| json!(seed))),
             ("stop", (!stop.is_empty()).then(|| json!(stop))),
             ("ignore_eos", ignore_eos.then(|| json!(true))),
-            ("invariant", invariant.then(|| json!(true))),
+            ("batch_invariant", invariant.then(|| json!(true))),
             (
                 "logit_bias",
                 (!logit_bias.is_empty()).then(|| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::{Finish, Id, Logprobs, Passage, Priority, Refusal, Request, Sampling};
+use kernels::{Precision, WeightLayout};
 use text::grammar::Grammar;
 use text::{
     Detokenizer, Forced, Message, Reader, RenderOptions, Said, Special, StopStrings, Tools,
@@ -233,6 +234,23 @@ impl LoadedModel {
         Ok(generation)
     }
 
+    /// An error unless its device computes the same pass in the same way each time.
+    fn expect_invariance(&self) -> Result<(), Error> {
+        let expected = match self.device().as_cpu() {
+            None => {
+                "false on this device: on a CPU (`--device cpu`) the same pass is always computed alike"
+            }
+            Some(cpu) => match (cpu.weights(), cpu.precision()) {
+                (WeightLayout::InTime { room: 1.. }, Precision::Fast) => {
+                    "false while weights are laid out anew under way: start with `--weights panels` or `--weights mapped`"
+                }
+                _ => return Ok(()),
+            },
+        };
+        let (name, value) = ("batch_invariant", "true".to_owned());
+        Err(Error::Parameter { name, value, expected })
+    }
+
     fn begin(
         self: &Arc<Self>,
         prompt: &Prompt,
@@ -240,6 +258,9 @@ impl LoadedModel {
     ) -> Result<(Generation, oneshot::Receiver<Result<Id, Error>>), Error> {
         self.expect(ModelKind::Language, "generate text")?;
         let sampling = self.sampling(options)?;
+        if options.invariant {
+            self.expect_invariance()?;
+        }
         if options.constraint.is_some() && options.ignore_eos {
             let (name, value) = ("ignore_eos", "true".to_owned());
             let expected = "false where the answer is constrained, which says itself where it ends";

@@ -8,7 +8,9 @@ use manager::runtime::{
     BenchOptions, EmbedOptions, Error, FinishReason, GenerateOptions, KvCodes, LoadOptions,
     LoadedModel, PageStore, Piece, Prompt, Runtime,
 };
-use manager::{CpuOptions, Device, Kind, Message, MlxOptions, Precision, RenderOptions};
+use manager::{
+    CpuOptions, Device, Kind, Message, MlxOptions, Precision, RenderOptions, WeightLayout,
+};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name)
@@ -429,4 +431,21 @@ fn beginnings_of_prompts_survive_on_the_disk() {
     let codes = KvCodes { bits: 8, group_size: None };
     let (_, found, _) = ask(LoadOptions { kv: Some(codes), ..options });
     assert_eq!(found, 0, "pages of floats are of no use to codes");
+}
+
+#[test]
+fn an_invariant_answer_is_refused_where_it_would_not_hold() {
+    let ask = |weights, precision| {
+        let cpu = CpuOptions { threads: Some(1), weights, precision, ..CpuOptions::default() };
+        let runtime = Arc::new(Runtime::start(cpu).unwrap());
+        let model = LoadedModel::load(&runtime, &fixture("llama"), LoadOptions::default()).unwrap();
+        let options = GenerateOptions { invariant: true, ..limited(3) };
+        model.generate(&tokens(5), &options).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let in_time = WeightLayout::default();
+    let refused = ask(in_time, Precision::Fast).unwrap_err();
+    assert!(refused.contains("`batch_invariant`") && refused.contains("--weights"), "{refused}");
+    assert_eq!(ask(in_time, Precision::Exact), Ok(()), "nothing is laid out anew");
+    assert_eq!(ask(WeightLayout::InPlace, Precision::Fast), Ok(()));
+    assert_eq!(ask(WeightLayout::Panels, Precision::Fast), Ok(()));
 }

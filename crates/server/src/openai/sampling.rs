@@ -34,6 +34,9 @@ macro_rules! continuing {
             repetition_penalty: Option<f32>,
             /// Chance; a different one each time, if absent.
             seed: Option<i64>,
+            /// Whether the answer must not depend on what else is computed, to the last bit. It takes longer.
+            #[serde(default)]
+            batch_invariant: bool,
             /// Whether the answer comes in events.
             #[serde(default)]
             stream: bool,
@@ -73,6 +76,7 @@ macro_rules! continuing {
                     seed: self.seed.map(i64::cast_unsigned),
                     client: client.number(),
                     priority,
+                    invariant: self.batch_invariant,
                     ..manager::runtime::GenerateOptions::default()
                 })
             }
