@@ -1,6 +1,6 @@
 //! Which pages are on the disk, how large they are, and when each was last wanted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -18,6 +18,9 @@ pub(super) struct Name {
 }
 
 const EXTENSION: &str = "page";
+
+/// Bytes of pages that may wait in memory to be written.
+const MOST_WAITING: u64 = 64 << 20;
 
 impl Name {
     /// Where its file is.
@@ -54,8 +57,9 @@ pub(super) struct Index {
     pages: BTreeMap<Name, (u64, u64)>,
     /// The same, the longest unused first.
     by_use: BTreeMap<u64, Name>,
-    /// Those that are being written.
-    expected: BTreeSet<Name>,
+    /// Those that are to be written, and their bytes.
+    expected: BTreeMap<Name, u64>,
+    waiting: u64,
     clock: u64,
 }
 
@@ -63,8 +67,8 @@ impl Index {
     /// What is in `folder`. What is not ours is named, and left alone.
     pub(super) fn scan(folder: &Path, cap: u64) -> io::Result<Self> {
         let (pages, by_use) = (BTreeMap::new(), BTreeMap::new());
-        let expected = BTreeSet::new();
-        let mut index = Self { cap, held: 0, pages, by_use, expected, clock: 0 };
+        let expected = BTreeMap::new();
+        let mut index = Self { cap, held: 0, pages, by_use, expected, waiting: 0, clock: 0 };
         let mut found = Vec::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -103,22 +107,28 @@ impl Index {
 
     /// Whether a page is there, or will be.
     pub(super) fn knows(&self, name: &Name) -> bool {
-        self.pages.contains_key(name) || self.expected.contains(name)
+        self.pages.contains_key(name) || self.expected.contains_key(name)
     }
 
-    /// Notes that a page is to be written; false if it is there, or will be.
-    pub(super) fn expect(&mut self, name: Name) -> bool {
-        !self.pages.contains_key(&name) && self.expected.insert(name)
+    /// Notes that a page of so many bytes is to be written; false if it is there, or will be, or too many bytes wait already.
+    pub(super) fn expect(&mut self, name: Name, bytes: u64) -> bool {
+        let fits = self.waiting == 0 || self.waiting.saturating_add(bytes) <= MOST_WAITING;
+        if !fits || self.knows(&name) {
+            return false;
+        }
+        self.waiting += bytes;
+        self.expected.insert(name, bytes);
+        true
     }
 
-    /// Notes that it will not be written after all.
+    /// Notes that it waits no more.
     pub(super) fn give_up(&mut self, name: &Name) {
-        self.expected.remove(name);
+        self.waiting -= self.expected.remove(name).unwrap_or(0);
     }
 
     /// Notes that it was written.
     pub(super) fn add(&mut self, name: Name, bytes: u64) {
-        self.expected.remove(&name);
+        self.give_up(&name);
         self.remove(&name);
         self.clock += 1;
         self.pages.insert(name, (bytes, self.clock));
@@ -182,4 +192,26 @@ fn scan_generation(
 
 fn strange(path: &Path) {
     tracing::warn!(path = %path.display(), "among pages of caches, this is none: it is left alone");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Generation, Index, MOST_WAITING, Name};
+
+    #[test]
+    fn what_waits_to_be_written_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut index = Index::scan(folder.path(), u64::MAX).unwrap();
+        let name = |n: u8| Name { generation: Generation([0; 16]), key: [n; 32] };
+        assert!(index.expect(name(0), MOST_WAITING + 1), "one page waits, however large");
+        assert!(!index.expect(name(1), 1));
+        index.add(name(0), MOST_WAITING + 1);
+        for n in 1..=4 {
+            assert!(index.expect(name(n), MOST_WAITING / 4), "{n}");
+        }
+        assert!(!index.expect(name(5), 1) && !index.knows(&name(5)));
+        assert!(index.knows(&name(4)) && !index.touch(&name(4)), "it waits, and is not there");
+        index.give_up(&name(4));
+        assert!(index.expect(name(5), 1) && !index.expect(name(5), 1), "it waits already");
+    }
 }

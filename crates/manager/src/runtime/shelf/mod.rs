@@ -15,7 +15,7 @@ mod tests;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
@@ -26,9 +26,6 @@ pub(super) use self::generation::Generation;
 use self::index::{Index, Name};
 use super::error::Error;
 
-/// Pages that wait to be written, at most. They are in memory until then.
-const WAITING: usize = 8;
-
 /// The file that tells other programs that the folder is in use.
 const LOCK: &str = "lock";
 
@@ -36,7 +33,7 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct PageStore {
     shared: Arc<Shared>,
-    jobs: Option<SyncSender<Job>>,
+    jobs: Option<Sender<Job>>,
     writer: Option<JoinHandle<()>>,
     /// Held as long as this lives.
     _lock: File,
@@ -75,7 +72,7 @@ impl PageStore {
         let index = Mutex::new(Index::scan(folder, cap).map_err(fail)?);
         let shared = Arc::new(Shared { folder: folder.to_owned(), index });
         shared.evict(0);
-        let (jobs, waiting) = sync_channel(WAITING);
+        let (jobs, waiting) = channel();
         let writer = {
             let shared = Arc::clone(&shared);
             Builder::new().name("pages".to_owned()).spawn(move || shared.write_all(&waiting))
@@ -207,12 +204,12 @@ impl Shelf for ModelShelf {
 
     fn put(&mut self, beginning: &Beginning, page_size: usize, page: Vec<u8>) {
         let Some(name) = self.name(beginning, page_size) else { return };
-        if !self.store.shared.index().expect(name) {
+        // Where the disk is behind, this page is computed again if it is wanted.
+        if !self.store.shared.index().expect(name, page.len() as u64) {
             return;
         }
-        let sent = self.store.jobs.as_ref().map(|jobs| jobs.try_send(Job { name, page }));
+        let sent = self.store.jobs.as_ref().map(|jobs| jobs.send(Job { name, page }));
         if !matches!(sent, Some(Ok(()))) {
-            // The disk is behind: this page is computed again if it is wanted.
             self.store.shared.index().give_up(&name);
         }
     }
