@@ -36,6 +36,8 @@ pub struct EngineOptions {
     pub page_size: usize,
     /// Tokens that the cache holds in all, over all sequences.
     pub cache_tokens: usize,
+    /// Tokens to which that may be [raised](Engine::resize) later; less than `cache_tokens` is as much.
+    pub cache_most: usize,
     /// How the cache stores numbers.
     pub cache_format: KvFormat,
     /// Bytes of the cache that may be kept for the beginnings of later prompts while nobody uses them; all of it, if absent.
@@ -59,6 +61,7 @@ impl Default for EngineOptions {
             piece: 16,
             page_size: 32,
             cache_tokens: 32 * 1024,
+            cache_most: 0,
             cache_format: DType::F16.into(),
             prefix_bytes: None,
             image_bytes: 256 << 20,
@@ -80,6 +83,9 @@ pub struct Engine {
     device: Device,
     decoder: Box<dyn Decoder>,
     cache: Cache,
+    cache_format: KvFormat,
+    /// Pages that the cache has room for: what is beyond those of the scheduler is never written.
+    room: usize,
     scheduler: Scheduler,
     sampler: Sampler,
     /// Whether tokens are chosen on the device, where nothing but the logits decides.
@@ -134,7 +140,12 @@ impl Engine {
         let EngineOptions { decode_share, piece, preemption, swap_bytes, .. } = options;
         let layers = decoder.layers();
         let pages = cache_tokens.div_ceil(page_size);
-        let cache = Cache::new(device, &layers, page_size, pages, cache_format);
+        let room = match device.puts_off() {
+            // Its arrays grow in strides, which end with the room.
+            true => pages,
+            false => pages.max(options.cache_most.div_ceil(page_size)),
+        };
+        let cache = Cache::new(device, &layers, page_size, room, cache_format);
         let window = widest(&layers);
         let turn = decoder.turn();
         let limits = Limits {
@@ -150,8 +161,9 @@ impl Engine {
             piece,
             preemption,
         };
-        let kept = options.prefix_bytes.map_or(pages, |bytes| bytes / cache.page_bytes().max(1));
-        let copies = swap_bytes / cache.page_bytes().max(1);
+        let page_bytes = cache.page_bytes().max(1);
+        let kept = options.prefix_bytes.map_or(usize::MAX, |bytes| bytes / page_bytes);
+        let copies = swap_bytes / page_bytes;
         let pool = PagePool::new(page_size, pages).keeping(kept).swapping(copies);
         let scheduler = Scheduler::new(limits, pool);
         let (draws, device) = (device.puts_off(), device.clone());
@@ -162,6 +174,8 @@ impl Engine {
             device,
             decoder,
             cache,
+            cache_format,
+            room,
             scheduler,
             sampler,
             draws,
@@ -211,6 +225,43 @@ impl Engine {
         }
         self.walkers.extend(walker.map(|walker| (id, walker)));
         Ok(())
+    }
+
+    /// Makes the cache one of `tokens` tokens, keeps `image_bytes` of images' features at most, and makes copies of sequences that
+    /// are put aside in `swap_bytes`. Returns for how many tokens there is room from now on, and how many bytes of
+    /// copies there are beyond.
+    ///
+    /// Memory that was never written is given up and taken at once. What was written can be given up only all together,
+    /// with the beginnings that are kept in it, and while no request is under way; else the cache stays as large as that.
+    pub fn resize(
+        &mut self,
+        tokens: usize,
+        image_bytes: usize,
+        swap_bytes: usize,
+    ) -> (usize, usize) {
+        self.features.resize(image_bytes, |digest| self.scheduler.is_showing(digest));
+        let (idle, puts_off) = (self.is_idle(), self.device.puts_off());
+        let page_bytes = self.cache.page_bytes();
+        let pool = self.scheduler.pool();
+        let beyond = pool.resize_copies(swap_bytes / page_bytes.max(1)) * page_bytes;
+        let page_size = pool.page_size();
+        let wanted = tokens.div_ceil(page_size).max(1);
+        let fits = if puts_off { wanted == self.room } else { wanted >= pool.touched() };
+        if idle && !fits {
+            pool.renew(wanted);
+            self.copies.clear();
+            if puts_off {
+                self.room = wanted;
+            }
+            // First the old one goes: both together may be more than there is room for.
+            self.cache = Cache::nothing();
+            let (layers, format) = (self.decoder.layers(), self.cache_format);
+            self.cache = Cache::new(&self.device, &layers, page_size, self.room, format);
+            return (wanted * page_size, 0);
+        }
+        let capacity = pool.capacity();
+        let pages = if puts_off { capacity } else { self.scheduler.resize(wanted.min(self.room)) };
+        (pages * page_size, beyond)
     }
 
     /// How often an image was seen already.

@@ -130,6 +130,19 @@ impl Features {
         features.clone()
     }
 
+    /// Keeps `budget` bytes at most from now on, beside what is to be shown yet.
+    pub(crate) fn resize(&mut self, budget: usize, needed: impl Fn(&[u8; 32]) -> bool) {
+        self.budget = budget;
+        while self.held > self.budget {
+            let others = self.kept.iter().filter(|(digest, _)| !needed(digest));
+            let oldest = others.min_by_key(|(_, (_, last))| *last).map(|(digest, _)| *digest);
+            let Some(digest) = oldest else { break };
+            if let Some((gone, _)) = self.kept.remove(&digest) {
+                self.held -= bytes(&gone);
+            }
+        }
+    }
+
     /// Forgets all of them: the device that computed them has failed.
     pub(crate) fn clear(&mut self) {
         self.kept.clear();

@@ -66,9 +66,10 @@ pub(crate) async fn plan(State(server): State<Server>, body: Bytes) -> Result<Js
         let told = match &outlook {
             Outlook::Ready => json!({"action": "ready"}),
             Outlook::Loading => json!({"action": "loading"}),
-            Outlook::Load { grant, evicts } => json!({
+            Outlook::Load { grant, evicts, shrinks } => json!({
                 "action": "load",
                 "evicts": evicts,
+                "shrinks": shrinks,
                 "bytes": {
                     "weights": grant.weights,
                     "cache": grant.cache,

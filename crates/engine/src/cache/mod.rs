@@ -60,6 +60,8 @@ pub struct PagePool {
     capacity: usize,
     /// How many pages are kept at most.
     keep: usize,
+    /// Pages from here on were never handed out, so nobody has written them.
+    touched: usize,
     free: BTreeSet<u32>,
     /// How many sequences hold each page.
     holders: Vec<u32>,
@@ -86,7 +88,8 @@ impl PagePool {
         Self {
             page_size,
             capacity,
-            keep: capacity,
+            keep: usize::MAX,
+            touched: 0,
             free: (0..capacity as u32).collect(),
             holders: vec![0; capacity],
             tree: PrefixTree::default(),
@@ -102,8 +105,35 @@ impl PagePool {
     /// The same, with at most so many pages kept for their tokens while nobody holds them.
     #[must_use]
     pub fn keeping(mut self, pages: usize) -> Self {
-        self.keep = pages.min(self.capacity);
+        self.keep = pages;
         self
+    }
+
+    /// Makes it a pool of `pages` pages; of as many as were ever handed out, if that is more. Returns how many there are now.
+    pub(crate) fn resize(&mut self, pages: usize) -> usize {
+        let pages = pages.max(self.touched).min(u32::MAX as usize - 1);
+        if pages < self.capacity {
+            // What was never handed out is free, and these are the last.
+            self.free.split_off(&(pages as u32));
+        } else {
+            self.free.extend(self.capacity as u32..pages as u32);
+        }
+        self.holders.resize(pages, 0);
+        self.capacity = pages;
+        pages
+    }
+
+    /// The same number of pages or another, all free and none of them ever written: there is new memory for them. Nobody holds
+    /// a page or a copy.
+    pub(crate) fn renew(&mut self, pages: usize) {
+        let room = self.swap.room();
+        let new = Self::new(self.page_size, pages).keeping(self.keep).swapping(room);
+        *self = Self { stats: self.stats, shelves: self.shelves, ..new };
+    }
+
+    /// How many of the pages were ever handed out, at most.
+    pub(crate) fn touched(&self) -> usize {
+        self.touched
     }
 
     /// Tokens in a page.
@@ -213,7 +243,8 @@ impl PagePool {
         let empty = Self::new(self.page_size, self.capacity).keeping(self.keep);
         let mut swap = std::mem::take(&mut self.swap);
         swap.distrust();
-        *self = Self { stats: self.stats, swap, shelves: self.shelves, ..empty };
+        *self =
+            Self { stats: self.stats, touched: self.touched, swap, shelves: self.shelves, ..empty };
     }
 
     fn hold(&mut self, page: u32) {
@@ -250,6 +281,7 @@ impl PagePool {
         let next = next.filter(|next| self.free.contains(next));
         let page = next.or_else(|| self.roomy()).or_else(|| self.free.first().copied())?;
         self.free.remove(&page);
+        self.touched = self.touched.max(page as usize + 1);
         Some(page)
     }
 

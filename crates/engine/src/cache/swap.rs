@@ -52,6 +52,10 @@ pub(super) struct Swap {
 }
 
 impl Swap {
+    pub(super) fn room(&self) -> usize {
+        self.room
+    }
+
     pub(super) fn push(&mut self, to_do: Move) {
         self.moves.push(to_do);
     }
@@ -63,6 +67,12 @@ impl Swap {
 }
 
 impl PagePool {
+    /// Has room for copies of so many pages from now on. Those that there are stay. Returns how many these are too many.
+    pub(crate) fn resize_copies(&mut self, pages: usize) -> usize {
+        self.swap.room = pages;
+        self.swap.held.saturating_sub(pages)
+    }
+
     /// The same, with room for copies of so many pages.
     #[must_use]
     pub fn swapping(mut self, pages: usize) -> Self {

@@ -147,3 +147,18 @@ fn no_more_is_kept_than_may_be() {
     assert_eq!((none.kept(), none.available()), (0, 10));
     assert_eq!(none.find(&[1, 2, 3, 4, 9], PLAIN).1, 0);
 }
+
+#[test]
+fn what_was_never_handed_out_can_go() {
+    let mut pool = PagePool::new(2, 10);
+    let (table, _) = computed(&mut pool, &[1, 2, 3, 4, 5, 6]);
+    assert_eq!((pool.resize(5), pool.available()), (5, 2));
+    pool.release(table);
+    assert_eq!(pool.resize(1), 3, "three pages were written");
+    let mut all = PageTable::default();
+    assert!(!pool.grow(&mut all, 8) && pool.resize(4) == 4 && pool.grow(&mut all, 8));
+    pool.release(all);
+    pool.renew(2);
+    assert_eq!((pool.available(), pool.kept(), pool.touched()), (2, 0, 0));
+    assert_eq!((pool.resize(1), pool.resize(3), pool.available()), (1, 3, 3));
+}

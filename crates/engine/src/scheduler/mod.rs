@@ -306,6 +306,19 @@ impl Scheduler {
         }
     }
 
+    /// Makes the cache one of `pages` pages, or of as many more as were written or as a request that is under way may come
+    /// to need: it was let in because it fits. Returns how many there are now.
+    pub fn resize(&mut self, pages: usize) -> usize {
+        let all = self.running.iter().chain(&self.waiting);
+        let promised = all.map(|sequence| self.pool.pages_for(sequence.longest())).max();
+        self.pool.resize(pages.max(promised.unwrap_or(0)))
+    }
+
+    /// The pages, for who decides how many there are to be.
+    pub(crate) fn pool(&mut self) -> &mut PagePool {
+        &mut self.pool
+    }
+
     /// The tokens so far and the sampling of the sequence that `slice` belongs to, unless it has
     /// ended or begun anew.
     pub(crate) fn sequence(&self, slice: &Slice) -> Option<(Past<'_>, &Sampling)> {

@@ -103,6 +103,11 @@ impl Sequence {
         self.length() - self.computed
     }
 
+    /// How long it may become.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// All tokens, with one that nobody has read.
     fn length(&self) -> usize {
         self.tokens.len() + usize::from(self.unread)

@@ -110,6 +110,8 @@ struct World {
     overshot: u64,
     /// Requests for which there was no place in the queue.
     refused: u64,
+    /// How often there were more pages afterwards, or as many, and how often fewer.
+    resized: [u64; 2],
 }
 
 impl World {
@@ -157,6 +159,7 @@ impl World {
             under_way: None,
             overshot: 0,
             refused: 0,
+            resized: [0; 2],
         }
     }
 
@@ -186,6 +189,18 @@ impl World {
             }
             Err(other) => panic!("seed {}: {other}", self.seed),
         }
+    }
+
+    /// Another number of pages: what is under way still ends, with the same tokens.
+    fn resize(&mut self) {
+        let (before, wanted) = (self.scheduler.status(), 1 + self.random.below(90));
+        let pages = self.scheduler.resize(wanted);
+        let after = self.scheduler.status();
+        assert_eq!(after.pages, pages);
+        assert!(pages >= wanted && pages >= after.pages_held + after.pages_kept);
+        assert!(pages <= wanted.max(before.pages), "seed {}: it grew unasked", self.seed);
+        assert_eq!((before.pages_held, before.pages_kept), (after.pages_held, after.pages_kept));
+        self.resized[usize::from(pages < before.pages)] += 1;
     }
 
     fn step(&mut self) {
@@ -353,12 +368,16 @@ fn steps_that_overlap_end_every_request_with_the_same_tokens() {
 fn simulate(overlaps: bool) -> u64 {
     let (mut preemptions, mut found, mut evicted, mut overshot) = (0, 0, 0, 0);
     let (mut refused, mut promotions, mut told, mut swaps, mut fetched) = (0, 0, 0, 0, 0);
+    let mut resized = [0, 0];
     for seed in 1..=SEEDS {
         let mut world = World::new(seed, overlaps);
         for n in 0..30 {
             world.add(Id(n));
             for _ in 0..world.random.below(6) {
                 world.step();
+            }
+            if world.random.below(8) == 0 {
+                world.resize();
             }
             if world.random.below(10) == 0 {
                 let id = Id(world.random.below(n as usize + 1) as u64);
@@ -383,6 +402,7 @@ fn simulate(overlaps: bool) -> u64 {
         overshot += world.overshot;
         refused += world.refused;
         promotions += status.promotions;
+        resized = [resized[0] + world.resized[0], resized[1] + world.resized[1]];
         world.check();
     }
     // The seeds exercise what they are meant to.
@@ -390,6 +410,7 @@ fn simulate(overlaps: bool) -> u64 {
     assert!(fetched > 500, "{fetched}");
     assert!(swaps > 500 && swaps < preemptions - 500, "{swaps} of {preemptions}");
     assert!(refused > 100 && promotions > 100, "{refused} {promotions}");
+    assert!(resized.iter().all(|&times| times > 500), "{resized:?}");
     overshot
 }
 

@@ -1,7 +1,8 @@
 //! Whole steps over a made-up network: what comes in, what goes out, what breaks.
 
 use engine::{
-    Engine, EngineOptions, Event, Failure, Finish, Id, Logprobs, Priority, Request, Sampling,
+    Engine, EngineOptions, Event, Failure, Finish, Id, Logprobs, Priority, Refusal, Request,
+    Sampling,
 };
 use kernels::{CpuOptions, DType, Device, KvLayer, QuantizationMode, QuantizedTensor, Tensor, ops};
 use models::{Batch, Cache, Decoder, LayerCache, Remember};
@@ -255,4 +256,27 @@ fn a_failure_of_mlx_ends_its_step_and_no_other() {
     assert!(events.iter().any(failed), "{events:?}");
     assert!(events.contains(&Event::Finished(Id(2), Finish::Length)), "{events:?}");
     assert_eq!(device.take_failure(), None);
+}
+
+/// A cache becomes smaller and larger under way, and nobody's answer changes.
+#[test]
+fn a_cache_can_be_resized() {
+    let mut engine = engine();
+    assert_eq!(engine.resize(32, 0, 0).0, 32);
+    let long = Request { prompt: vec![0; 40], max_tokens: 4, ..Request::default() };
+    let refused = Err(Refusal::TooLong { prompt: 40, max_tokens: 4, limit: 32 });
+    assert_eq!(engine.add(Id(1), long.clone()), refused);
+    assert_eq!(engine.resize(1000, 0, 0).0, 64, "no more than it was opened for");
+    assert_eq!(engine.add(Id(1), long), Ok(()));
+    let mut events = engine.step();
+    assert_eq!(engine.resize(8, 0, 0).0, 44, "what was let in is not let down");
+    events.extend(drain(&mut engine));
+    assert_eq!(of(&events, 1), (vec![1, 2, 3, 4], Some(&Finish::Length)));
+    assert_eq!(engine.status().pages, 11);
+    assert!(engine.status().pages_kept > 0);
+    // Nobody is there any more: what is kept goes with the pages.
+    assert_eq!(engine.resize(8, 0, 0).0, 8);
+    assert_eq!((engine.status().pages, engine.status().pages_kept), (2, 0));
+    add(&mut engine, 2, &[4], 3, &[]);
+    assert_eq!(of(&drain(&mut engine), 2), (vec![5, 6, 7], Some(&Finish::Length)));
 }

@@ -54,6 +54,9 @@ impl House {
                     rooms.note(&model, || Step::Loads { bytes: grant.total() });
                     self.begin_load(model, grant);
                 }
+                Decision::Resize { model, number, cache } => {
+                    self.begin_resize(&rooms, model, (number, cache));
+                }
                 Decision::Unload { model, why } => {
                     tracing::info!(model, %why, "unloading");
                     if let Leave::Evicted { by } = &why {
@@ -134,7 +137,9 @@ impl House {
         let hold = found
             .hold()
             .map_err(|error| Arc::new(crate::runtime::Error::Held { source: Box::new(error) }))?;
-        let options = LoadOptions { cache_bytes: grant.cache, ..self.load_options(model) };
+        let most = self.rooms().residency.status(model).map_or(0, |it| it.terms.need.cache_most);
+        let options =
+            LoadOptions { cache_bytes: grant.cache, cache_most: most, ..self.load_options(model) };
         let loaded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             LoadedModel::load_adapted(&self.runtime, &found.path, found.adapter.as_deref(), options)
         }));
@@ -144,6 +149,34 @@ impl House {
         };
         tracing::info!(model = found.name, took = ?begun.elapsed(), bytes = grant.total(), "loaded");
         Ok(Resident { model, loaded: Instant::now(), _hold: hold })
+    }
+
+    fn begin_resize(&self, rooms: &super::Rooms, model: String, (number, cache): (u64, u64)) {
+        let Some(house) = self.own.upgrade() else { return };
+        tracing::debug!(model, cache, "another size for its cache");
+        let booked = rooms.residency.status(&model).and_then(|status| status.grant);
+        let booked = booked.map_or(cache, |grant| grant.cache);
+        // Told now, so that it comes before whatever is decided later; and waited for elsewhere.
+        let answer = rooms.residents.get(&model).map(|resident| resident.model.resize(cache));
+        let name = model.clone();
+        let waiting = Builder::new().name("resize".to_owned()).spawn(move || {
+            let taken = match answer {
+                Some(Ok(answer)) => answer.blocking_recv().ok().and_then(Result::ok),
+                Some(Err(_)) | None => None,
+            };
+            let taken = taken.unwrap_or(booked);
+            let given = booked.saturating_sub(taken);
+            let missing = Self::measured(&model, || house.beyond(given));
+            let cache = taken.saturating_add(missing);
+            house.happened(Event::Resized { model, number, cache });
+        });
+        if let Err(error) = waiting {
+            tracing::error!(%error, model = name, "there is no thread to wait with");
+            let Some(house) = self.own.upgrade() else { return };
+            tokio::task::spawn_blocking(move || {
+                house.happened(Event::Resized { model: name, number, cache: booked });
+            });
+        }
     }
 
     fn begin_unload(&self, model: String, resident: Option<Resident>) {
@@ -163,9 +196,15 @@ impl House {
 
     /// Measures what came back of a model that went, and tells the residency.
     fn returned(&self, model: String) {
+        let missing = Self::measured(&model, || self.excess(&model));
+        self.happened(Event::Returned { model, missing });
+    }
+
+    /// Gives the process a while to shrink. Returns what `excess` still finds then.
+    fn measured(model: &str, excess: impl Fn() -> u64) -> u64 {
         let begun = Instant::now();
         let missing = loop {
-            let excess = self.excess(&model);
+            let excess = excess();
             if excess == 0 || begun.elapsed() > SHRINKING {
                 break excess;
             }
@@ -174,7 +213,14 @@ impl House {
         if missing > 0 {
             tracing::warn!(model, missing, "not all of its memory came back");
         }
-        self.happened(Event::Returned { model, missing });
+        missing
+    }
+
+    /// Bytes that the process holds beyond what would be booked without `given`, and at most these.
+    fn beyond(&self, given: u64) -> u64 {
+        let Some(resident) = current_rss().filter(|_| given > 0) else { return 0 };
+        let booked = self.rooms().residency.ledger().reserved();
+        resident.saturating_sub(booked.saturating_sub(given)).min(given)
     }
 
     /// Measures again what had not come back of models that went.

@@ -10,6 +10,7 @@ use super::{Error, House, Lease, apart};
 use crate::config::Candidate;
 use crate::flight::{self, Flight, Step};
 use crate::remote::{self, Fragment, Question};
+use crate::residency::Refusal;
 use crate::route::{Receipt, Wish};
 use crate::runtime::{
     FinishReason, GenerateOptions, Generation, MustCall, Piece, Prompt, Timings, TokenLogprobs,
@@ -216,14 +217,28 @@ impl House {
         options: GenerateOptions,
         fallback: bool,
     ) -> Result<Source, Error> {
-        let lease = self.lease_or(name, fallback).await?;
-        let prompt = prompt.clone();
-        apart(move || {
-            let prompt = lease.model().shielded(prompt);
-            let generation = Box::new(lease.model().generate(&prompt, &options)?);
-            Ok(Source::Local { generation, lease, turn: false })
-        })
-        .await
+        let lease = self.lease_or(name, fallback, 0).await?;
+        let (first, wanted) = started(lease, prompt.clone(), options.clone()).await;
+        let Some(cache) = wanted else { return first };
+        // Others may have less meanwhile, or have to go: the first is given up before that is asked for.
+        let short = match first {
+            Ok(source) => {
+                drop(source);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        match (self.lease_or(name, fallback, cache).await, short) {
+            (Ok(lease), _) => started(lease, prompt.clone(), options).await.0,
+            // It cannot be had at all: the request is too long.
+            (Err(Error::NoRoom(Refusal::TooLarge { .. })), Some(short)) => Err(short),
+            (Err(error), Some(_)) => Err(error),
+            // It has room, if not much.
+            (Err(_), None) => {
+                let lease = self.lease_or(name, fallback, 0).await?;
+                started(lease, prompt.clone(), options).await.0
+            }
+        }
     }
 
     async fn remote(
@@ -277,6 +292,46 @@ impl Drop for Waiting<'_> {
                 flight.note(Step::GivenUp);
             }
         }
+    }
+}
+
+/// An answer that nobody has limited has room for so many tokens, where there is memory for them.
+const ROOMY: usize = 1024;
+
+/// Begins an answer of a model of this machine. Also says how many bytes of cache it would take, if it has too few for that.
+async fn started(
+    lease: Lease,
+    prompt: Prompt,
+    options: GenerateOptions,
+) -> (Result<Source, Error>, Option<u64>) {
+    let limited = options.max_tokens.is_some();
+    let begun = apart(move || {
+        let prompt = lease.model().shielded(prompt);
+        let (context, room) = (lease.facts().context, lease.cache_tokens());
+        let generation = lease.model().generate(&prompt, &options);
+        let (prompt, answer) = match &generation {
+            Err(error) => match error.too_long() {
+                Some((prompt, answer)) if limited => (prompt, answer),
+                Some((prompt, _)) => (prompt, ROOMY),
+                None => (0, 0),
+            },
+            Ok(generation) => (generation.usage().prompt_tokens, if limited { 0 } else { ROOMY }),
+        };
+        let tokens = prompt.saturating_add(answer).min(context);
+        let wanted = (tokens > room).then(|| lease.cache_bytes(tokens));
+        Ok((
+            generation.map(Box::new).map(|generation| Source::Local {
+                generation,
+                lease,
+                turn: false,
+            }),
+            wanted,
+        ))
+    })
+    .await;
+    match begun {
+        Ok((source, wanted)) => (source.map_err(Error::from), wanted),
+        Err(error) => (Err(error), None),
     }
 }
 

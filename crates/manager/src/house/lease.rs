@@ -91,14 +91,16 @@ impl House {
     ///
     /// If there is no such model, it is not offered, it cannot be loaded, or there is no room for it.
     pub async fn lease(self: &Arc<Self>, asked: &str) -> Result<Lease, Error> {
-        self.lease_or(asked, false).await
+        self.lease_or(asked, false, 0).await
     }
 
-    /// The same; with `fallback`, somebody else can answer, and waiting for others to end is not worth it.
+    /// The same; with `fallback`, somebody else can answer, and waiting for others to end is not worth it. With `cache`, it has
+    /// as many bytes for past tokens, if it may have so many.
     pub(super) async fn lease_or(
         self: &Arc<Self>,
         asked: &str,
         fallback: bool,
+        cache: u64,
     ) -> Result<Lease, Error> {
         self.keep();
         let found = self.find(asked).await?;
@@ -118,7 +120,7 @@ impl House {
         let place = Place { house: Arc::clone(self), ticket };
         let (model, wait) = (found.name.clone(), self.options.wait);
         flight::note(|| Step::Wants { model: model.clone() });
-        self.happened(Event::Ask(Ask { ticket, model, wait, fallback }));
+        self.happened(Event::Ask(Ask { ticket, model, wait, fallback, cache }));
         let model = answer.await.map_err(|_| Error::Lost)??;
         flight::note(|| Step::Has);
         Ok(Lease { model, name: found.name.clone(), place })

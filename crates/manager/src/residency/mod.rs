@@ -3,13 +3,14 @@
 //!
 //! - Every byte is booked in the [`Ledger`] before a [`Decision::Load`] is given, and stays booked until
 //!   [`Event::Returned`] says that it is back.
-//! - What does not fit evicts idle models: lowest priority first, then the longest unused; never a pinned or a busy one.
+//! - What does not fit takes of the caches of others what these can do without; see `cache`. Then it evicts idle models: lowest priority first, then the longest unused; never a pinned or a busy one.
 //! - Where only busy models could make room, a request waits. Until it has waited for [`Policy::patience`], others go on
 //!   as before it; then the eldest such request *owns* the next room: busy models that have to go for it are given no
 //!   new requests, and nobody else is loaded. So it gets its turn as soon as the busy ones end.
 //! - A model that was loaded answers those who waited for it before it can be evicted, and stays for about as long as its
 //!   load took if it is in use: two models that do not fit together take turns, and do not only load.
 
+mod cache;
 mod need;
 mod settle;
 #[cfg(test)]
@@ -85,6 +86,9 @@ pub struct Ask {
     pub wait: Option<Duration>,
     /// Whether somebody else can answer: then it is told to fall back where it would be refused.
     pub fallback: bool,
+    /// Bytes of cache that it needs, where that is known to be more than the least; 0 if not. A model that has less grows
+    /// first, up to the most that it may have.
+    pub cache: u64,
 }
 
 /// What happened.
@@ -105,6 +109,15 @@ pub enum Event {
         model: String,
         /// Bytes that did not come back.
         missing: u64,
+    },
+    /// What [`Decision::Resize`] of this number came to: the engine takes so many bytes for its cache now.
+    Resized {
+        /// The model.
+        model: String,
+        /// The number of the decision.
+        number: u64,
+        /// Bytes of its cache.
+        cache: u64,
     },
     /// So many bytes of all that never came back are missing now: a later measurement.
     Unreturned(u64),
@@ -292,6 +305,16 @@ pub enum Decision {
         /// Why.
         why: Leave,
     },
+    /// Make the cache of a model that is in memory one of so many bytes, or as near to that as can be without a loss for its
+    /// requests; [`Event::Resized`] follows.
+    Resize {
+        /// The model.
+        model: String,
+        /// Names the decision.
+        number: u64,
+        /// Bytes of its cache.
+        cache: u64,
+    },
     /// The request waits; told when that begins.
     Wait {
         /// The request.
@@ -335,6 +358,8 @@ pub enum Outlook {
         grant: Grant,
         /// Who would have to go, first to go first.
         evicts: Vec<String>,
+        /// Whose caches would have to shrink.
+        shrinks: Vec<String>,
     },
     /// It would wait.
     Wait {
@@ -382,7 +407,7 @@ pub struct Status {
     pub terms: Terms,
     /// Bytes that are booked for it.
     pub bytes: u64,
-    /// What it was granted when it was loaded.
+    /// What it was granted; its cache may have grown or shrunk since it was loaded.
     pub grant: Option<Grant>,
     /// Requests that wait for it.
     pub waiting: usize,
@@ -404,11 +429,18 @@ enum State {
 struct Model {
     terms: Terms,
     state: State,
-    active: BTreeSet<Ticket>,
+    /// Its requests, and the cache that they were promised.
+    active: BTreeMap<Ticket, u64>,
     last_used: Option<Duration>,
     grant: Option<Grant>,
     booked: Vec<(Class, Reservation)>,
     dismissed: Option<Leave>,
+    /// What it needed when it was loaded.
+    own: Need,
+    resizing: Option<cache::Resizing>,
+    /// Its cache did not shrink, or grow, as it was told; it is not asked again until one of its requests has ended.
+    stiff: bool,
+    full: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -434,6 +466,7 @@ pub struct Residency {
     /// What those have a right to that wait.
     claims: settle::Claims,
     unreturned: Vec<Reservation>,
+    resizes: u64,
 }
 
 impl Residency {
@@ -449,6 +482,7 @@ impl Residency {
             draining: BTreeSet::new(),
             claims: settle::Claims::default(),
             unreturned: Vec::new(),
+            resizes: 0,
         }
     }
 
@@ -461,11 +495,15 @@ impl Residency {
                 let new = Model {
                     terms,
                     state: State::Unloaded,
-                    active: BTreeSet::new(),
+                    active: BTreeMap::new(),
                     last_used: None,
                     grant: None,
                     booked: Vec::new(),
                     dismissed: None,
+                    own: Need::default(),
+                    resizing: None,
+                    stiff: false,
+                    full: false,
                 };
                 self.models.insert(model, new);
             }

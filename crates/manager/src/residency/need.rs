@@ -2,6 +2,7 @@
 
 use crate::ledger::Class;
 use crate::plan::Demand;
+use crate::runtime::with_images;
 
 /// The bytes that a model needs in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,8 +55,6 @@ impl Need {
     /// The same for a network that sees: the least cache leaves room for a sequence beside the eighth that is for images.
     #[must_use]
     pub fn seeing(self) -> Self {
-        let with_images =
-            |cache: u64| cache.saturating_add((cache / 7).saturating_add(1).min(MOST_VISION));
         let cache_least = with_images(self.cache_least);
         Self { cache_least, cache_most: self.cache_most.max(cache_least), ..self }
     }
@@ -80,9 +79,6 @@ impl Need {
         })
     }
 }
-
-/// The most bytes that a load sets aside for features of images within the cache.
-const MOST_VISION: u64 = 256 << 20;
 
 /// The bytes that a model may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
+use super::cache::Shares;
 use super::{
     Ask, Decision, Event, Grant, Leave, Model, Outlook, Refusal, Residency, State, Ticket, Waiting,
 };
@@ -36,8 +37,10 @@ enum Placement {
     Now(Grant),
     /// As soon as those are back that are leaving.
     Coming,
-    /// When these idle models are gone.
-    Evict(Vec<String>),
+    /// At once: it is here, and its cache is to have so many bytes.
+    Grow(u64),
+    /// When these idle models are gone, and the caches of these others are smaller.
+    Make { evict: Vec<String>, shrink: Shares },
     /// When these have ended or had their time. Not all may be known.
     Wait(Vec<String>),
     /// Never.
@@ -55,6 +58,7 @@ struct Deficit {
 /// A model that could go.
 struct Candidate<'a> {
     name: &'a str,
+    /// What comes back with it, beside what others and it could give back of their caches.
     bytes: u64,
     running: bool,
     /// Whether it could go at once.
@@ -70,6 +74,7 @@ impl Residency {
             Event::Loaded(model) => self.loaded(now, &model, out),
             Event::LoadFailed(model) => self.load_failed(&model, out),
             Event::Returned { model, missing } => self.returned(&model, missing),
+            Event::Resized { model, number, cache } => self.resized(&model, number, cache),
             Event::Unreturned(bytes) => self.shrink_unreturned(bytes),
             Event::Preload(model) => {
                 if !self.preloads.contains(&model) {
@@ -94,7 +99,8 @@ impl Residency {
             let why = Refusal::Unknown { model: ask.model.clone() };
             return reject(&ask, why, out);
         };
-        let served = self.admits(known, self.claims) && !self.draining.contains(&ask.model);
+        let served =
+            self.admits(known, ask.cache, self.claims) && !self.draining.contains(&ask.model);
         if !served && self.queue.len() >= self.policy.most_waiting {
             let why = Refusal::QueueFull { waiting: self.queue.len() };
             return reject(&ask, why, out);
@@ -107,6 +113,10 @@ impl Residency {
         let Some(name) = self.serving.remove(&ticket) else { return };
         let Some(model) = self.models.get_mut(&name) else { return };
         model.active.remove(&ticket);
+        (model.stiff, model.full) = (false, false);
+        if let Some(resizing) = &mut model.resizing {
+            resizing.eased = true;
+        }
         model.last_used = Some(now);
         if let State::Ready { idle, .. } = &mut model.state {
             *idle = now;
@@ -128,7 +138,8 @@ impl Residency {
         // Before anything can evict it: who waited for it is answered.
         let queue = mem::take(&mut self.queue);
         for waiting in queue {
-            if waiting.ask.model == name {
+            let enough = self.models.get(name).is_some_and(|model| model.has(waiting.ask.cache));
+            if waiting.ask.model == name && enough {
                 self.serve(now, &waiting.ask, out);
             } else {
                 self.queue.push(waiting);
@@ -207,6 +218,7 @@ impl Residency {
         self.claims = round.claims;
         self.retire(now, out);
         self.preload(now, out);
+        self.spread(out);
     }
 
     /// One of those who wait. Returns whom it waits for from now on; nobody, if it is served.
@@ -221,17 +233,17 @@ impl Residency {
         let Some(model) = self.models.get(name) else {
             return Err(Refusal::Unknown { model: name.clone() });
         };
-        if !round.draining.contains(name) && self.admits(model, round.claims) {
+        if !round.draining.contains(name) && self.admits(model, waiting.ask.cache, round.claims) {
             self.serve(now, &waiting.ask, out);
             return Ok(None);
         }
         let waited = now.saturating_sub(waiting.since);
         if waiting.ask.wait.is_some_and(|wait| waited >= wait) {
-            let busy = match self.placement(now, name, round.claims) {
+            let busy = match self.placement(now, name, waiting.ask.cache, round.claims) {
                 _ if waiting.told => waiting.on.clone(),
-                Placement::Evict(on) | Placement::Wait(on) => on,
+                Placement::Make { evict: on, .. } | Placement::Wait(on) => on,
                 Placement::Never(why) => return Err(why),
-                Placement::Now(_) | Placement::Coming => Vec::new(),
+                Placement::Now(_) | Placement::Grow(_) | Placement::Coming => Vec::new(),
             };
             return Err(Refusal::TimedOut { model: name.clone(), waited, busy });
         }
@@ -239,7 +251,7 @@ impl Residency {
             return Ok(Some(on.clone()));
         }
         let owns = !round.owned && waited >= self.policy.patience;
-        let on = self.advance(now, name, owns, round, out)?;
+        let on = self.advance(now, &waiting.ask, owns, round, out)?;
         round.tried.insert(name.clone(), on.clone());
         Ok(Some(on))
     }
@@ -249,35 +261,46 @@ impl Residency {
     fn advance(
         &mut self,
         now: Duration,
-        name: &str,
+        ask: &Ask,
         owns: bool,
         round: &mut Round,
         out: &mut Vec<Decision>,
     ) -> Result<Vec<String>, Refusal> {
+        let (name, cache) = (ask.model.as_str(), ask.cache);
         let itself = vec![name.to_owned()];
         let Some(model) = self.models.get(name) else { return Ok(itself) };
         let is_loading = matches!(model.state, State::Loading { .. });
-        if is_loading || model.dismissed.is_some() || round.draining.contains(name) {
+        let moves = is_loading || model.resizing.is_some();
+        if moves || model.dismissed.is_some() || round.draining.contains(name) {
             return Ok(itself);
         }
-        let claim =
-            Claims { bytes: model.missing(), loaded: usize::from(!model.is_ready()), running: 1 };
+        let claim = Claims {
+            bytes: model.missing(cache),
+            loaded: usize::from(!model.is_ready()),
+            running: 1,
+        };
         let by = || Leave::Evicted { by: name.to_owned() };
-        match self.placement(now, name, round.claims) {
+        match self.placement(now, name, cache, round.claims) {
             Placement::Now(grant) => {
                 self.load(now, name, grant, out);
+                Ok(itself)
+            }
+            Placement::Grow(cache) => {
+                self.grow(name, cache, out);
                 Ok(itself)
             }
             Placement::Coming => {
                 round.claims.add(claim);
                 Ok(self.leaving())
             }
-            Placement::Evict(victims) => {
+            Placement::Make { mut evict, shrink } => {
                 round.claims.add(claim);
-                for victim in &victims {
+                for victim in &evict {
                     self.unload(victim, by(), out);
                 }
-                Ok(victims)
+                self.shrink(&shrink, out);
+                evict.extend(shrink.into_iter().map(|(name, _)| name));
+                Ok(evict)
             }
             Placement::Wait(victims) => {
                 if owns {
@@ -285,7 +308,8 @@ impl Residency {
                     round.claims.add(claim);
                     for victim in &victims {
                         let Some(model) = self.models.get(victim) else { continue };
-                        if self.may_go(now, model) {
+                        let stays = victim == name || model.terms.pinned;
+                        if self.may_go(now, model) && (!stays || model.dismissed.is_some()) {
                             self.unload(victim, by(), out);
                         } else if model.has_settled(now) {
                             round.draining.insert(victim.clone());
@@ -314,7 +338,10 @@ impl Residency {
                 None => {}
             }
         }
-        while self.ledger.over() > self.ledger.of_class(Class::Leaving) {
+        let over = self.ledger.over().saturating_sub(self.coming());
+        let shares = self.shares(over, &[]);
+        self.shrink(&shares, out);
+        while self.ledger.over() > self.coming() {
             let mut idle = self.candidates(now, "");
             idle.retain(|candidate| !candidate.running);
             let Some(name) = idle.first().map(|first| first.name.to_owned()) else { break };
@@ -334,10 +361,23 @@ impl Residency {
                     continue;
                 }
             }
-            match self.placement(now, &name, self.claims) {
+            match self.placement(now, &name, 0, self.claims) {
                 Placement::Now(grant) => self.load(now, &name, grant, out),
                 Placement::Never(why) => out.push(Decision::Skip { model: name, why: Some(why) }),
-                Placement::Coming | Placement::Evict(_) | Placement::Wait(_) => {
+                Placement::Make { evict, shrink } if evict.is_empty() => {
+                    self.shrink(&shrink, out);
+                    self.preloads.push(name);
+                }
+                // A model that is being loaded or that shrinks may leave room yet.
+                Placement::Coming | Placement::Make { .. } | Placement::Wait(_)
+                    if self.is_moving() =>
+                {
+                    self.preloads.push(name);
+                }
+                Placement::Grow(_)
+                | Placement::Coming
+                | Placement::Make { .. }
+                | Placement::Wait(_) => {
                     out.push(Decision::Skip { model: name, why: None });
                 }
             }
@@ -355,18 +395,26 @@ impl Residency {
         if self.draining.contains(model) || known.dismissed.is_some() {
             return Outlook::Wait { on: vec![model.to_owned()] };
         }
-        if self.admits(known, self.claims) {
+        if self.admits(known, 0, self.claims) {
             return Outlook::Ready;
         }
-        match self.placement(now, model, self.claims) {
-            Placement::Now(grant) => Outlook::Load { grant, evicts: Vec::new() },
-            Placement::Evict(evicts) => {
+        match self.placement(now, model, 0, self.claims) {
+            Placement::Now(grant) => {
+                Outlook::Load { grant, evicts: Vec::new(), shrinks: Vec::new() }
+            }
+            Placement::Grow(_) => Outlook::Ready,
+            Placement::Make { evict: evicts, shrink } => {
+                let given = |(name, to): &(String, u64)| {
+                    self.models.get(name).map_or(0, |model| model.cache() - to)
+                };
+                let given = shrink.iter().map(given).sum::<u64>();
                 let freed = evicts.iter().filter_map(|name| self.models.get(name));
                 let freed = freed.map(|model| model.held(&self.ledger)).sum::<u64>();
-                let room = self.ledger.free().saturating_add(freed);
+                let room = self.ledger.free().saturating_add(freed).saturating_add(given);
+                let shrinks: Vec<_> = shrink.into_iter().map(|(name, _)| name).collect();
                 match known.terms.need.grant(room.saturating_sub(self.claims.bytes)) {
-                    Some(grant) => Outlook::Load { grant, evicts },
-                    None => Outlook::Wait { on: evicts },
+                    Some(grant) => Outlook::Load { grant, evicts, shrinks },
+                    None => Outlook::Wait { on: evicts.into_iter().chain(shrinks).collect() },
                 }
             }
             Placement::Coming => Outlook::Wait { on: self.leaving() },
@@ -376,22 +424,35 @@ impl Residency {
     }
 
     /// Whether a model takes another request at once.
-    fn admits(&self, model: &Model, claims: Claims) -> bool {
+    fn admits(&self, model: &Model, cache: u64, claims: Claims) -> bool {
         let place = self.running() + claims.running < self.policy.most_running;
-        model.is_ready() && model.dismissed.is_none() && (!model.active.is_empty() || place)
+        let fit = model.is_ready() && model.has(cache);
+        fit && model.dismissed.is_none() && (!model.active.is_empty() || place)
     }
 
-    fn placement(&self, now: Duration, name: &str, claims: Claims) -> Placement {
+    fn placement(&self, now: Duration, name: &str, cache: u64, claims: Claims) -> Placement {
         let Some(model) = self.models.get(name) else {
             return Placement::Never(Refusal::Unknown { model: name.to_owned() });
         };
         let policy = &self.policy;
         let here = model.is_ready();
-        let need = model.missing();
+        let need = model.missing(cache);
+        if here && need > 0 && model.full {
+            // It would not grow. When it has less to do, it may.
+            return match model.active.is_empty() {
+                false => Placement::Wait(vec![name.to_owned()]),
+                true => Placement::Never(Refusal::TooLarge {
+                    model: name.to_owned(),
+                    needed: cache,
+                    most: model.cache(),
+                    kept: Vec::new(),
+                }),
+            };
+        }
         let free = self.ledger.free();
         let leaving = self.models.values().filter(|model| model.state == State::Leaving).count();
         let loaded = self.models.values().filter(|m| m.state != State::Unloaded).count();
-        let coming = self.ledger.of_class(Class::Leaving).saturating_sub(self.ledger.over());
+        let coming = self.coming().saturating_sub(self.ledger.over());
         let room = free.saturating_add(coming);
         let deficit = Deficit {
             bytes: need.saturating_add(claims.bytes).saturating_sub(room),
@@ -403,20 +464,40 @@ impl Residency {
             running: (self.running() + claims.running + 1).saturating_sub(policy.most_running),
         };
         if deficit.is_none() {
+            let free = free.min(room.saturating_sub(claims.bytes));
+            if here {
+                let to = model.cache().saturating_add(need);
+                return if need <= free { Placement::Grow(to) } else { Placement::Coming };
+            }
             let at_once = model.state == State::Unloaded && loaded < policy.most_loaded;
-            let grant = model.terms.need.grant(free.min(room.saturating_sub(claims.bytes)));
+            let grant = model.terms.need.with_cache(cache).grant(free);
             return grant.filter(|_| at_once).map_or(Placement::Coming, Placement::Now);
         }
-        if !here && let Some(why) = self.never(name, need) {
+        let places = deficit.loaded == 0 && deficit.running == 0;
+        if places && deficit.bytes <= self.spare(name) {
+            let shrink = self.shares(deficit.bytes, &[name]);
+            return Placement::Make { evict: Vec::new(), shrink };
+        }
+        if let Some(why) = self.never(name, need) {
             return Placement::Never(why);
         }
         let candidates = self.candidates(now, name);
-        let idle: Vec<_> = candidates.iter().filter(|c| c.idle && !here).collect();
-        if let Some(victims) = pick(&idle, deficit) {
-            return Placement::Evict(victims);
+        // Whoever goes gives its cache back in any case.
+        let given = deficit;
+        let deficit = Deficit { bytes: deficit.bytes.saturating_sub(self.spare(name)), ..deficit };
+        let idle: Vec<_> = candidates.iter().filter(|c| c.idle).collect();
+        if let Some(evict) = pick(&idle, deficit) {
+            let mut spared = vec![name];
+            spared.extend(evict.iter().map(String::as_str));
+            let freed = evict.iter().filter_map(|name| self.models.get(name));
+            let freed = freed.map(|model| model.held(&self.ledger) - model.coming());
+            let left = given.bytes.saturating_sub(freed.sum());
+            let shrink = self.shares(left, &spared);
+            return Placement::Make { evict, shrink };
         }
         // Those that were told to end before go on with it; then who can go at once; then the others.
-        let mut all: Vec<_> = candidates.iter().filter(|c| !here || c.running).collect();
+        let helps = |c: &&Candidate<'_>| !here || c.running || deficit.bytes > 0;
+        let mut all: Vec<_> = candidates.iter().filter(helps).collect();
         all.sort_by_key(|c| (!self.draining.contains(c.name), !c.idle));
         let on = pick(&all, deficit).unwrap_or_else(|| self.moving());
         Placement::Wait(on)
@@ -430,13 +511,18 @@ impl Residency {
         };
         let pinned: Vec<_> = self.models.iter().filter(stays).collect();
         let most_loaded = self.policy.most_loaded;
-        if pinned.len() >= most_loaded {
+        let own = self.models.get(name).filter(|model| model.is_ready());
+        if own.is_none() && pinned.len() >= most_loaded {
             return Some(Refusal::NoPlace { model: name.to_owned(), most: most_loaded });
         }
-        let own = [Class::Process, Class::Unreturned].map(|class| self.ledger.of_class(class));
-        let held = pinned.iter().map(|(_, model)| model.held(&self.ledger));
-        let fixed = held.chain(own).fold(0, u64::saturating_add);
+        let process = [Class::Process, Class::Unreturned].map(|class| self.ledger.of_class(class));
+        let held = pinned.iter().map(|(_, model)| {
+            let beyond = model.cache().saturating_sub(model.own.cache_least);
+            model.held(&self.ledger).saturating_sub(beyond)
+        });
+        let fixed = held.chain(process).fold(0, u64::saturating_add);
         let most = self.ledger.limit().saturating_sub(fixed);
+        let need = need.saturating_add(own.map_or(0, |model| model.held(&self.ledger)));
         (need > most).then(|| Refusal::TooLarge {
             model: name.to_owned(),
             needed: need,
@@ -460,7 +546,7 @@ impl Residency {
             .into_iter()
             .map(|(name, model)| Candidate {
                 name,
-                bytes: model.held(&self.ledger),
+                bytes: model.held(&self.ledger) - model.coming() - model.spare(),
                 running: !model.active.is_empty(),
                 idle: self.may_go(now, model),
             })
@@ -479,12 +565,22 @@ impl Residency {
     }
 
     fn leaving(&self) -> Vec<String> {
-        self.named(|model| model.state == State::Leaving)
+        self.named(|model| model.state == State::Leaving || model.resizing.is_some())
+    }
+
+    /// Whether memory may come free without anybody's doing.
+    fn is_moving(&self) -> bool {
+        let loads = |model: &Model| matches!(model.state, State::Loading { .. } | State::Leaving);
+        self.models.values().any(|model| loads(model) || model.resizing.is_some())
     }
 
     /// Those that are coming, going or at work; if nobody is, those that are to have had their time.
     fn moving(&self) -> Vec<String> {
-        let moving = self.named(|model| model.is_running() || model.state == State::Leaving);
+        let moves = |model: &Model| {
+            let resizes = model.state == State::Leaving || model.resizing.is_some();
+            resizes || model.is_running()
+        };
+        let moving = self.named(moves);
         if moving.is_empty() { self.named(Model::is_ready) } else { moving }
     }
 
@@ -494,9 +590,9 @@ impl Residency {
     }
 
     fn serve(&mut self, now: Duration, ask: &Ask, out: &mut Vec<Decision>) {
-        let Ask { ticket, model: name, .. } = ask;
+        let Ask { ticket, model: name, cache, .. } = ask;
         if let Some(model) = self.models.get_mut(name) {
-            model.active.insert(*ticket);
+            model.active.insert(*ticket, (*cache).min(model.own.cache_most));
             model.last_used = Some(now);
         }
         self.serving.insert(*ticket, name.clone());
@@ -510,6 +606,8 @@ impl Residency {
         let Ok(booked) = self.ledger.reserve_all(name, &parts) else { return };
         model.booked = parts.iter().map(|part| part.0).zip(booked).collect();
         model.grant = Some(grant);
+        (model.own, model.resizing) = (model.terms.need, None);
+        (model.stiff, model.full) = (false, false);
         model.state = State::Loading { since: now };
         out.push(Decision::Load { model: name.to_owned(), grant });
     }
@@ -523,18 +621,13 @@ impl Residency {
 }
 
 impl Model {
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
     }
 
     /// Whether it has been in memory for as long as its load took.
     fn has_settled(&self, now: Duration) -> bool {
         matches!(self.state, State::Ready { since, tenure, .. } if now >= since.saturating_add(tenure))
-    }
-
-    /// Bytes that it lacks.
-    fn missing(&self) -> u64 {
-        if self.is_ready() { 0 } else { self.terms.need.least() }
     }
 
     /// Bytes that are booked for it.
@@ -544,6 +637,7 @@ impl Model {
 
     fn leave(&mut self, ledger: &mut Ledger) {
         self.state = State::Leaving;
+        self.resizing = None;
         self.dismissed = None;
         for (class, booked) in &mut self.booked {
             *class = Class::Leaving;

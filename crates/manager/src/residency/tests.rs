@@ -14,7 +14,7 @@ fn terms(bytes: u64) -> Terms {
 }
 
 fn ask(ticket: u64, model: &str) -> Ask {
-    Ask { ticket: Ticket(ticket), model: model.to_owned(), wait: None, fallback: false }
+    Ask { ticket: Ticket(ticket), model: model.to_owned(), wait: None, fallback: false, cache: 0 }
 }
 
 /// A house of 100 bytes.
@@ -230,11 +230,12 @@ fn preloads_take_free_room_only() {
     let mut house = house(&[("a", terms(70)), ("b", terms(60)), ("c", terms(101))]);
     let out = house.step(ms(0), Event::Preload("a".into()));
     assert!(matches!(&out[..], [Decision::Load { .. }]));
-    let out = house.step(ms(0), Event::Preload("b".into()));
-    assert_eq!(out, [Decision::Skip { model: "b".into(), why: None }]);
+    // What is being loaded may leave room when it is there.
+    assert_eq!(house.step(ms(0), Event::Preload("b".into())), []);
     let out = house.step(ms(0), Event::Preload("c".into()));
     assert!(matches!(&out[..], [Decision::Skip { why: Some(Refusal::TooLarge { .. }), .. }]));
-    assert_eq!(house.step(ms(1), Event::Loaded("a".into())), []);
+    let out = house.step(ms(1), Event::Loaded("a".into()));
+    assert_eq!(out, [Decision::Skip { model: "b".into(), why: None }]);
     assert_eq!(house.step(ms(1), Event::Preload("a".into())), []);
 }
 
@@ -272,6 +273,119 @@ fn a_lower_limit_sends_idle_models_away() {
     assert!(matches!(&why[..], [Decision::Refuse { why: Refusal::Unknown { .. }, .. }]));
 }
 
+/// A model of `weights` bytes with a cache between 10 and 50.
+fn cached(weights: u64) -> Terms {
+    let need = Need { weights, cache_least: 10, cache_most: 50, ..Need::default() };
+    Terms { need, ..Terms::default() }
+}
+
+fn resize(model: &str, number: u64, cache: u64) -> Decision {
+    Decision::Resize { model: model.to_owned(), number, cache }
+}
+
+fn resized(model: &str, number: u64, cache: u64) -> Event {
+    Event::Resized { model: model.to_owned(), number, cache }
+}
+
+#[test]
+fn caches_shrink_before_anybody_goes_or_waits() {
+    let mut house = house(&[("a", cached(20)), ("b", cached(20)), ("c", cached(20))]);
+    in_memory(&mut house, 0, 1, "a");
+    assert_eq!(house.status("a").unwrap().bytes, 70);
+    // It fits beside what there is; then the third, for which both give what they have beyond the least.
+    in_memory(&mut house, 1, 2, "b");
+    assert_eq!(house.ledger().free(), 0);
+    let outlook = house.outlook(ms(2), "c");
+    assert!(
+        matches!(&outlook, Outlook::Load { grant, evicts, shrinks }
+            if grant.cache == 10 && evicts.is_empty() && shrinks == &["a"]),
+        "{outlook:?}"
+    );
+    let out = house.step(ms(2), Event::Ask(ask(3, "c")));
+    let wait = Decision::Wait { ticket: Ticket(3), on: vec!["a".into()] };
+    assert_eq!(out, [resize("a", 1, 20), wait]);
+    // Nothing is free before it is back.
+    assert_eq!(house.ledger().free(), 0);
+    let out = house.step(ms(3), resized("a", 1, 20));
+    assert!(
+        matches!(&out[..], [Decision::Load { model, grant }] if model == "c" && grant.cache == 10)
+    );
+    assert_eq!(house.ledger().reserved(), 100);
+    assert_eq!(house.step(ms(4), Event::Loaded("c".into())), [serve(3, "c")]);
+    // When there is room again, who is at work has it.
+    house.step(ms(5), Event::Dismiss { model: "b".into(), why: Leave::Asked });
+    assert_eq!(
+        house.step(ms(6), Event::Done(Ticket(2))),
+        [Decision::Unload { model: "b".into(), why: Leave::Asked }]
+    );
+    let out = house.step(ms(7), returned("b"));
+    assert_eq!(out, [resize("c", 2, 40)]);
+    assert_eq!(house.ledger().free(), 0);
+    // It took less: the rest is free, and it is not asked again before it has less to do.
+    assert_eq!(house.step(ms(8), resized("c", 1, 30)), [], "an answer to another question");
+    assert_eq!(house.step(ms(8), resized("c", 2, 30)), [resize("a", 3, 30)]);
+    assert_eq!(house.step(ms(9), resized("a", 3, 30)), []);
+    assert_eq!(house.ledger().free(), 0);
+}
+
+#[test]
+fn who_cannot_shrink_is_asked_again_when_it_has_less_to_do() {
+    let mut house = house(&[("a", cached(40)), ("b", terms(40))]);
+    in_memory(&mut house, 0, 1, "a");
+    let out = house.step(ms(1), Event::Ask(ask(2, "b")));
+    assert_eq!(out[0], resize("a", 1, 20));
+    let out = house.step(ms(2), resized("a", 1, 45));
+    assert_eq!(out, []);
+    assert_eq!((house.ledger().free(), house.status("a").unwrap().bytes), (15, 85));
+    let out = house.step(ms(9), Event::Done(Ticket(1)));
+    assert_eq!(out, [resize("a", 2, 20)]);
+    let out = house.step(ms(9), resized("a", 2, 20));
+    assert!(matches!(&out[..], [Decision::Load { model, .. }] if model == "b"));
+}
+
+#[test]
+fn a_request_that_wants_more_cache_makes_it_grow() {
+    let mut house = house(&[("a", cached(20)), ("b", cached(20)), ("c", terms(10))]);
+    in_memory(&mut house, 0, 1, "b");
+    house.step(ms(0), Event::Done(Ticket(1)));
+    in_memory(&mut house, 0, 2, "a");
+    house.step(ms(0), Event::Done(Ticket(2)));
+    assert_eq!(house.status("a").unwrap().grant.unwrap().cache, 10);
+    let out = house.step(ms(1), Event::Ask(Ask { cache: 30, ..ask(3, "a") }));
+    let wait = Decision::Wait { ticket: Ticket(3), on: vec!["b".into()] };
+    assert_eq!(out, [resize("b", 1, 30), wait]);
+    assert_eq!(house.step(ms(2), resized("b", 1, 30)), [resize("a", 2, 30)]);
+    assert_eq!(house.step(ms(3), resized("a", 2, 30)), [serve(3, "a")]);
+    // What it was promised is not taken from it while it is at work; what the other has is.
+    let out = house.step(ms(4), Event::Ask(ask(4, "c")));
+    assert_eq!(out[0], resize("b", 3, 20));
+    // More than it may ever have is the most that it may have, and others go for it.
+    house.step(ms(5), resized("b", 3, 20));
+    house.step(ms(5), Event::Loaded("c".into()));
+    house.step(ms(5), Event::Done(Ticket(4)));
+    let out = house.step(ms(6), Event::Ask(Ask { cache: 1000, ..ask(5, "a") }));
+    assert_eq!(
+        out[..2],
+        [unload("b", "a"), Decision::Wait { ticket: Ticket(5), on: vec!["b".into()] }]
+    );
+    let out = house.step(ms(7), returned("b"));
+    assert_eq!(out, [resize("a", 4, 50)]);
+    assert_eq!(house.step(ms(8), resized("a", 4, 50)), [serve(5, "a")]);
+}
+
+#[test]
+fn models_that_fit_together_with_small_caches_are_all_preloaded() {
+    let mut house = house(&[("a", cached(20)), ("b", cached(20)), ("c", cached(20))]);
+    let out = house.step(ms(0), Event::Preload("a".into()));
+    assert!(matches!(&out[..], [Decision::Load { .. }]));
+    assert_eq!(house.step(ms(0), Event::Preload("b".into())).len(), 1);
+    assert_eq!(house.step(ms(0), Event::Preload("c".into())), []);
+    assert_eq!(house.step(ms(1), Event::Loaded("a".into())), [resize("a", 1, 20)]);
+    assert_eq!(house.step(ms(2), Event::Loaded("b".into())), []);
+    let out = house.step(ms(3), resized("a", 1, 20));
+    assert!(matches!(&out[..], [Decision::Load { model, .. }] if model == "c"), "{out:?}");
+}
+
 /// Numbers without chance: the same for the same seed.
 struct Dice(u64);
 
@@ -301,6 +415,11 @@ struct World {
     agenda: BTreeMap<(u64, u64), Event>,
     next: u64,
     allocated: BTreeMap<String, u64>,
+    /// What each cache has room for, and what changes that.
+    caches: BTreeMap<String, u64>,
+    resizes: BTreeMap<String, u64>,
+    resized: [usize; 2],
+    wants: BTreeMap<Ticket, (String, u64)>,
     /// Loaded, with the requests that each serves and how many it has served.
     up: BTreeMap<String, (BTreeSet<Ticket>, usize)>,
     dismissed: BTreeSet<String>,
@@ -321,6 +440,10 @@ impl World {
             agenda: BTreeMap::new(),
             next: 0,
             allocated: BTreeMap::new(),
+            caches: BTreeMap::new(),
+            resizes: BTreeMap::new(),
+            resized: [0; 2],
+            wants: BTreeMap::new(),
             up: BTreeMap::new(),
             dismissed: BTreeSet::new(),
             fates: BTreeMap::new(),
@@ -361,7 +484,10 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match &event {
-            Event::Ask(ask) => assert!(self.fates.insert(ask.ticket, Fate::Pending).is_none()),
+            Event::Ask(ask) => {
+                self.wants.insert(ask.ticket, (ask.model.clone(), ask.cache));
+                assert!(self.fates.insert(ask.ticket, Fate::Pending).is_none());
+            }
             Event::Done(ticket) => {
                 for (serving, _) in self.up.values_mut() {
                     serving.remove(ticket);
@@ -380,6 +506,14 @@ impl World {
             Event::Dismiss { model, .. } => {
                 self.dismissed.insert(model.clone());
             }
+            Event::Resized { model, number, cache } => {
+                if self.resizes.get(model) == Some(number) {
+                    self.resizes.remove(model);
+                    let booked = self.house.status(model).unwrap().grant.unwrap().cache;
+                    *self.allocated.get_mut(model).unwrap() -= booked - cache;
+                    self.caches.insert(model.clone(), *cache);
+                }
+            }
             Event::LoadFailed(_)
             | Event::Unreturned(_)
             | Event::Preload(_)
@@ -387,7 +521,7 @@ impl World {
             | Event::Tick => {}
         }
         let fresh = if let Event::Loaded(model) = &event { Some(model.clone()) } else { None };
-        let waited = fresh.as_ref().map_or(0, |model| self.house.status(model).unwrap().waiting);
+        let waited = fresh.as_ref().map_or(0, |model| self.who_wait(model));
         for decision in self.house.step(ms(self.now), event) {
             self.obey(decision);
         }
@@ -407,9 +541,41 @@ impl World {
         assert!(busy + loading.count() <= policy.most_running);
     }
 
+    /// How many wait for a model and want no more cache than it has.
+    fn who_wait(&self, model: &str) -> usize {
+        let pending = self.fates.iter().filter(|(_, fate)| **fate == Fate::Pending);
+        let wants = pending.filter_map(|(ticket, _)| self.wants.get(ticket));
+        wants.filter(|(of, cache)| of == model && *cache <= self.caches[model]).count()
+    }
+
     fn obey(&mut self, decision: Decision) {
         match decision {
+            Decision::Resize { model, number, cache } => {
+                let before = self.caches[&model];
+                let status = self.house.status(&model).unwrap();
+                let takes = self.dice.roll(300);
+                let given = if cache < before {
+                    self.resized[0] += 1;
+                    let (serving, _) = &self.up[&model];
+                    let wants = serving.iter().map(|ticket| self.wants[ticket].1);
+                    let most = status.terms.need.cache_most;
+                    assert!(cache >= wants.max().unwrap_or(0).min(most), "a promise is broken");
+                    assert!(cache >= status.terms.need.cache_least, "less than the least");
+                    // From now on it may have no more; when it is back is another question.
+                    self.caches.insert(model.clone(), cache);
+                    let busy = !serving.is_empty() && self.dice.roll(2) == 0;
+                    if busy { cache + self.dice.roll(before - cache + 1) } else { cache }
+                } else {
+                    self.resized[1] += 1;
+                    *self.allocated.get_mut(&model).unwrap() += cache - before;
+                    let less = self.dice.roll(8) == 0;
+                    if less { before + self.dice.roll(cache - before + 1) } else { cache }
+                };
+                self.resizes.insert(model.clone(), number);
+                self.at(self.now + takes, Event::Resized { model, number, cache: given });
+            }
             Decision::Load { model, grant } => {
+                self.caches.insert(model.clone(), grant.cache);
                 assert!(self.allocated.insert(model.clone(), grant.total()).is_none());
                 let takes = 1 + if self.loading > 0 { self.loading } else { self.dice.roll(3000) };
                 self.loads += 1;
@@ -424,6 +590,7 @@ impl World {
             Decision::Unload { model, .. } => {
                 let (serving, _) = self.up.remove(&model).expect("it was loaded");
                 assert!(serving.is_empty(), "`{model}` was busy");
+                self.resizes.remove(&model);
                 let pinned = self.house.status(&model).unwrap().terms.pinned;
                 assert!(!pinned || self.dismissed.contains(&model), "`{model}` is pinned");
                 let takes = self.dice.roll(200);
@@ -433,6 +600,8 @@ impl World {
                 assert_eq!(self.fates.insert(ticket, Fate::Serving), Some(Fate::Pending));
                 let (serving, served) = self.up.get_mut(&model).expect("it is loaded");
                 serving.insert(ticket);
+                let most = self.house.status(&model).unwrap().terms.need.cache_most;
+                assert!(self.caches[&model] >= self.wants[&ticket].1.min(most), "too little cache");
                 *served += 1;
                 let takes = self.dice.roll(self.lasts);
                 self.at(self.now + takes, Event::Done(ticket));
@@ -449,7 +618,7 @@ impl World {
     }
 }
 
-fn random_world(seed: u64) {
+fn random_world(seed: u64) -> [usize; 2] {
     let mut dice = Dice(seed);
     let limit = 50 + dice.roll(200);
     let some =
@@ -491,7 +660,8 @@ fn random_world(seed: u64) {
         let ticket = Ticket(ticket);
         waits.insert(ticket, (at, wait));
         let fallback = dice.roll(2) == 0;
-        world.at(at, Event::Ask(Ask { ticket, model, wait, fallback }));
+        let cache = if dice.roll(3) == 0 { dice.roll(150) } else { 0 };
+        world.at(at, Event::Ask(Ask { ticket, model, wait, fallback, cache }));
         if dice.roll(5) == 0 {
             world.at(at + 1 + dice.roll(4000), Event::Done(ticket));
         }
@@ -510,14 +680,18 @@ fn random_world(seed: u64) {
         assert_eq!(*fate, Fate::Told, "{ticket:?}");
     }
     assert!(world.up.values().all(|(serving, _)| serving.is_empty()));
+    world.resized
 }
 
 #[test]
 fn worlds_of_all_sorts_come_to_an_end() {
+    let mut resized = [0, 0];
     for seed in 0..3000 {
         let run = std::panic::catch_unwind(|| random_world(seed));
-        assert!(run.is_ok(), "with seed {seed}");
+        let Ok([fewer, more]) = run else { panic!("with seed {seed}") };
+        resized = [resized[0] + fewer, resized[1] + more];
     }
+    assert!(resized.iter().all(|&times| times > 1000), "{resized:?}");
 }
 
 /// Two clients who ask without a pause, each for a model that fits only without the other.
@@ -555,6 +729,27 @@ fn two_models_take_turns_without_only_loading() {
         assert!(served.iter().all(|&n| n > 10), "{served:?}");
         let bound = 5000 + 3 * loading + 2 * lasts + 1000;
         assert!(longest.iter().all(|&took| took < bound), "{longest:?} over {bound}");
+    }
+}
+
+/// Clients who ask three models that fit together with small caches, some of them for more cache than the least.
+#[test]
+fn those_that_fit_together_are_loaded_once() {
+    for seed in 0..50 {
+        let mut world = World::new(seed, 100, Policy::default());
+        (world.loading, world.lasts) = (1000, 3000);
+        for name in ["a", "b", "c"] {
+            world.house.know(name, cached(20));
+        }
+        for n in 0..300 {
+            let model = ["a", "b", "c"][world.dice.roll(3) as usize];
+            let cache = if world.dice.roll(10) == 0 { 15 } else { 0 };
+            world.at(n * 300, Event::Ask(Ask { cache, ..ask(n, model) }));
+        }
+        world.run(u64::MAX);
+        assert!(world.fates.values().all(|fate| *fate == Fate::Told), "{seed}");
+        assert!(world.loads < 6, "{} loads with seed {seed}", world.loads);
+        assert!(world.resized[0] + world.resized[1] < 300, "{:?}", world.resized);
     }
 }
 

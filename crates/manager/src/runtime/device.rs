@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::embed::BATCH_TOKENS;
 use super::error::Error;
-use super::load::LoadOptions;
+use super::load::{LoadOptions, Preemption, for_images};
 use super::shelf::{Generation, PageStore};
 use super::turns::{Busy, PAUSE, Turns};
 
@@ -157,6 +157,14 @@ pub(super) enum Command {
         reply: oneshot::Sender<Result<Id, Error>>,
     },
     Cancel(ModelId, Id),
+    /// Another size for a cache. The answer are the bytes that it may take now.
+    Resize {
+        model: ModelId,
+        bytes: u64,
+        /// Where it is noted for how many tokens there is room.
+        room: Arc<AtomicUsize>,
+        reply: oneshot::Sender<Result<u64, Error>>,
+    },
     Status {
         model: ModelId,
         reply: oneshot::Sender<Status>,
@@ -303,6 +311,7 @@ struct Language {
     engine: Engine,
     /// How its cache stores numbers.
     format: KvFormat,
+    share: Share,
     updates: BTreeMap<Id, mpsc::UnboundedSender<Update>>,
 }
 
@@ -392,6 +401,16 @@ impl Owner {
                     let event = language.engine.cancel(id);
                     language.report(event.into_iter().collect(), Instant::now());
                 }
+            }
+            Command::Resize { model, bytes, room, reply } => {
+                let device = &self.device;
+                let resized = match self.slots.get_mut(&model) {
+                    Some(Slot::Language(language)) => {
+                        guarded(device, || Ok(language.resize(device, bytes, &room)))
+                    }
+                    Some(Slot::Embedding(..) | Slot::Classifier(..)) | None => Err(Error::Gone),
+                };
+                let _ = reply.send(resized);
             }
             Command::Status { model, reply } => {
                 let status = match self.slots.get(&model) {
@@ -543,6 +562,25 @@ impl EncodeReply {
 }
 
 impl Language {
+    /// Makes its cache one of `bytes`, as near as can be, and notes in `room` for how many tokens that is. Returns the bytes that
+    /// it may take.
+    fn resize(&mut self, device: &Device, bytes: u64, room: &AtomicUsize) -> u64 {
+        let Share { per_token, page_size, .. } = self.share;
+        let Divided { tokens: wanted, images, copies } = self.share.of(bytes);
+        let (tokens, beyond) = self.engine.resize(wanted, images, copies);
+        if let Some(mlx) = device.as_mlx() {
+            mlx.clear_cache();
+        }
+        room.store(tokens, Ordering::Relaxed);
+        // A last page that is cut is whole.
+        let exact = wanted.div_ceil(page_size) * page_size;
+        if tokens == exact && beyond == 0 {
+            return bytes;
+        }
+        let parts = [images, copies, beyond].map(|bytes| bytes as u64);
+        parts.into_iter().fold((tokens as u64).saturating_mul(per_token), u64::saturating_add)
+    }
+
     /// Passes news on; a request that nobody listens to any more is cancelled.
     fn tell(&mut self, id: Id, update: Update) {
         let heard = self.updates.get(&id).map(|updates| updates.send(update));
@@ -622,7 +660,7 @@ fn load(
     let slot = match network {
         Network::Decoder(decoder) => {
             facts.kind = ModelKind::Language;
-            let options = engine_options(device, &*decoder, context, options)?;
+            let (options, share) = engine_options(device, &*decoder, context, options)?;
             let format = options.cache_format;
             facts.cache_tokens = options.cache_tokens;
             facts.cache_bytes_per_token = options.cache_bytes_per_token(&decoder.layers());
@@ -640,7 +678,8 @@ fn load(
                 Some(shelf) => engine.shelving(shelf),
                 None => engine,
             };
-            Slot::Language(Box::new(Language { engine, format, updates: BTreeMap::new() }))
+            let updates = BTreeMap::new();
+            Slot::Language(Box::new(Language { engine, format, share, updates }))
         }
         Network::Encoder(encoder) => {
             let head = EmbeddingHead::load(folder, device, &*encoder, hidden)?;
@@ -689,7 +728,7 @@ fn engine_options(
     decoder: &dyn Decoder,
     context: usize,
     options: LoadOptions,
-) -> Result<EngineOptions, Error> {
+) -> Result<(EngineOptions, Share), Error> {
     let LoadOptions { cache_bytes, sequences, step_tokens, kv, .. } = options;
     let LoadOptions { waiting, decode_share, prefix_bytes, preemption, .. } = options;
     let prefix_bytes = prefix_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -708,21 +747,53 @@ fn engine_options(
         ..EngineOptions::default()
     };
     let per_token = base.cache_bytes_per_token(&layers).max(1) as u64;
-    // Features of images have a part of the same budget.
-    let image_bytes = if decoder.vision().is_some() { (cache_bytes / 8).min(256 << 20) } else { 0 };
-    let cache_bytes = cache_bytes - image_bytes;
-    // And so have copies of sequences that are put aside.
-    let swap_bytes = preemption.bytes(cache_bytes);
-    let cache_bytes = cache_bytes - swap_bytes;
-    let swap_bytes = usize::try_from(swap_bytes).unwrap_or(usize::MAX);
-    let image_bytes = usize::try_from(image_bytes).unwrap_or(usize::MAX);
+    let share = Share {
+        per_token,
+        page_size: base.page_size,
+        most: context.saturating_mul(sequences),
+        sees: decoder.vision().is_some(),
+        preemption,
+    };
+    let Divided { tokens: cache_tokens, images: image_bytes, copies: swap_bytes } =
+        share.of(cache_bytes);
+    let cache_most = share.of(options.cache_most.max(cache_bytes)).tokens;
     let page_bytes = base.cache_bytes_per_token(&layers).saturating_mul(base.page_size);
     let preemption = preemption.of_pages(page_bytes);
     let base = EngineOptions { image_bytes, preemption, swap_bytes, ..base };
-    let affordable = usize::try_from(cache_bytes / per_token).unwrap_or(usize::MAX);
-    let most = context.saturating_mul(sequences);
-    // At least one page: a budget of nothing is refused with words when a request comes.
-    Ok(EngineOptions { cache_tokens: affordable.min(most).max(base.page_size), ..base })
+    Ok((EngineOptions { cache_tokens, cache_most, ..base }, share))
+}
+
+/// How the bytes of a cache are shared.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    per_token: u64,
+    page_size: usize,
+    /// Tokens that there can ever be.
+    most: usize,
+    /// Whether features of images have a part.
+    sees: bool,
+    /// Whether copies of sequences that are put aside have one.
+    preemption: Preemption,
+}
+
+/// A cache's tokens, and the bytes that are something else's.
+struct Divided {
+    tokens: usize,
+    images: usize,
+    copies: usize,
+}
+
+impl Share {
+    fn of(&self, bytes: u64) -> Divided {
+        let images = if self.sees { for_images(bytes) } else { 0 };
+        let bytes = bytes - images;
+        let copies = self.preemption.bytes(bytes);
+        let affordable = usize::try_from((bytes - copies) / self.per_token).unwrap_or(usize::MAX);
+        let [images, copies] =
+            [images, copies].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        // At least one page: a budget of nothing is refused with words when a request comes.
+        Divided { tokens: affordable.min(self.most).max(self.page_size), images, copies }
+    }
 }
 
 impl Embedder {

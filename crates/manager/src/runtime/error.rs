@@ -185,6 +185,14 @@ impl Error {
         matches!(self, Self::Refused(engine::Refusal::TooLong { .. }) | Self::TextTooLong { .. })
     }
 
+    /// The tokens of the prompt and of the answer, if the cache is too small for both.
+    pub(crate) fn too_long(&self) -> Option<(usize, usize)> {
+        let Self::Refused(engine::Refusal::TooLong { prompt, max_tokens, .. }) = self else {
+            return None;
+        };
+        Some((*prompt, *max_tokens))
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {

@@ -286,7 +286,7 @@ impl LoadedModel {
             begun_with = reader.push(&forced.prefix);
         }
         let Passage { tokens: prompt, images, .. } = passage;
-        let room = self.facts.context.min(self.facts.cache_tokens);
+        let room = self.facts.context.min(self.cache_tokens());
         let max_tokens = match options.max_tokens {
             Some(max_tokens) => max_tokens,
             None if prompt.len() >= room => {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use checkpoint::{Activation, Adapter, Folder, Generation, SentenceTransformers};
 use engine::{EngineOptions, Status};
@@ -18,6 +19,8 @@ use super::error::Error;
 pub struct LoadOptions {
     /// Bytes that the cache of past tokens may take at most.
     pub cache_bytes: u64,
+    /// Bytes to which that may be [raised](LoadedModel::resize) later; less than `cache_bytes` is as much.
+    pub cache_most: u64,
     /// Sequences that may run at once.
     pub sequences: usize,
     /// Tokens that one forward pass may hold.
@@ -69,6 +72,14 @@ impl Preemption {
         }
     }
 
+    /// The bytes of a cache that has `bytes` beside what copies have.
+    fn with_copies(self, bytes: u64) -> u64 {
+        match self {
+            Self::Recompute => bytes,
+            Self::Swap | Self::Auto => bytes.saturating_add(bytes / 3).saturating_add(1),
+        }
+    }
+
     /// The same for an engine whose pages have so many bytes.
     pub(super) fn of_pages(self, page_bytes: usize) -> engine::Preemption {
         /// Bytes that are copied in a second at least, as far as the choice is concerned: out and back, a thread alone.
@@ -113,6 +124,7 @@ impl Default for LoadOptions {
             EngineOptions::default();
         Self {
             cache_bytes: 4 << 30,
+            cache_most: 0,
             sequences,
             step_tokens,
             kv: None,
@@ -139,6 +151,9 @@ pub struct LoadedModel {
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) facts: ModelFacts,
+    /// Tokens that its cache has room for now.
+    room: Arc<AtomicUsize>,
+    preemption: Preemption,
     pub(super) tokenizer: Tokenizer,
     pub(super) grammars: Grammars,
     pub(super) template: Option<Template>,
@@ -199,12 +214,15 @@ impl LoadedModel {
         let runtime = Arc::clone(runtime);
         let path = path.to_owned();
         let dialect = Dialect::of(template.as_ref(), &tokenizer);
+        let room = Arc::new(AtomicUsize::new(facts.cache_tokens));
         let model = Self {
             runtime,
             id,
             name,
             path,
             facts,
+            room,
+            preemption: options.preemption,
             tokenizer,
             grammars: Grammars::default(),
             template,
@@ -228,6 +246,37 @@ impl LoadedModel {
     /// What is known of it.
     pub fn facts(&self) -> &ModelFacts {
         &self.facts
+    }
+
+    /// Tokens that its cache has room for now, over all sequences: as many as when it was loaded, unless that was
+    /// [changed](Self::resize).
+    pub fn cache_tokens(&self) -> usize {
+        self.room.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that a cache of so many tokens takes, with what is set aside for images beside it.
+    pub fn cache_bytes(&self, tokens: usize) -> u64 {
+        let page = EngineOptions::default().page_size;
+        let tokens = tokens.div_ceil(page).saturating_mul(page) as u64;
+        let own = tokens.saturating_mul(self.facts.cache_bytes_per_token as u64);
+        let own = self.preemption.with_copies(own);
+        if self.facts.vision.is_some() { with_images(own) } else { own }
+    }
+
+    /// Makes its cache one of `bytes`, as far as that does not break what its requests were promised: shrinking gives back
+    /// memory that was never written at once, and what was written only while no request is under way, with the beginnings of
+    /// prompts that are kept there. Does not wait for that; what comes are the bytes that it may take from then on: `bytes`,
+    /// unless less could be given back or taken.
+    ///
+    /// # Errors
+    ///
+    /// If the thread is gone, or this is no language model.
+    pub fn resize(&self, bytes: u64) -> Result<oneshot::Receiver<Result<u64, Error>>, Error> {
+        self.expect(ModelKind::Language, "keep past tokens")?;
+        let (reply, answer) = oneshot::channel();
+        let room = Arc::clone(&self.room);
+        self.runtime.send(Command::Resize { model: self.id, bytes, room, reply })?;
+        Ok(answer)
     }
 
     /// The device it is on.
@@ -324,6 +373,19 @@ pub fn base_of_adapter(path: &Path) -> Result<Option<String>, Error> {
 /// If the folder does not hold one.
 pub fn tokenizer(path: &Path) -> Result<Tokenizer, Error> {
     Ok(Words::of(&Folder::open(path)?)?.parse(path)?.0)
+}
+
+/// The most bytes that a load sets aside for features of images within the cache.
+const MOST_IMAGES: u64 = 256 << 20;
+
+/// What of a cache of `bytes` is for features of images, for a network that sees.
+pub(super) fn for_images(bytes: u64) -> u64 {
+    (bytes / 8).min(MOST_IMAGES)
+}
+
+/// The bytes of a cache that has `bytes` beside what is for images.
+pub(crate) fn with_images(bytes: u64) -> u64 {
+    bytes.saturating_add((bytes / 7).saturating_add(1).min(MOST_IMAGES))
 }
 
 /// The files that words are made with.

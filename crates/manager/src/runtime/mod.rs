@@ -29,8 +29,8 @@ pub use generate::{
     FinishReason, GenerateOptions, Generation, MOST_BIASES, MOST_LOGPROBS, MustCall, Piece, Prompt,
     Timings, Usage,
 };
-pub(crate) use load::chat_template;
 pub use load::{KvCodes, LoadOptions, LoadedModel, Preemption, base_of_adapter, tokenizer};
+pub(crate) use load::{chat_template, with_images};
 pub use logprobs::{TokenLogprob, TokenLogprobs};
 pub use perplexity::{Comparison, Score};
 pub use rerank::{Relevance, RerankOptions};

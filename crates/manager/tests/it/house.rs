@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use manager::house::{Ask, Error, House, HouseOptions, ModelState, News};
 use manager::residency::{Policy, Refusal};
-use manager::runtime::{GenerateOptions, Prompt, Runtime};
+use manager::runtime::{GenerateOptions, LoadOptions, Prompt, Runtime};
 use manager::{CpuOptions, Environment, Kind};
 
 fn open(options: HouseOptions) -> Arc<House> {
@@ -94,6 +94,33 @@ async fn what_cannot_fit_is_refused_with_both_numbers() {
         error.to_string().contains("needs") && error.hint().unwrap().contains("--memory"),
         "{error}"
     );
+}
+
+/// Models whose caches would take all there is, and need next to nothing of it.
+#[tokio::test]
+async fn models_that_fit_with_small_caches_all_stay() {
+    let load = LoadOptions { sequences: 1 << 20, ..LoadOptions::default() };
+    let house = open(HouseOptions { memory: Some(2 << 30), load, ..HouseOptions::default() });
+    let (limit, mut held) = (house.account().limit, Vec::new());
+    for (model, answers) in [("llama", true), ("qwen3", false), ("mistral", true)] {
+        let lease = house.lease(model).await.unwrap();
+        if answers {
+            let options = GenerateOptions { max_tokens: Some(8), ..GenerateOptions::default() };
+            let prompt = Prompt::Tokens(vec![5, 6, 7]);
+            let mut generation = lease.model().generate_async(&prompt, &options).await.unwrap();
+            while generation.next_piece_async().await.unwrap().is_some() {}
+        }
+        assert!(house.account().reserved <= limit);
+        // One is in use all the time; it cannot lose what it has written.
+        held.extend((model == "qwen3").then_some(lease));
+    }
+    let mut names = loaded(&house).await;
+    names.sort();
+    assert_eq!(names, ["llama", "mistral", "qwen3"]);
+    let caches = house.models().await.unwrap().into_iter();
+    let caches = caches.filter_map(|model| Some(model.memory?.grant?.cache));
+    assert!(caches.sum::<u64>() > limit / 2, "what is left is not left unused");
+    assert_eq!(house.unloads().values().sum::<u64>(), 0);
 }
 
 #[tokio::test]
