@@ -1,15 +1,18 @@
 //! `POST /v1/rerank`, in the form of Jina's and Cohere's clients.
 
-use axum::Json;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::response::Response;
 use manager::runtime::RerankOptions;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::fault::Fault;
+use crate::gate::Client;
 use crate::number;
 use crate::read::json;
+use crate::sse;
 use crate::state::Server;
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -48,8 +51,9 @@ pub(crate) struct Request {
 /// Orders documents by how well they answer.
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(client): Extension<Client>,
     body: Bytes,
-) -> Result<Json<Value>, Fault> {
+) -> Result<Response, Fault> {
     let request: Request = json(&body)?;
     let most = server.limits().texts;
     if request.documents.is_empty() || request.documents.len() > most {
@@ -68,7 +72,8 @@ pub(crate) async fn create(
     let documents: Vec<String> = request.documents.into_iter().map(text).collect();
     let kept = request.return_documents.then(|| documents.clone());
     let options = RerankOptions { truncate: request.truncate, logits: request.raw_scores };
-    let judged = server.house.rerank(&request.model, request.query, documents, options).await?;
+    let texts = (request.query, documents);
+    let judged = server.house.rerank(&request.model, texts, options, client.strict).await?;
     let mut order: Vec<usize> = (0..judged.relevances.len()).collect();
     let score = |index: usize| judged.relevances[index].score;
     // Stable: of equals the one that came first goes first.
@@ -85,12 +90,11 @@ pub(crate) async fn create(
         result
     };
     let results: Vec<_> = order.iter().map(result).collect();
-    let tokens: usize = judged.relevances.iter().map(|relevance| relevance.tokens).sum();
-    Ok(Json(json!({
+    let answer = json!({
         "id": number::name("rerank-"),
         "object": "list",
         "model": judged.model,
         "results": results,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-    })))
+    });
+    Ok(sse::told(answer, judged.tokens, &judged.receipt))
 }

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _, stream};
 use manager::house::{Answer, News};
-use serde_json::Value;
+use manager::route::Receipt;
+use serde_json::{Value, json};
 
 use crate::fault::Fault;
 
@@ -96,4 +98,16 @@ pub(crate) fn routed(mut response: Response, receipt: &str) -> Response {
         response.headers_mut().insert("x-folio-route", value);
     }
     response
+}
+
+/// An answer that is whole, with the tokens that it took where they are known, and with who gave it where that is not simply
+/// who was asked.
+pub(crate) fn told(mut answer: Value, tokens: Option<usize>, receipt: &Receipt) -> Response {
+    if let Some(tokens) = tokens {
+        answer["usage"] = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+    }
+    if receipt.is_fallback() || receipt.task.is_some() {
+        answer["route"] = receipt.json();
+    }
+    routed(Json(answer).into_response(), &receipt.header())
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use text::Said;
 
-use super::choose::{passing, settled};
+use super::choose::settled;
 use super::{Error, House, Lease, apart};
 use crate::config::Candidate;
 use crate::flight::{self, Flight, Step};
@@ -154,60 +154,37 @@ impl House {
         };
         let tokens = self.measure(&ask.model, &ask.prompt).await;
         let wish = Wish { asked: ask.model.clone(), tokens, images, strict: ask.strict };
-        let mut choice = self.choose(&wish).await?;
-        let options = settled(ask.options, &choice.sampling);
-        loop {
-            let Some(candidate) = choice.current().cloned() else {
-                return Err(Error::NoRoute(choice.nobody()));
-            };
-            let source = match &candidate {
+        let (prompt, options) = (&ask.prompt, &ask.options);
+        let asked = self.walk(&wish, "chat", |turn| async move {
+            let options = settled(options.clone(), &turn.sampling);
+            match &turn.candidate {
                 Candidate::Local(name) => {
                     let set = self.options.config.model(name);
-                    let options = settled(options.clone(), &set.sampling);
-                    self.local(name, &ask.prompt, options, choice.has_next()).await
+                    let options = settled(options, &set.sampling);
+                    self.local(name, prompt, options, turn.fallback).await
                 }
                 Candidate::Remote { remote, model } => {
-                    self.remote(remote, model, &ask.prompt, &options).await
+                    self.remote(remote, model, prompt, &options).await
                 }
-            };
-            match source {
-                Ok(source) => {
-                    let Some(receipt) = choice.receipt() else { return Err(Error::Lost) };
-                    if receipt.is_fallback() {
-                        tracing::info!(asked = ask.model, route = %receipt.header(), "another answers");
-                    }
-                    let house = Arc::clone(self);
-                    let (calls, broken) = (0, Vec::new());
-                    let (later, counted, answering) = (None, false, false);
-                    let flight = flight::current();
-                    return Ok(Answer {
-                        source,
-                        receipt,
-                        house,
-                        begun,
-                        calls,
-                        broken,
-                        later,
-                        counted,
-                        flight,
-                        answering,
-                    });
-                }
-                Err(error) => match passing(&error).filter(|_| choice.has_next()) {
-                    Some(why) => {
-                        flight::note(|| Step::passed(&candidate, &why));
-                        choice.pass(why);
-                    }
-                    None => {
-                        let task = choice.task().unwrap_or("chat").to_owned();
-                        let sample =
-                            Sample { failed: true, total: begun.elapsed(), ..Sample::default() };
-                        self.stats().add(&task, &candidate.to_string(), &sample);
-                        return Err(error);
-                    }
-                },
             }
-        }
+        });
+        let (source, receipt) = asked.await?;
+        let house = Arc::clone(self);
+        let (calls, broken) = (0, Vec::new());
+        let (later, counted, answering) = (None, false, false);
+        let flight = flight::current();
+        Ok(Answer {
+            source,
+            receipt,
+            house,
+            begun,
+            calls,
+            broken,
+            later,
+            counted,
+            flight,
+            answering,
+        })
     }
 
     async fn local(

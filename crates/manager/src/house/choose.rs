@@ -8,8 +8,9 @@ use crate::Kind;
 use crate::config::{Candidate, LONG_CONTEXT, Sampling};
 use crate::flight::{self, Step};
 use crate::remote::Backend;
-use crate::route::{Choice, Known, Local, Passed, Why, Wish, route};
+use crate::route::{Choice, Known, Local, Passed, Receipt, Why, Wish, route};
 use crate::runtime::{self, GenerateOptions, Prompt};
+use crate::stats::Sample;
 
 /// The remote that is asked for models that are not here.
 const OLLAMA: &str = "ollama";
@@ -18,9 +19,66 @@ const FRESH: Duration = Duration::from_secs(30);
 /// So long the list of a remote's models is waited for: a request waits meanwhile.
 const LISTING: Duration = Duration::from_secs(2);
 
+/// Who is asked now.
+pub(super) struct Turn {
+    pub(super) candidate: Candidate,
+    /// Whether somebody else could answer instead.
+    pub(super) fallback: bool,
+    /// How the route's settings would have it answer.
+    pub(super) sampling: Sampling,
+    /// Texts at once, if the route says it.
+    pub(super) batch_size: Option<u64>,
+}
+
 impl House {
+    /// Asks those who can answer one after the other, until one does. `kind` is the task where none was named.
+    pub(super) async fn walk<T, F: Future<Output = Result<T, Error>>>(
+        self: &Arc<Self>,
+        wish: &Wish,
+        kind: &str,
+        ask: impl Fn(Turn) -> F,
+    ) -> Result<(T, Receipt), Error> {
+        let begun = Instant::now();
+        let mut choice = self.choose(wish).await?;
+        loop {
+            let (Some(candidate), Some(receipt)) = (choice.current().cloned(), choice.receipt())
+            else {
+                return Err(Error::NoRoute(choice.nobody()));
+            };
+            let turn = Turn {
+                candidate: candidate.clone(),
+                fallback: choice.has_next(),
+                sampling: choice.sampling.clone(),
+                batch_size: choice.batch_size,
+            };
+            let error = match ask(turn).await {
+                Ok(answer) => {
+                    if receipt.is_fallback() {
+                        let route = receipt.header();
+                        tracing::info!(asked = wish.asked, %route, "another answers");
+                    }
+                    return Ok((answer, receipt));
+                }
+                Err(error) => error,
+            };
+            match passing(&error).filter(|_| choice.has_next()) {
+                Some(why) => {
+                    flight::note(|| Step::passed(&candidate, &why));
+                    choice.pass(why);
+                }
+                None => {
+                    let task = choice.task().unwrap_or(kind).to_owned();
+                    let total = begun.elapsed();
+                    let sample = Sample { failed: true, total, ..Sample::default() };
+                    self.stats().add(&task, &candidate.to_string(), &sample);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
     /// Who can answer.
-    pub(super) async fn choose(self: &Arc<Self>, wish: &Wish) -> Result<Choice, Error> {
+    async fn choose(self: &Arc<Self>, wish: &Wish) -> Result<Choice, Error> {
         let config = &self.options.config;
         let mut known = Known::default();
         for candidate in self.candidates(&wish.asked) {
@@ -166,12 +224,13 @@ impl House {
 }
 
 /// Why the next is asked where this one failed; `None` where the request itself is at fault, which is so for everybody.
-pub(super) fn passing(error: &Error) -> Option<Why> {
+fn passing(error: &Error) -> Option<Why> {
     let reason = error.to_string();
     match (error, error.kind()) {
         (Error::NoRoom(_), _) => Some(Why::NoRoom { reason }),
         (Error::Runtime(error), _) if error.is_too_long() => Some(Why::Failed { reason }),
-        (Error::Remote(_), Kind::NotFound | Kind::Unsupported) => Some(Why::Failed { reason }),
+        (Error::Remote(_), Kind::NotFound | Kind::Unsupported)
+        | (Error::NoImagesThere { .. }, _) => Some(Why::Failed { reason }),
         (_, Kind::Overloaded | Kind::Internal) => Some(Why::Failed { reason }),
         (_, Kind::Invalid | Kind::NotFound | Kind::Unsupported) => None,
     }

@@ -67,6 +67,12 @@ pub enum Error {
         /// The server.
         remote: String,
     },
+    /// Servers elsewhere are not asked for vectors of images.
+    #[error("`{remote}` is asked for vectors of texts only")]
+    NoImagesThere {
+        /// The server.
+        remote: String,
+    },
     /// What was found out before.
     #[error(transparent)]
     Known(Arc<Self>),
@@ -93,6 +99,7 @@ impl Error {
             | Self::Remote(_)
             | Self::Incomplete { .. }
             | Self::NotElsewhere { .. }
+            | Self::NoImagesThere { .. }
             | Self::Closing
             | Self::Lost => false,
         }
@@ -115,6 +122,7 @@ impl Error {
             | Self::Remote(_)
             | Self::Incomplete { .. }
             | Self::NotElsewhere { .. }
+            | Self::NoImagesThere { .. }
             | Self::Closing
             | Self::Lost => false,
         }
@@ -137,6 +145,7 @@ impl Error {
             Self::Remote(error) => error.kind(),
             Self::Incomplete { .. } => Kind::Internal,
             Self::NotElsewhere { .. } => Kind::Invalid,
+            Self::NoImagesThere { .. } => Kind::Unsupported,
             Self::Known(error) => error.kind(),
             Self::Closing => Kind::Overloaded,
             Self::Lost => Kind::Internal,
@@ -156,6 +165,9 @@ impl Error {
             Self::Incomplete { .. } => Some("ask again, or look at its log".to_owned()),
             Self::NotElsewhere { .. } => {
                 Some("send messages, or ask a model of this machine".to_owned())
+            }
+            Self::NoImagesThere { .. } => {
+                Some("ask a model of this machine that makes vectors of pages".to_owned())
             }
             Self::Known(error) => error.hint(),
             Self::Closing => Some("ask again when it has started again".to_owned()),

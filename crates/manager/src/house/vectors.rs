@@ -1,85 +1,202 @@
-//! Vectors and judgements, from whichever model makes them.
+//! Vectors and judgements, from whoever makes them: a model of this machine or a server elsewhere.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use text::Image;
 
+use super::choose::Turn;
 use super::{Error, House, apart};
+use crate::config::Candidate;
+use crate::flight::{self, Step};
+use crate::route::{Receipt, Wish};
 use crate::runtime::{EmbedOptions, Embedding, Relevance, RerankOptions};
+use crate::stats::Sample;
 
 /// What was made of texts or images.
 #[derive(Clone, Debug)]
 pub struct Embedded {
-    /// The model that made it.
+    /// The model that made it; with the name of its server, if it is elsewhere.
     pub model: String,
     /// One for each, in order.
     pub embeddings: Vec<Embedding>,
+    /// Tokens of all, if whoever made them says it.
+    pub tokens: Option<usize>,
+    /// Who made it, and who was passed over for what reason.
+    pub receipt: Receipt,
 }
 
 /// What documents are worth.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// The model that judged.
+    /// The model that judged; with the name of its server, if it is elsewhere.
     pub model: String,
     /// One for each, in order.
     pub relevances: Vec<Relevance>,
+    /// Tokens of all, if whoever judged says it.
+    pub tokens: Option<usize>,
+    /// Who judged, and who was passed over for what reason.
+    pub receipt: Receipt,
+}
+
+/// Who made what, and of how many tokens.
+struct Made<T> {
+    model: String,
+    all: Vec<T>,
+    tokens: Option<usize>,
 }
 
 impl House {
-    /// Makes vectors of `texts`.
+    /// Makes vectors of `texts`. `model` is a model, a task, or `REMOTE:MODEL`; with `strict`, nobody but the first who could may
+    /// answer.
     ///
     /// # Errors
     ///
-    /// If there is no such model, it makes no such vectors, or a text is too long.
+    /// If there is no such model, nobody can make such vectors, or a text is too long.
     pub async fn embed(
         self: &Arc<Self>,
         model: &str,
         texts: Vec<String>,
         options: EmbedOptions,
+        strict: bool,
     ) -> Result<Embedded, Error> {
-        let lease = self.lease(model).await?;
-        apart(move || {
-            let embeddings = lease.embed(&texts, &options)?;
-            Ok(Embedded { model: lease.name().to_owned(), embeddings })
-        })
-        .await
+        let (texts, options) = (&Arc::from(texts), &Arc::new(options));
+        let at = |turn| self.embed_at(turn, texts, options);
+        let (made, receipt) = self.counted((model, strict), "embeddings", at).await?;
+        let Made { model, all, tokens } = made;
+        Ok(Embedded { model, embeddings: all, tokens, receipt })
     }
 
-    /// Makes vectors of `images`, as pages that are to be found.
+    async fn embed_at(
+        self: &Arc<Self>,
+        turn: Turn,
+        texts: &Arc<[String]>,
+        options: &Arc<EmbedOptions>,
+    ) -> Result<Made<Embedding>, Error> {
+        // A route may say how many texts are taken at once. Else all are: a pass is bounded by its tokens in any case.
+        let most = turn.batch_size.and_then(|size| usize::try_from(size).ok());
+        let most = most.unwrap_or(texts.len()).max(1);
+        match turn.candidate {
+            Candidate::Local(name) => {
+                let lease = self.lease_or(&name, turn.fallback, 0).await?;
+                let (texts, options) = (Arc::clone(texts), Arc::clone(options));
+                apart(move || {
+                    let mut all = Vec::with_capacity(texts.len());
+                    for texts in texts.chunks(most) {
+                        all.extend(lease.embed(texts, &options)?);
+                    }
+                    let tokens = all.iter().map(|embedding| embedding.tokens).sum();
+                    Ok(Made { model: lease.name().to_owned(), all, tokens })
+                })
+                .await
+            }
+            Candidate::Remote { remote, model } => {
+                let backend = self.backend(&remote).ok_or(Error::Lost)?;
+                let (mut all, mut tokens) = (Vec::with_capacity(texts.len()), Some(0_usize));
+                for texts in texts.chunks(most) {
+                    let made = backend.embed(&model, texts, options).await?;
+                    tokens = tokens.zip(made.tokens).map(|(sum, more)| sum.saturating_add(more));
+                    let vectors = made.vectors.into_iter();
+                    all.extend(vectors.map(|vector| Embedding { vector, ..Embedding::default() }));
+                }
+                let model = format!("{remote}:{model}");
+                flight::note(|| Step::Sent { to: model.clone() });
+                Ok(Made { model, all, tokens })
+            }
+        }
+    }
+
+    /// Makes vectors of `images`, as pages that are to be found. Only models of this machine do. `model` and `strict` as for
+    /// [`embed`](Self::embed).
     ///
     /// # Errors
     ///
-    /// If there is no such model, it makes no such vectors, or an image cannot be read.
+    /// If there is no such model, nobody can make such vectors, or an image cannot be read.
     pub async fn embed_images(
         self: &Arc<Self>,
         model: &str,
         images: Vec<Image>,
+        strict: bool,
     ) -> Result<Embedded, Error> {
-        let lease = self.lease(model).await?;
-        apart(move || {
-            let embeddings = lease.embed_images(&images)?;
-            Ok(Embedded { model: lease.name().to_owned(), embeddings })
-        })
-        .await
+        let images = &Arc::new(images);
+        let at = |turn: Turn| async move {
+            let name = match turn.candidate {
+                Candidate::Local(name) => name,
+                Candidate::Remote { remote, .. } => return Err(Error::NoImagesThere { remote }),
+            };
+            let lease = self.lease_or(&name, turn.fallback, 0).await?;
+            let images = Arc::clone(images);
+            apart(move || {
+                let all = lease.embed_images(&images)?;
+                let tokens = all.iter().map(|embedding| embedding.tokens).sum();
+                Ok(Made { model: lease.name().to_owned(), all, tokens })
+            })
+            .await
+        };
+        let (made, receipt) = self.counted((model, strict), "embeddings", at).await?;
+        let Made { model, all, tokens } = made;
+        Ok(Embedded { model, embeddings: all, tokens, receipt })
     }
 
-    /// Judges how well `documents` answer `query`.
+    /// Judges how well documents answer a question. `model` and `strict` as for [`embed`](Self::embed).
     ///
     /// # Errors
     ///
-    /// If there is no such model, it is no reranker, or a document is too long.
+    /// If there is no such model, nobody can judge, or a document is too long.
     pub async fn rerank(
         self: &Arc<Self>,
         model: &str,
-        query: String,
-        documents: Vec<String>,
+        (query, documents): (String, Vec<String>),
         options: RerankOptions,
+        strict: bool,
     ) -> Result<Judged, Error> {
-        let lease = self.lease(model).await?;
-        apart(move || {
-            let relevances = lease.rerank(&query, &documents, options)?;
-            Ok(Judged { model: lease.name().to_owned(), relevances })
-        })
-        .await
+        let texts = &Arc::new((query, documents));
+        let at = |turn: Turn| async move {
+            match turn.candidate {
+                Candidate::Local(name) => {
+                    let lease = self.lease_or(&name, turn.fallback, 0).await?;
+                    let texts = Arc::clone(texts);
+                    apart(move || {
+                        let all = lease.rerank(&texts.0, &texts.1, options)?;
+                        let tokens = all.iter().map(|relevance| relevance.tokens).sum();
+                        Ok(Made { model: lease.name().to_owned(), all, tokens })
+                    })
+                    .await
+                }
+                Candidate::Remote { remote, model } => {
+                    let backend = self.backend(&remote).ok_or(Error::Lost)?;
+                    let judged = backend.rerank(&model, &texts.0, &texts.1, options).await?;
+                    let model = format!("{remote}:{model}");
+                    flight::note(|| Step::Sent { to: model.clone() });
+                    let relevance = |score| Relevance { score, tokens: None, truncated: false };
+                    let all = judged.scores.into_iter().map(relevance).collect();
+                    Ok(Made { model, all, tokens: judged.tokens })
+                }
+            }
+        };
+        let (made, receipt) = self.counted((model, strict), "rerank", at).await?;
+        let Made { model, all, tokens } = made;
+        Ok(Judged { model, relevances: all, tokens, receipt })
+    }
+
+    /// As [`walk`](Self::walk), and what it took is written down.
+    async fn counted<T, F: Future<Output = Result<Made<T>, Error>>>(
+        self: &Arc<Self>,
+        (asked, strict): (&str, bool),
+        kind: &str,
+        ask: impl Fn(Turn) -> F,
+    ) -> Result<(Made<T>, Receipt), Error> {
+        let begun = Instant::now();
+        let wish = Wish { asked: asked.to_owned(), strict, ..Wish::default() };
+        let (made, receipt) = self.walk(&wish, kind, ask).await?;
+        let sample = Sample {
+            fallback: receipt.is_fallback(),
+            prompt_tokens: made.tokens.unwrap_or(0) as u64,
+            total: begun.elapsed(),
+            ..Sample::default()
+        };
+        let task = receipt.task.as_deref().unwrap_or(kind);
+        self.stats().add(task, &receipt.answered.to_string(), &sample);
+        Ok((made, receipt))
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::ask;
 use super::breaker::{Breaker, Health};
@@ -31,8 +31,8 @@ const LISTING: Duration = Duration::from_secs(10);
 
 /// A remote.
 pub struct Backend {
-    name: String,
-    remote: Remote,
+    pub(super) name: String,
+    pub(super) remote: Remote,
     http: reqwest::Client,
     key: Option<Token>,
     breaker: Mutex<Breaker>,
@@ -47,15 +47,6 @@ impl fmt::Debug for Backend {
             .field("url", &remote.url)
             .finish_non_exhaustive()
     }
-}
-
-/// Vectors of texts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Embedded {
-    /// One for each text, all of one length.
-    pub vectors: Vec<Vec<f32>>,
-    /// Tokens of all texts, if the remote says it.
-    pub tokens: Option<usize>,
 }
 
 impl Backend {
@@ -189,85 +180,6 @@ impl Backend {
         })
     }
 
-    /// Vectors of `texts`.
-    ///
-    /// # Errors
-    /// If it does not answer, makes no vectors, or not one good one for each text.
-    pub async fn embed(
-        &self,
-        model: &str,
-        texts: &[String],
-        dimensions: Option<usize>,
-    ) -> Result<Embedded, Error> {
-        let mut body = json!({ "model": model, "input": texts });
-        if let Some(dimensions) = dimensions {
-            body["dimensions"] = json!(dimensions);
-        }
-        let path = match self.remote.kind {
-            RemoteKind::Ollama => {
-                body["truncate"] = json!(false);
-                "api/embed"
-            }
-            RemoteKind::OpenAi | RemoteKind::Responses => {
-                body["encoding_format"] = json!("float");
-                "v1/embeddings"
-            }
-        };
-        let bytes: Arc<[u8]> = body.to_string().into_bytes().into();
-        self.admit()?;
-        let asked = self
-            .patiently(|| async {
-                let response = self.send(Method::POST, path, Some(&bytes), model).await?;
-                self.json(response).await
-            })
-            .await;
-        let answer = self.heard(asked)?;
-        let vectors = self.vectors(&answer, texts.len());
-        let vectors = self.heard(vectors)?;
-        if let (Some(dimensions), Some(first)) = (dimensions, vectors.first())
-            && first.len() != dimensions
-        {
-            // Older servers do not know the field, and say nothing.
-            let (remote, kind) = (self.name.clone(), self.remote.kind.name());
-            return Err(Error::Unsupported { remote, kind, field: "dimensions" });
-        }
-        let tokens =
-            answer["prompt_eval_count"].as_u64().or(answer["usage"]["prompt_tokens"].as_u64());
-        Ok(Embedded { vectors, tokens: tokens.and_then(|tokens| usize::try_from(tokens).ok()) })
-    }
-
-    fn vectors(&self, answer: &Value, count: usize) -> Result<Vec<Vec<f32>>, Error> {
-        let list = match self.remote.kind {
-            RemoteKind::Ollama => answer["embeddings"].as_array().cloned(),
-            RemoteKind::OpenAi | RemoteKind::Responses => answer["data"].as_array().map(|data| {
-                let mut data: Vec<&Value> = data.iter().collect();
-                data.sort_by_key(|entry| entry["index"].as_u64());
-                data.into_iter().map(|entry| entry["embedding"].clone()).collect()
-            }),
-        };
-        let list = list.ok_or_else(|| self.garbage("it holds no embeddings"))?;
-        if list.len() != count {
-            let what = format!("it holds {} embeddings of {count} texts", list.len());
-            return Err(self.garbage(&what));
-        }
-        let mut vectors: Vec<Vec<f32>> = Vec::with_capacity(count);
-        for vector in &list {
-            let number = |value: &Value| value.as_f64().map(|n| n as f32).filter(|n| n.is_finite());
-            let numbers: Option<Vec<f32>> =
-                vector.as_array().and_then(|vector| vector.iter().map(number).collect());
-            let length = vectors.first().map(Vec::len);
-            match numbers {
-                Some(numbers)
-                    if !numbers.is_empty() && length.is_none_or(|n| n == numbers.len()) =>
-                {
-                    vectors.push(numbers);
-                }
-                _ => return Err(self.garbage("an embedding of it is none")),
-            }
-        }
-        Ok(vectors)
-    }
-
     /// One attempt to begin an answer: until its first fragment.
     async fn begin(
         &self,
@@ -307,7 +219,7 @@ impl Backend {
     }
 
     /// Tries until it works, it makes no sense to go on, or it was tried often enough.
-    async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    pub(super) async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -333,7 +245,7 @@ impl Backend {
     }
 
     /// One request, and its answer's headers; an error unless they say that it went well.
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -401,7 +313,7 @@ impl Backend {
     }
 
     /// The body of an answer that is JSON.
-    async fn json(&self, mut response: Response) -> Result<Value, Error> {
+    pub(super) async fn json(&self, mut response: Response) -> Result<Value, Error> {
         let mut body = Vec::new();
         let idle = self.remote.first_byte_timeout.max(self.remote.idle_timeout);
         loop {
@@ -421,7 +333,7 @@ impl Backend {
             .map_err(|_| self.garbage("it is not the JSON that was expected"))
     }
 
-    fn garbage(&self, what: &str) -> Error {
+    pub(super) fn garbage(&self, what: &str) -> Error {
         Error::Garbage { remote: self.name.clone(), what: what.to_owned() }
     }
 
@@ -444,14 +356,14 @@ impl Backend {
         self.opened.elapsed()
     }
 
-    fn admit(&self) -> Result<(), Error> {
+    pub(super) fn admit(&self) -> Result<(), Error> {
         let now = self.now();
         let admitted = self.breaker().admit(now);
         admitted.map_err(|wait| Error::Resting { remote: self.name.clone(), wait })
     }
 
     /// Tells the breaker how it went.
-    fn heard<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn heard<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_ok() {
             self.breaker().succeeded();
         }

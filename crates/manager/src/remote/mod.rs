@@ -14,13 +14,15 @@ mod hear;
 mod lines;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 use serde_json::Value;
 use text::Message;
 
-pub use backend::{Answer, Backend, Embedded};
+pub use backend::{Answer, Backend};
 pub use breaker::{Breaker, Health};
 pub use error::Error;
+pub use vectors::{Embedded, Judged};
 
 use crate::config;
 use crate::runtime::{GenerateOptions, Usage};

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::Environment;
 use crate::config::{KeySource, Remote, RemoteKind};
+use crate::runtime::{EmbedOptions, RerankOptions};
 
 /// One connection's part.
 #[derive(Clone, Debug)]
@@ -438,12 +439,13 @@ async fn embeddings_are_checked() {
     let reply = |body: &Value| Act::Send(answer("200 OK", "", &body.to_string()), 5);
     let stage = Stage::of(vec![reply(&good)]).await;
     let backend = open(&remote(RemoteKind::OpenAi, &stage.url));
-    let embedded = backend.embed("e", &texts, None).await.unwrap();
+    let embedded = backend.embed("e", &texts, &EmbedOptions::default()).await.unwrap();
     assert_eq!(
         embedded,
         Embedded { vectors: vec![vec![1.0, 2.0], vec![3.0, 4.0]], tokens: Some(4) }
     );
-    let error = backend.embed("e", &texts, Some(1)).await.unwrap_err();
+    let cut = EmbedOptions { dimensions: Some(1), ..EmbedOptions::default() };
+    let error = backend.embed("e", &texts, &cut).await.unwrap_err();
     assert!(matches!(error, Error::Unsupported { field: "dimensions", .. }), "{error}");
     for (body, what) in [
         (json!({"embeddings": [[1.0]]}), "1 embeddings of 2 texts"),
@@ -454,7 +456,7 @@ async fn embeddings_are_checked() {
     ] {
         let stage = Stage::of(vec![reply(&body)]).await;
         let error = open(&remote(RemoteKind::Ollama, &stage.url))
-            .embed("e", &texts, None)
+            .embed("e", &texts, &EmbedOptions::default())
             .await
             .unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
@@ -464,6 +466,37 @@ async fn embeddings_are_checked() {
     let backend = open(&remote(RemoteKind::Ollama, &stage.url));
     assert_eq!(backend.models().await.unwrap(), ["x:1b", "y:latest"]);
     assert!(stage.request(0).0.starts_with("GET /api/tags "));
+}
+
+#[tokio::test]
+async fn judgements_are_checked() {
+    let texts = ["a".to_owned(), "b".to_owned()];
+    let result = |index: u64, score: f64| json!({"index": index, "relevance_score": score});
+    let reply = |body: &Value| Act::Send(answer("200 OK", "", &body.to_string()), 5);
+    let good = json!({"results": [result(1, 0.9), result(0, 0.2)], "usage": {"total_tokens": 7}});
+    let stage = Stage::of(vec![reply(&good)]).await;
+    let backend = open(&remote(RemoteKind::OpenAi, &stage.url));
+    let judged = backend.rerank("e", "q", &texts, RerankOptions::default()).await.unwrap();
+    assert_eq!(judged, Judged { scores: vec![0.2, 0.9], tokens: Some(7) });
+    assert!(stage.request(0).0.starts_with("POST /v1/rerank "));
+    let raw = RerankOptions { logits: true, ..RerankOptions::default() };
+    let error = backend.rerank("e", "q", &texts, raw).await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { field: "raw_scores", .. }), "{error}");
+    for (results, what) in [
+        (json!([result(0, 0.5)]), "1 results of 2 documents"),
+        (json!([result(0, 0.5), result(0, 0.5)]), "is none"),
+        (json!([result(0, 0.5), result(2, 0.5)]), "is none"),
+        (json!([{"index": 0}]), "is none"),
+        (json!(null), "no results"),
+    ] {
+        let stage = Stage::of(vec![reply(&json!({ "results": results }))]).await;
+        let backend = open(&remote(RemoteKind::OpenAi, &stage.url));
+        let error = backend.rerank("e", "q", &texts, RerankOptions::default()).await.unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+    }
+    let ollama = open(&remote(RemoteKind::Ollama, "http://127.0.0.1:1"));
+    let error = ollama.rerank("e", "q", &texts, RerankOptions::default()).await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
 }
 
 #[tokio::test]

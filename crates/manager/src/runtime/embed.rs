@@ -53,8 +53,8 @@ pub struct Embedding {
     pub sparse: BTreeMap<u32, f32>,
     /// A vector of each token after the first.
     pub multi: Vec<Vec<f32>>,
-    /// Tokens of the text, special ones included.
-    pub tokens: usize,
+    /// Tokens of the text, special ones included; absent where a server elsewhere made it, which does not say it.
+    pub tokens: Option<usize>,
     /// Whether the text was cut.
     pub truncated: bool,
 }
@@ -98,7 +98,7 @@ impl LoadedModel {
                 tokens.truncate(limit.saturating_sub(end.len()));
                 tokens.extend(end);
             }
-            out.push(Embedding { tokens: tokens.len(), truncated, ..Embedding::default() });
+            out.push(Embedding { tokens: Some(tokens.len()), truncated, ..Embedding::default() });
             passages.push(tokens.into());
         }
         self.make(&passages, &wanted, &mut out)?;
@@ -126,8 +126,10 @@ impl LoadedModel {
             let tokens = passages[index].tokens.len();
             return Err(Error::TextTooLong { index, tokens, limit });
         }
-        let blank =
-            |passage: &Passage| Embedding { tokens: passage.tokens.len(), ..Embedding::default() };
+        let blank = |passage: &Passage| Embedding {
+            tokens: Some(passage.tokens.len()),
+            ..Embedding::default()
+        };
         let mut out: Vec<_> = passages.iter().map(blank).collect();
         self.make(&passages, &Wanted { multi: true, ..Wanted::default() }, &mut out)?;
         Ok(out)

@@ -24,8 +24,8 @@ pub struct RerankOptions {
 pub struct Relevance {
     /// The higher, the better it answers. Between 0 and 1, unless the checkpoint says otherwise or logits were asked for.
     pub score: f32,
-    /// Tokens of the pair, special ones included.
-    pub tokens: usize,
+    /// Tokens of the pair, special ones included; absent where a server elsewhere judged, which does not say it.
+    pub tokens: Option<usize>,
     /// Whether the document was cut.
     pub truncated: bool,
 }
@@ -74,7 +74,7 @@ impl LoadedModel {
                     return Err(Error::TextTooLong { index, tokens, limit });
                 }
             }
-            out.push(Relevance { score: 0.0, tokens: pair.ids.len(), truncated });
+            out.push(Relevance { score: 0.0, tokens: Some(pair.ids.len()), truncated });
             pairs.push(pair);
         }
         let lengths: Vec<_> = pairs.iter().map(|pair| pair.ids.len()).collect();

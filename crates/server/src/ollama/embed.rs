@@ -2,16 +2,21 @@
 
 use std::time::Instant;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use manager::config::Candidate;
+use manager::house::Embedded;
 use manager::runtime::EmbedOptions;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::options::KeepAlive;
 use crate::fault::Fault;
+use crate::gate::Client;
 use crate::read::{OneOrMany, json};
+use crate::sse;
 use crate::state::Server;
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -33,8 +38,9 @@ pub(crate) struct Request {
 /// Makes vectors.
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(client): Extension<Client>,
     body: Bytes,
-) -> Result<Json<Value>, Fault> {
+) -> Result<Response, Fault> {
     let begun = Instant::now();
     let request: Request = json(&body)?;
     let keep = KeepAlive::of(request.keep_alive.as_ref())?;
@@ -49,16 +55,26 @@ pub(crate) async fn create(
         dimensions: request.dimensions,
         ..EmbedOptions::default()
     };
-    let made = server.house.embed(&request.model, texts, options).await?;
-    KeepAlive::apply(keep, &server.house, &request.model).await?;
+    let made = server.house.embed(&request.model, texts, options, client.strict).await?;
+    kept(keep, &server, &made).await?;
     let vectors: Vec<_> = made.embeddings.iter().map(|embedding| &embedding.vector).collect();
-    let tokens: usize = made.embeddings.iter().map(|embedding| embedding.tokens).sum();
-    Ok(Json(json!({
+    let mut answer = json!({
         "model": made.model,
         "embeddings": vectors,
         "total_duration": u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX),
-        "prompt_eval_count": tokens,
-    })))
+    });
+    if let Some(tokens) = made.tokens {
+        answer["prompt_eval_count"] = tokens.into();
+    }
+    Ok(sse::routed(Json(answer).into_response(), &made.receipt.header()))
+}
+
+/// How long a model of this machine stays that answered; one elsewhere is kept by its own server.
+async fn kept(keep: Option<KeepAlive>, server: &Server, made: &Embedded) -> Result<(), Fault> {
+    if let Candidate::Local(model) = &made.receipt.answered {
+        KeepAlive::apply(keep, &server.house, model).await?;
+    }
+    Ok(())
 }
 
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -73,12 +89,18 @@ pub(crate) struct Older {
 }
 
 /// Makes one vector.
-pub(crate) async fn older(State(server): State<Server>, body: Bytes) -> Result<Json<Value>, Fault> {
+pub(crate) async fn older(
+    State(server): State<Server>,
+    Extension(client): Extension<Client>,
+    body: Bytes,
+) -> Result<Response, Fault> {
     let request: Older = json(&body)?;
     let keep = KeepAlive::of(request.keep_alive.as_ref())?;
     let options = EmbedOptions { truncate: true, ..EmbedOptions::default() };
-    let made = server.house.embed(&request.model, vec![request.prompt], options).await?;
-    KeepAlive::apply(keep, &server.house, &request.model).await?;
+    let texts = vec![request.prompt];
+    let made = server.house.embed(&request.model, texts, options, client.strict).await?;
+    kept(keep, &server, &made).await?;
     let vector = made.embeddings.into_iter().next().map(|embedding| embedding.vector);
-    Ok(Json(json!({"embedding": vector.unwrap_or_default()})))
+    let answer = Json(json!({"embedding": vector.unwrap_or_default()}));
+    Ok(sse::routed(answer.into_response(), &made.receipt.header()))
 }

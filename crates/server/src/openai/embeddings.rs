@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use manager::runtime::{EmbedOptions, Embedding, Kinds};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::content::image;
 use crate::fault::Fault;
+use crate::gate::Client;
 use crate::read::{OneOrMany, json};
+use crate::sse;
 use crate::state::Server;
 use crate::web;
 
@@ -81,8 +84,9 @@ pub(crate) struct Request {
 /// Makes vectors.
 pub(crate) async fn create(
     State(server): State<Server>,
+    Extension(client): Extension<Client>,
     body: Bytes,
-) -> Result<Json<Value>, Fault> {
+) -> Result<Response, Fault> {
     let body = web::fetched(&server, body).await?;
     let request: Request = json(&body)?;
     let kinds = match request.kinds.as_deref() {
@@ -114,9 +118,9 @@ pub(crate) async fn create(
     };
     let house = &server.house;
     let made = if images.is_empty() {
-        house.embed(&request.model, texts, options).await?
+        house.embed(&request.model, texts, options, client.strict).await?
     } else {
-        house.embed_images(&request.model, images).await?
+        house.embed_images(&request.model, images, client.strict).await?
     };
     let encode = |vector: &[f32]| match request.encoding_format {
         Encoding::Float => json!(vector),
@@ -145,14 +149,9 @@ pub(crate) async fn create(
         }
         item
     };
-    let tokens: usize = made.embeddings.iter().map(|embedding| embedding.tokens).sum();
     let data: Vec<_> = made.embeddings.iter().enumerate().map(item).collect();
-    Ok(Json(json!({
-        "object": "list",
-        "data": data,
-        "model": made.model,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-    })))
+    let answer = json!({"object": "list", "data": data, "model": made.model});
+    Ok(sse::told(answer, made.tokens, &made.receipt))
 }
 
 /// Texts, or images; not both at once.

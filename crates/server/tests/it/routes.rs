@@ -63,9 +63,20 @@ async fn elsewhere() -> std::net::SocketAddr {
             tokio::spawn(async move {
                 let mut head = vec![0; 16384];
                 let n = stream.read(&mut head).await.unwrap();
-                let models = head[..n].starts_with(b"GET /v1/models");
-                let (kind, body) = if models {
-                    ("application/json", json!({"data": [{"id": "big"}]}).to_string())
+                let asked = |what: &str| head[..n].starts_with(what.as_bytes());
+                let known = if asked("GET /v1/models") {
+                    Some(json!({"data": [{"id": "big"}]}))
+                } else if asked("POST /v1/embeddings") {
+                    Some(json!({"data": [{"index": 0, "embedding": [0.5, 1.5]}]}))
+                } else if asked("POST /v1/rerank") {
+                    let result = |index, score| json!({"index": index, "relevance_score": score});
+                    let results = [result(0, 0.25), result(1, 0.75)];
+                    Some(json!({"results": results, "usage": {"total_tokens": 9}}))
+                } else {
+                    None
+                };
+                let (kind, body) = if let Some(body) = known {
+                    ("application/json", body.to_string())
                 } else {
                     let chunk = |delta: Value, reason: Value| {
                         format!(
@@ -120,6 +131,87 @@ async fn a_server_elsewhere_answers_where_nobody_here_can() {
         "{}",
         unknown.body
     );
+}
+
+#[tokio::test]
+async fn vectors_and_judgements_go_by_routes_too() {
+    let address = elsewhere().await;
+    let house = settled(&format!(
+        "
+        [[models]]
+        name = 'bert'
+        aliases = ['little']
+        [routes]
+        embeddings = ['org/gone', 'bert', 'box:big']
+        far = ['org/gone', 'box:big']
+        near = ['llama', 'bert']
+        judges = ['org/gone', 'bert_rerank', 'box:big']
+        [routes.few]
+        models = ['bert']
+        batch_size = 1
+        [remotes.box]
+        kind = 'openai'
+        url = 'http://{address}'
+        [fallback]
+        find_ollama = false
+        "
+    ));
+    let server = router(house, Options::default());
+    let embed = |model: &str| json!({"model": model, "input": ["one text"]});
+    let named = post(&server, "/v1/embeddings", &embed("bert")).await.json();
+    assert!(named["route"].is_null(), "{named}");
+    let alias = post(&server, "/v1/embeddings", &embed("little")).await.json();
+    let task = post(&server, "/v1/embeddings", &embed("embeddings")).await;
+    assert!(task.headers["x-folio-route"].to_str().unwrap().starts_with("bert; task=embeddings"));
+    let task = task.json();
+    assert_eq!((&task["model"], &task["data"]), (&json!("bert"), &named["data"]));
+    assert_eq!(
+        (&alias["data"], &task["route"]["passed"][0]["why"]),
+        (&named["data"], &json!("not_here"))
+    );
+    // One after the other or at once: the same.
+    let texts = |model: &str| json!({"model": model, "input": ["one text", "another", "a third"]});
+    let few = post(&server, "/v1/embeddings", &texts("few")).await.json();
+    let all = post(&server, "/v1/embeddings", &texts("bert")).await.json();
+    assert_eq!((&few["data"], &few["usage"]), (&all["data"], &all["usage"]));
+    // Elsewhere; what that does not tell is not told.
+    let far = post(&server, "/v1/embeddings", &embed("far")).await.json();
+    assert_eq!(
+        (&far["model"], &far["data"][0]["embedding"]),
+        (&json!("box:big"), &json!([0.5, 1.5]))
+    );
+    assert!(far["usage"].is_null() && far["route"]["remote"] == "box", "{far}");
+    let kinds = json!({"model": "far", "input": "x", "kinds": ["sparse"]});
+    let kinds = post(&server, "/v1/embeddings", &kinds).await;
+    assert!(kinds.status.as_u16() >= 400 && kinds.body.contains("kinds"), "{}", kinds.body);
+    // A model that makes no vectors is the request's own mistake.
+    assert_eq!(post(&server, "/v1/embeddings", &embed("near")).await.status.as_u16(), 400);
+    for (path, body) in [
+        ("/v1/embeddings", embed("far")),
+        ("/api/embed", embed("far")),
+        ("/v1/rerank", json!({"model": "judges", "query": "q", "documents": ["a"]})),
+    ] {
+        let forbidden = Request::post(path).header("x-folio-fallback", "forbid");
+        let forbidden = forbidden.body(Body::from(body.to_string())).unwrap();
+        let forbidden = send(&server, forbidden).await;
+        assert_eq!(forbidden.status.as_u16(), 404, "{}", forbidden.body);
+    }
+    let ollama = json!({"model": "far", "input": "x", "keep_alive": "5m"});
+    let ollama = post(&server, "/api/embed", &ollama).await;
+    assert!(ollama.headers["x-folio-route"].to_str().unwrap().starts_with("box:big"));
+    assert_eq!(ollama.json()["embeddings"], json!([[0.5, 1.5]]));
+    let judge = |model: &str| json!({"model": model, "query": "q", "documents": ["a", "b"]});
+    let here = post(&server, "/v1/rerank", &judge("judges")).await.json();
+    assert_eq!((&here["model"], &here["route"]["task"]), (&json!("bert_rerank"), &json!("judges")));
+    let there = post(&server, "/v1/rerank", &judge("box:big")).await.json();
+    assert_eq!(
+        (&there["results"][0]["index"], &there["usage"]["total_tokens"]),
+        (&json!(1), &json!(9))
+    );
+    let stats = get(&server, "/v1/stats").await.body;
+    for known in ["embeddings", "far", "judges", "rerank", "box:big"] {
+        assert!(stats.contains(known), "{known} is not in {stats}");
+    }
 }
 
 #[tokio::test]
