@@ -106,6 +106,10 @@ impl House {
                 Err(source) => {
                     tracing::warn!(model, error = %source, "not loaded");
                     let mut rooms = house.rooms();
+                    if let Some(what) = source.panicked() {
+                        let now = house.uptime();
+                        rooms.broken.fell(&model, None, now, what.to_owned());
+                    }
                     rooms.failures.insert(model.clone(), source);
                     // It may have been replaced on disk: looked up anew when it is asked again.
                     rooms.known.retain(|_, found| found.name != model);

@@ -383,8 +383,13 @@ impl Answer {
     }
 
     async fn next_local(&mut self) -> Result<Option<News>, Error> {
-        let Source::Local { generation, .. } = &mut self.source else { return Ok(None) };
-        let Some(piece) = generation.next_piece_async().await? else { return Ok(None) };
+        let Source::Local { generation, lease, .. } = &mut self.source else { return Ok(None) };
+        let piece = match generation.next_piece_async().await {
+            // That it has begun says nothing of the rest.
+            Ok(Some(piece)) if !matches!(piece, Piece::End(_)) => Some(piece),
+            came => lease.tried(came)?,
+        };
+        let Some(piece) = piece else { return Ok(None) };
         let logprobs = generation.take_logprobs();
         let news = match piece {
             Piece::Progress(read) => News::Progress(read),

@@ -1,6 +1,7 @@
 //! Why a model of the house does not answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Kind;
 use crate::remote;
@@ -40,6 +41,21 @@ pub enum Error {
         model: String,
         /// Why.
         source: Arc<runtime::Error>,
+    },
+    /// The model panicked again and again, and is left alone for a while.
+    #[error(
+        "`{model}` panicked {times} times in a row, and is not loaded again for {} more minutes; the last time it said: {what}",
+        wait.as_secs().div_ceil(60)
+    )]
+    Broken {
+        /// The model.
+        model: String,
+        /// How often.
+        times: u32,
+        /// What it said.
+        what: String,
+        /// How long it is left alone.
+        wait: Duration,
     },
     /// The model does not take the request, or failed over it.
     #[error(transparent)]
@@ -92,6 +108,7 @@ impl Error {
             Self::Known(error) => error.is_unknown_model(),
             Self::Catalog(_)
             | Self::TwoAdapters { .. }
+            | Self::Broken { .. }
             | Self::Load { .. }
             | Self::Runtime(_)
             | Self::NoRoom(_)
@@ -116,6 +133,7 @@ impl Error {
             Self::NoRoute(_)
             | Self::Catalog(_)
             | Self::NotOffered { .. }
+            | Self::Broken { .. }
             | Self::TwoAdapters { .. }
             | Self::Load { .. }
             | Self::NoRoom(_)
@@ -148,7 +166,7 @@ impl Error {
             Self::NoImagesThere { .. } => Kind::Unsupported,
             Self::Known(error) => error.kind(),
             Self::Closing => Kind::Overloaded,
-            Self::Lost => Kind::Internal,
+            Self::Broken { .. } | Self::Lost => Kind::Internal,
         }
     }
 
@@ -172,6 +190,10 @@ impl Error {
             Self::Known(error) => error.hint(),
             Self::Closing => Some("ask again when it has started again".to_owned()),
             Self::NoRoom(refusal) => Some(refusal.hint().to_owned()),
+            Self::Broken { .. } => Some(
+                "report it with the name of the model, and ask another; a new start tries it at once"
+                    .to_owned(),
+            ),
             Self::Lost => Some("ask again; if it happens twice, report it".to_owned()),
         }
     }

@@ -110,6 +110,9 @@ impl House {
             if rooms.closing {
                 return Err(Error::Closing);
             }
+            if let Some(error) = rooms.broken.refuses(&found.name, self.uptime()) {
+                return Err(error);
+            }
             rooms.tickets += 1;
             let ticket = Ticket(rooms.tickets);
             let (model, flight) = (found.name.clone(), flight::current());

@@ -8,6 +8,7 @@
 
 mod acts;
 mod answer;
+mod broken;
 mod choose;
 mod disk;
 mod error;
@@ -15,6 +16,8 @@ mod find;
 mod lease;
 mod pick;
 mod status;
+#[cfg(test)]
+mod tests;
 mod vectors;
 
 use std::collections::BTreeMap;
@@ -40,6 +43,7 @@ use crate::remote::{self, Backend};
 use crate::residency::{Event, PROCESS, Policy, Residency, Ticket};
 use crate::runtime::{LoadOptions, Runtime};
 use crate::stats::Stats;
+use broken::Broken;
 use find::Found;
 use lease::{Resident, Waiter};
 
@@ -128,6 +132,8 @@ struct Rooms {
     waiters: BTreeMap<Ticket, Waiter>,
     /// Why the last load of a model failed.
     failures: BTreeMap<String, Arc<crate::runtime::Error>>,
+    /// Models that panicked.
+    broken: Broken,
     /// Models that left, by reason.
     unloads: BTreeMap<&'static str, u64>,
     tickets: u64,
@@ -166,6 +172,7 @@ impl House {
             refused: BTreeMap::new(),
             waiters: BTreeMap::new(),
             failures: BTreeMap::new(),
+            broken: Broken::default(),
             unloads: BTreeMap::new(),
             tickets: 0,
             serving: 0,

@@ -83,7 +83,7 @@ impl House {
                 apart(move || {
                     let mut all = Vec::with_capacity(texts.len());
                     for texts in texts.chunks(most) {
-                        all.extend(lease.embed(texts, &options)?);
+                        all.extend(lease.tried(lease.embed(texts, &options))?);
                     }
                     let tokens = all.iter().map(|embedding| embedding.tokens).sum();
                     Ok(Made { model: lease.name().to_owned(), all, tokens })
@@ -127,7 +127,7 @@ impl House {
             let lease = self.lease_or(&name, turn.fallback, 0).await?;
             let images = Arc::clone(images);
             apart(move || {
-                let all = lease.embed_images(&images)?;
+                let all = lease.tried(lease.embed_images(&images))?;
                 let tokens = all.iter().map(|embedding| embedding.tokens).sum();
                 Ok(Made { model: lease.name().to_owned(), all, tokens })
             })
@@ -157,7 +157,7 @@ impl House {
                     let lease = self.lease_or(&name, turn.fallback, 0).await?;
                     let texts = Arc::clone(texts);
                     apart(move || {
-                        let all = lease.rerank(&texts.0, &texts.1, options)?;
+                        let all = lease.tried(lease.rerank(&texts.0, &texts.1, options))?;
                         let tokens = all.iter().map(|relevance| relevance.tokens).sum();
                         Ok(Made { model: lease.name().to_owned(), all, tokens })
                     })

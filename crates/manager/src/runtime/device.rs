@@ -659,6 +659,8 @@ fn load(
     };
     let slot = match network {
         Network::Decoder(decoder) => {
+            #[cfg(test)]
+            let decoder = super::fault::fragile(folder.path(), decoder);
             facts.kind = ModelKind::Language;
             let (options, share) = engine_options(device, &*decoder, context, options)?;
             let format = options.cache_format;

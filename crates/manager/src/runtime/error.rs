@@ -185,6 +185,12 @@ impl Error {
         matches!(self, Self::Refused(engine::Refusal::TooLong { .. }) | Self::TextTooLong { .. })
     }
 
+    /// What a panic said, if it was one.
+    pub(crate) fn panicked(&self) -> Option<&str> {
+        let Self::Failed(engine::Failure::Panicked { what }) = self else { return None };
+        Some(what)
+    }
+
     /// The tokens of the prompt and of the answer, if the cache is too small for both.
     pub(crate) fn too_long(&self) -> Option<(usize, usize)> {
         let Self::Refused(engine::Refusal::TooLong { prompt, max_tokens, .. }) = self else {

@@ -9,6 +9,8 @@ mod constrain;
 mod device;
 mod embed;
 mod error;
+#[cfg(test)]
+pub(crate) mod fault;
 mod generate;
 mod inspect;
 mod load;
