@@ -154,9 +154,11 @@ pub(super) fn furnished(config: &Config, kept: &Kept) -> HouseOptions {
 /// Says what of the settings has no effect here.
 pub(super) fn heeded(config: &Config) {
     let set = |key: &str| config.origin(key).is_some_and(|origin| *origin != Origin::Default);
-    let routes = config.routes.values().any(|route| route.batch_size.is_some());
-    if routes || set("performance.batch_size") {
-        eprintln!("note: `batch_size` has no effect: texts are put together by their tokens");
+    if set("performance.batch_size") {
+        eprintln!(
+            "note: `performance.batch_size` has no effect: texts are put together by their tokens; \
+             `batch_size` of a route has one"
+        );
     }
 }
 

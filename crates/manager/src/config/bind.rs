@@ -608,7 +608,7 @@ fn route(root: &mut Table<'_>, key: String, node: &Node, names: &mut Names) -> R
         }
         route.sampling = sampling(&mut table);
         route.batch_size = table.number(
-            ("batch_size", "Texts that are embedded at once, where memory allows"),
+            ("batch_size", "Texts that are embedded at once, here or by a server elsewhere; all of a request, if absent"),
             1..=65_536,
             None,
         );
