@@ -10,16 +10,22 @@ use crate::error::{Error, Result};
 const SUGGESTIONS: usize = 3;
 
 impl Catalog {
-    /// The model that `text` stands for: an existing folder with a model, `org/name[@revision]`, or a short name that
-    /// only one model has. Several copies of one model are no ambiguity: a whole one of a supported format goes first,
+    /// The model that `text` stands for: a folder that is written as one (`./a`, `../a`, `/a`), `org/name[@revision]`, a short
+    /// name that only one model has, or a folder of the working directory that is called so. Several copies of one model are no ambiguity: a whole one of a supported format goes first,
     /// then the order of [`Catalog::entries`]. Whether it is whole and supported is for [`Entry::usable`] to say.
     /// Looks at the disk: not for the async executor.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::AmbiguousName`], [`Error::NotAModel`].
     pub fn find(&self, text: &str) -> Result<Entry> {
-        let path = Path::new(text);
-        if folder::looks_like_model(path) {
+        self.find_from(Path::new(""), text)
+    }
+
+    /// The same with another working directory.
+    fn find_from(&self, working: &Path, text: &str) -> Result<Entry> {
+        let path = &working.join(text);
+        let is_folder = folder::looks_like_model(path);
+        if is_folder && is_written_as_path(text) {
             return Ok(from_path(path));
         }
         if let Some(found) = self.full_name(text) {
@@ -27,6 +33,9 @@ impl Catalog {
         }
         if let Some(found) = self.short_name(text)? {
             return Ok(found.clone());
+        }
+        if is_folder {
+            return Ok(from_path(path));
         }
         if path.exists() {
             return Err(Error::NotAModel { path: path.to_owned() });
@@ -95,6 +104,13 @@ impl Catalog {
     }
 }
 
+/// Whether nobody would take it for a name.
+fn is_written_as_path(text: &str) -> bool {
+    let path = Path::new(text);
+    let dots = |part: &str| path.starts_with(part);
+    path.is_absolute() || dots(".") || dots("..")
+}
+
 /// The model of a folder that the user names by its path.
 fn from_path(path: &Path) -> Entry {
     let root = path.parent().unwrap_or(path);
@@ -150,9 +166,12 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Environment;
 
     #[test]
     fn distances() {
@@ -160,6 +179,36 @@ mod tests {
         assert_eq!(distance("qwen", "qwne"), 1);
         assert_eq!(distance("llama", "lama"), 1);
         assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn a_folder_that_is_called_like_a_model_is_not_taken_for_it() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models");
+        let models = models.canonicalize().unwrap();
+        let nowhere = OsString::from("/nowhere");
+        let vars = [
+            ("FOLIO_MODELS", models.clone().into()),
+            ("HF_HOME", nowhere.clone()),
+            ("HOME", nowhere),
+        ];
+        let vars = vars.map(|(name, value)| (OsString::from(name), value));
+        let catalog = Catalog::scan(&Environment::from_vars(vars));
+        let working = tempfile::tempdir().unwrap();
+        for name in ["llama", "mine"] {
+            std::fs::create_dir(working.path().join(name)).unwrap();
+            for file in std::fs::read_dir(models.join("qwen3")).unwrap() {
+                let file = file.unwrap();
+                let copy = working.path().join(name).join(file.file_name());
+                std::fs::copy(file.path(), copy).unwrap();
+            }
+        }
+        let path = |text: &str| catalog.find_from(working.path(), text).unwrap().path;
+        assert_eq!(path("llama"), models.join("llama"));
+        assert_eq!(path("./llama"), working.path().join("llama"));
+        assert_eq!(path("mine"), working.path().join("mine"));
+        let whole = working.path().join("llama");
+        assert_eq!(path(whole.to_str().unwrap()), whole);
+        assert!(catalog.find_from(working.path(), "./mistral").is_err());
     }
 
     proptest! {
