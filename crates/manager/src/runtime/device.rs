@@ -24,7 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::embed::BATCH_TOKENS;
 use super::error::Error;
-use super::load::{LoadOptions, Preemption, for_images};
+use super::load::LoadOptions;
+use super::share::{Divided, Share};
 use super::shelf::{Generation, PageStore};
 use super::turns::{Busy, PAUSE, Turns};
 
@@ -763,39 +764,6 @@ fn engine_options(
     let preemption = preemption.of_pages(page_bytes);
     let base = EngineOptions { image_bytes, preemption, swap_bytes, ..base };
     Ok((EngineOptions { cache_tokens, cache_most, ..base }, share))
-}
-
-/// How the bytes of a cache are shared.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    per_token: u64,
-    page_size: usize,
-    /// Tokens that there can ever be.
-    most: usize,
-    /// Whether features of images have a part.
-    sees: bool,
-    /// Whether copies of sequences that are put aside have one.
-    preemption: Preemption,
-}
-
-/// A cache's tokens, and the bytes that are something else's.
-struct Divided {
-    tokens: usize,
-    images: usize,
-    copies: usize,
-}
-
-impl Share {
-    fn of(&self, bytes: u64) -> Divided {
-        let images = if self.sees { for_images(bytes) } else { 0 };
-        let bytes = bytes - images;
-        let copies = self.preemption.bytes(bytes);
-        let affordable = usize::try_from((bytes - copies) / self.per_token).unwrap_or(usize::MAX);
-        let [images, copies] =
-            [images, copies].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        // At least one page: a budget of nothing is refused with words when a request comes.
-        Divided { tokens: affordable.min(self.most).max(self.page_size), images, copies }
-    }
 }
 
 impl Embedder {

@@ -18,6 +18,7 @@ mod logprobs;
 mod look;
 mod perplexity;
 mod rerank;
+mod share;
 mod shelf;
 mod turns;
 
