@@ -248,7 +248,10 @@ impl Engine {
         let wanted = tokens.div_ceil(page_size).max(1);
         let fits = if puts_off { wanted == self.room } else { wanted >= pool.touched() };
         if idle && !fits {
-            pool.renew(wanted);
+            // What is kept goes where it can be found again, if there is such a place.
+            pool.give_away();
+            self.carry(&mut Step::new());
+            self.scheduler.pool().renew(wanted);
             self.copies.clear();
             if puts_off {
                 self.room = wanted;

@@ -131,6 +131,13 @@ impl PagePool {
         *self = Self { stats: self.stats, shelves: self.shelves, ..new };
     }
 
+    /// Gives away all that is kept.
+    pub(crate) fn give_away(&mut self) {
+        while let Some(page) = self.evict() {
+            self.free.insert(page);
+        }
+    }
+
     /// How many of the pages were ever handed out, at most.
     pub(crate) fn touched(&self) -> usize {
         self.touched

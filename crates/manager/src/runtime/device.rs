@@ -11,9 +11,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use checkpoint::{Activation, Adapter, Folder};
-use engine::{
-    Engine, EngineOptions, Event, Finish, Id, Logprobs, Look, Passage, Request, Shelf, Status,
-};
+use engine::{Engine, Event, Finish, Id, Logprobs, Look, Passage, Request, Shelf, Status};
 use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
 use models::{
     Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, LayerCache, Model, Network,
@@ -25,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::embed::BATCH_TOKENS;
 use super::error::Error;
 use super::load::LoadOptions;
-use super::share::{Divided, Share};
+use super::share::{Divided, Share, engine_options};
 use super::shelf::{Generation, PageStore};
 use super::turns::{Busy, PAUSE, Turns};
 
@@ -722,48 +720,6 @@ fn shelf_of(
             None
         }
     }
-}
-
-/// Room for as many tokens as the budget allows, and no more than there can be. Memory is committed
-/// when it is first written, so a generous budget costs a short conversation nothing.
-fn engine_options(
-    device: &Device,
-    decoder: &dyn Decoder,
-    context: usize,
-    options: LoadOptions,
-) -> Result<(EngineOptions, Share), Error> {
-    let LoadOptions { cache_bytes, sequences, step_tokens, kv, .. } = options;
-    let LoadOptions { waiting, decode_share, prefix_bytes, preemption, .. } = options;
-    let prefix_bytes = prefix_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    let layers = decoder.layers();
-    let kept: Vec<_> = layers.iter().map(|layer| layer.kv).collect();
-    let quantization =
-        kv.map(|codes| codes.quantization(&kept)).transpose().map_err(Error::Codes)?;
-    let cache_format = KvFormat { dtype: device.cache_dtype(), quantization };
-    let base = EngineOptions {
-        sequences,
-        step_tokens,
-        cache_format,
-        waiting,
-        decode_share,
-        prefix_bytes,
-        ..EngineOptions::default()
-    };
-    let per_token = base.cache_bytes_per_token(&layers).max(1) as u64;
-    let share = Share {
-        per_token,
-        page_size: base.page_size,
-        most: context.saturating_mul(sequences),
-        sees: decoder.vision().is_some(),
-        preemption,
-    };
-    let Divided { tokens: cache_tokens, images: image_bytes, copies: swap_bytes } =
-        share.of(cache_bytes);
-    let cache_most = share.of(options.cache_most.max(cache_bytes)).tokens;
-    let page_bytes = base.cache_bytes_per_token(&layers).saturating_mul(base.page_size);
-    let preemption = preemption.of_pages(page_bytes);
-    let base = EngineOptions { image_bytes, preemption, swap_bytes, ..base };
-    Ok((EngineOptions { cache_tokens, cache_most, ..base }, share))
 }
 
 impl Embedder {
