@@ -30,7 +30,7 @@ def narrowed(document):
     return document
 
 
-folder = pathlib.Path(FOLDER)
+folder = pathlib.Path(FOLDER).resolve()
 folder.mkdir(parents=True, exist_ok=True)
 with urllib.request.urlopen(f"{ADDRESS}/openapi.json", timeout=20) as answer:
     document = narrowed(json.load(answer))
@@ -42,4 +42,5 @@ ask += ["--phases", "coverage,fuzzing", "--max-examples", "12", "--generation-de
 ask += ["--checks", ",".join(CHECKS), "--suppress-health-check", "all", "--no-shrink", "--continue-on-failure"]
 # JSON-RPC answers in words of its own, and is tried by its own clients.
 ask += ["--exclude-path", "/mcp", "--report", "ndjson", "--report-dir", folder]
-sys.exit(subprocess.run(ask, check=False).returncode)
+# What it remembers of earlier runs lies with what it tells.
+sys.exit(subprocess.run(ask, cwd=folder, check=False).returncode)
