@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use manager::flight::Flight;
 use sha2::{Digest as _, Sha256};
 
+use crate::allowance::{Allowance, Paid};
 use crate::fault::Fault;
 use crate::state::Server;
 
@@ -20,6 +22,7 @@ use crate::state::Server;
 pub struct Key {
     name: String,
     digest: [u8; 32],
+    allowance: Allowance,
 }
 
 impl std::fmt::Debug for Key {
@@ -31,12 +34,18 @@ impl std::fmt::Debug for Key {
 impl Key {
     /// The key `secret`, of whom `name` says.
     pub fn new(name: impl Into<String>, secret: &str) -> Self {
-        Self { name: name.into(), digest: Sha256::digest(secret.as_bytes()).into() }
+        Self::hashed(name, Sha256::digest(secret.as_bytes()).into())
     }
 
     /// The key whose SHA-256 this is.
     pub fn hashed(name: impl Into<String>, digest: [u8; 32]) -> Self {
-        Self { name: name.into(), digest }
+        Self { name: name.into(), digest, allowance: Allowance::default() }
+    }
+
+    /// The same, which may ask for so much.
+    #[must_use]
+    pub fn allowed(self, allowance: Allowance) -> Self {
+        Self { allowance, ..self }
     }
 
     /// Whose it is.
@@ -66,6 +75,8 @@ pub struct Gate {
 pub(crate) struct Client {
     /// Whose key was shown; empty if none is asked for.
     name: Arc<str>,
+    /// How much that key may ask for.
+    allowance: Allowance,
     /// Nobody but the model that was named may answer.
     pub(crate) strict: bool,
 }
@@ -118,7 +129,10 @@ impl Gate {
         };
         let digest: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
         match self.keys.iter().find(|key| key.fits(&digest)) {
-            Some(key) => Ok(Client { name: key.name.as_str().into(), strict }),
+            Some(key) => {
+                let name = key.name.as_str().into();
+                Ok(Client { name, allowance: key.allowance, strict })
+            }
             None => refuse("this key is not known here"),
         }
     }
@@ -191,8 +205,24 @@ pub(crate) async fn check(
                 if let Some(flight) = request.extensions().get::<Flight>() {
                     flight.by(&client.name);
                 }
-                request.extensions_mut().insert(client);
-                next.run(request).await
+                // Who looks around asks for nothing.
+                let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+                let flight = request.extensions().get::<Flight>().cloned();
+                let Client { name, allowance, .. } = &client;
+                let allowance = if looks { Allowance::default() } else { *allowance };
+                match server.accounts.begin(name, allowance, flight) {
+                    Err(fault) => fault.into_response(),
+                    Ok(under) => {
+                        request.extensions_mut().insert(client);
+                        let response = next.run(request).await;
+                        match under {
+                            None => response,
+                            Some(under) => {
+                                response.map(|body| Body::new(Paid { body, _under: under }))
+                            }
+                        }
+                    }
+                }
             }
         }
     };

@@ -5,6 +5,7 @@
 //! dialect's words. A handler that cannot do that returns a [`Fault`], which is put into words in one place, for every
 //! dialect. A new endpoint is a file and a line in `router`.
 
+mod allowance;
 mod anthropic;
 mod fault;
 mod flight;
@@ -26,6 +27,7 @@ mod state;
 mod told;
 mod web;
 
+pub use allowance::Allowance;
 pub use fault::Fault;
 pub use gate::{Gate, Key};
 pub use listen::{Bound, bind, serve};

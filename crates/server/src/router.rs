@@ -28,6 +28,7 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         options: Arc::new(options),
         responses: Arc::default(),
         metrics: Arc::default(),
+        accounts: Arc::default(),
     };
     let mcp = mcp::router(&server.house, &server.options);
     Router::new()

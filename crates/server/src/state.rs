@@ -7,6 +7,7 @@ use manager::house::House;
 use manager::web::Fetcher;
 use tokio::sync::{Semaphore, watch};
 
+use crate::allowance::Accounts;
 use crate::gate::Gate;
 use crate::mcp::Files;
 use crate::metrics::Metrics;
@@ -61,6 +62,8 @@ pub(crate) struct Server {
     /// What may be gone on from.
     pub(crate) responses: Arc<Store>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What each key has taken.
+    pub(crate) accounts: Arc<Accounts>,
     /// The documents of clients.
     pub(crate) shelf: Arc<Shelf>,
     /// Places for the parsers of strangers' files.

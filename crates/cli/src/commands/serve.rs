@@ -14,7 +14,7 @@ use manager::machine::Machine;
 use manager::residency::Policy;
 use manager::runtime::{LoadOptions, PageStore};
 use manager::web::{Fetcher, Hosts};
-use server::{Bound, Gate, Key, Limits, Options};
+use server::{Allowance, Bound, Gate, Key, Limits, Options};
 use tokio::sync::watch;
 
 use crate::args::{Compute, Kept};
@@ -179,12 +179,9 @@ fn gate(config: &Config) -> Result<Gate> {
     let server = &config.server;
     let mut all = server.keys_file.as_deref().map(keys).transpose()?.unwrap_or_default();
     for (name, key) in &server.keys {
-        let ServerKey { sha256, requests_per_minute, tokens_per_minute, concurrent } = key;
-        if [requests_per_minute, tokens_per_minute, concurrent].into_iter().any(Option::is_some) {
-            let reason = format!("limits of single keys are not enforced: take them from `{name}`");
-            return Err(Problem::Flag { flag: "server.keys", reason }.into());
-        }
-        all.push(Key::hashed(name.as_str(), *sha256));
+        let &ServerKey { sha256, requests_per_minute, tokens_per_minute, concurrent } = key;
+        let allowance = Allowance { requests_per_minute, tokens_per_minute, concurrent };
+        all.push(Key::hashed(name.as_str(), sha256).allowed(allowance));
     }
     Ok(Gate { keys: all, origins: lowered(&server.origins), hosts: lowered(&server.hosts) })
 }

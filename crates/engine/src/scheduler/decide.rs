@@ -1,5 +1,6 @@
 //! What stands in the next step.
 
+use super::floor::Audience;
 use super::sequence::{Level, Sequence};
 use super::{Preemption, Scheduler, Step};
 use crate::cache::{Beginning, Kind, Move, Swapped};
@@ -38,9 +39,11 @@ impl Scheduler {
         }
         let wanting = |sequence: &Sequence| sequence.remaining() > 1;
         if budget > 0 && (!self.waiting.is_empty() || self.running.iter().any(wanting)) {
-            let mut continued = step.iter().filter_map(|slice| self.at(slice));
-            let watched = continued.any(|at| self.running[at].priority == Priority::Interactive);
-            let budget = self.floor.allows(budget, watched);
+            let continued = step.iter().filter_map(|slice| self.at(slice));
+            let watched = |at: &usize| self.running[*at].priority == Priority::Interactive;
+            let audience =
+                Audience { watching: continued.filter(watched).count(), ..self.audience() };
+            let budget = self.floor.allows(budget, audience);
             self.give_prompts(budget, &mut step);
         }
         // A sequence that was put aside after its slice was cut is not in this step after all.

@@ -3,6 +3,10 @@
 //! There is no clock here: whoever runs the steps says how long they took. The account is kept in the seconds
 //! that were measured and not in those that were expected, so a bad guess is paid back and the share
 //! holds on average whatever a prompt's tokens cost.
+//!
+//! The floor protects those who watch from one who is in no hurry to be short, not from each other: where several wait for
+//! their first token, each of them but one has as good a claim on the time as each who watches, and the promise shrinks by
+//! that. Otherwise sixteen who come at once would be let in one after the other.
 
 /// What a step was made of.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -13,11 +17,22 @@ pub struct Shape {
     pub prompt: usize,
 }
 
+/// Who has a claim on a step.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Audience {
+    /// Those whose streams go on while somebody watches.
+    pub(super) watching: usize,
+    /// Those who would watch, and wait for their first token.
+    pub(super) waiting: usize,
+}
+
 /// A floor under the rate of streams while prompts are read.
 #[derive(Clone, Debug)]
 pub(super) struct Floor {
-    /// The share of its rate that a stream keeps; 0 promises nothing.
+    /// The share of its rate that a stream keeps beside one prompt; 0 promises nothing.
     share: f64,
+    /// The same beside those who wait now.
+    promised: f64,
     /// Tokens of prompts that are worth a step: fewer cost more for each.
     piece: usize,
     /// Seconds of a step without prompts.
@@ -53,6 +68,7 @@ impl Floor {
         let (watched, looked, put_off) = (false, false, false);
         Self {
             share,
+            promised: share,
             piece,
             decode,
             token,
@@ -69,7 +85,17 @@ impl Floor {
 
     /// Seconds that prompts earn with each second of a step without them.
     fn gain(&self) -> f64 {
-        1.0 / self.share - 1.0
+        1.0 / self.promised - 1.0
+    }
+
+    /// Takes in who there is; whether somebody watches.
+    fn face(&mut self, audience: Audience) -> bool {
+        let Audience { watching, waiting } = audience;
+        let others = waiting.saturating_sub(1);
+        if watching > 0 {
+            self.promised = self.share * watching as f64 / (watching + others) as f64;
+        }
+        watching > 0
     }
 
     /// After so many steps without prompts there is one with them in any case.
@@ -83,8 +109,9 @@ impl Floor {
         self.longest = seconds;
     }
 
-    /// How many of `budget` tokens may be of prompts, if some wait, beside streams that somebody watches or not.
-    pub(super) fn allows(&mut self, budget: usize, watched: bool) -> usize {
+    /// How many of `budget` tokens may be of prompts, if some wait, beside such an audience.
+    pub(super) fn allows(&mut self, budget: usize, audience: Audience) -> usize {
+        let watched = self.face(audience);
         let budget = match (self.longest, self.token) {
             (Some(seconds), Some(token)) => {
                 budget.min(((seconds / token) as usize).max(self.piece))
@@ -108,12 +135,13 @@ impl Floor {
         if self.owed { 0 } else { affordable.max(piece).min(budget) }
     }
 
-    /// Whether a piece of a look at an image comes next, rather than a step: beside streams that somebody watches or not, and
-    /// beside other prompts that wait or not.
+    /// Whether a piece of a look at an image comes next, rather than a step: beside such an audience, and beside other prompts
+    /// that wait or not.
     ///
     /// What a piece takes is not known before. So it is paid for after, by the same account as prompts, and there is none while
     /// there are debts. Prompts and looks take turns.
-    pub(super) fn may_look(&mut self, watched: bool, prompts: bool) -> bool {
+    pub(super) fn may_look(&mut self, audience: Audience, prompts: bool) -> bool {
+        let watched = self.face(audience);
         self.watched = watched;
         if !watched || self.share == 0.0 {
             return self.ahead <= 0.0;
@@ -195,7 +223,10 @@ impl Floor {
 
 #[cfg(test)]
 mod tests {
-    use super::{Floor, Shape};
+    use super::{Audience, Floor, Shape};
+
+    const NOBODY: Audience = Audience { watching: 0, waiting: 0 };
+    const ONE: Audience = Audience { watching: 1, waiting: 1 };
 
     /// Runs a stream beside a prompt without end; what a step takes is `cost(prompt tokens)`. Returns the stream's share of its
     /// rate, the prompt's tokens for each second, and the longest step.
@@ -205,7 +236,7 @@ mod tests {
         let (mut seconds, mut tokens, mut longest) = (0.0_f64, 0, 0.0_f64);
         const STEPS: usize = 20_000;
         for step in 0..STEPS {
-            let prompt = floor.allows(511, true);
+            let prompt = floor.allows(511, ONE);
             let took = cost(prompt, step);
             floor.took(Shape { decode: 1, prompt }, took);
             (seconds, tokens, longest) = (seconds + took, tokens + prompt, longest.max(took));
@@ -246,13 +277,13 @@ mod tests {
             floor.took(Shape { decode: 1, prompt: 0 }, 0.03);
             let (mut steps, mut seconds, mut looks, mut tokens) = (0.0, 0.0, 0.0, 0);
             while seconds < 2_000.0 {
-                if floor.may_look(true, prompts) {
+                if floor.may_look(ONE, prompts) {
                     floor.looked(look);
                     (seconds, looks) = (seconds + look, looks + look);
                     continue;
                 }
                 // Who waits for an image is a prompt that wants a part of the step, but gets none.
-                let prompt = floor.allows(511, true) * usize::from(prompts);
+                let prompt = floor.allows(511, ONE) * usize::from(prompts);
                 let took = 0.03 + 0.002 * prompt as f64;
                 floor.took(Shape { decode: 1, prompt }, took);
                 (seconds, steps, tokens) = (seconds + took, steps + 1.0, tokens + prompt);
@@ -274,7 +305,7 @@ mod tests {
             let mut floor = Floor::new(0.8, 16);
             let (mut looks, mut steps) = (0.0, 0.0);
             while looks + steps < 1_000.0 {
-                if floor.may_look(false, true) {
+                if floor.may_look(NOBODY, true) {
                     floor.looked(look);
                     looks += look;
                 } else {
@@ -294,7 +325,7 @@ mod tests {
         assert!(prompt > 0.0);
         let mut since = 0;
         for _ in 0..2_000 {
-            let prompt = floor.allows(64, true);
+            let prompt = floor.allows(64, ONE);
             since = if prompt > 0 { 0 } else { since + 1 };
             assert!(since <= floor.most_waits());
             floor.took(Shape { decode: 1, prompt }, 0.01 + prompt as f64);
@@ -304,16 +335,57 @@ mod tests {
     #[test]
     fn nobody_is_held_back_for_nobody() {
         let mut floor = Floor::new(0.8, 16);
-        assert_eq!(floor.allows(500, true), 500, "nothing was ever measured");
+        assert_eq!(floor.allows(500, ONE), 500, "nothing was ever measured");
         floor.took(Shape { decode: 1, prompt: 0 }, 0.01);
         floor.took(Shape { decode: 1, prompt: 10 }, 0.02);
-        assert_eq!(floor.allows(500, false), 500);
-        assert!(floor.allows(500, true) < 100);
-        assert_eq!(Floor::new(0.0, 16).allows(500, true), 500);
+        assert_eq!(floor.allows(500, NOBODY), 500);
+        assert!(floor.allows(500, ONE) < 100);
+        assert_eq!(Floor::new(0.0, 16).allows(500, ONE), 500);
         // For others on the device, a step is no longer than they are to wait.
         floor.set_longest(Some(0.05));
-        assert_eq!(floor.allows(500, false), 50);
+        assert_eq!(floor.allows(500, NOBODY), 50);
         floor.set_longest(Some(0.0));
-        assert_eq!(floor.allows(500, false), 16);
+        assert_eq!(floor.allows(500, NOBODY), 16);
+    }
+
+    /// Streams that all come at once, of 128 tokens each after as many of prompts, where a step costs as on two cores. Returns
+    /// when the last has ended, and when half of them had their first token.
+    fn crowd(share: f64) -> (f64, f64) {
+        const MANY: usize = 16;
+        let mut floor = Floor::new(share, 16);
+        let (mut clock, mut half) = (0.0, None);
+        let (mut unread, mut left) = ([128; MANY], [128; MANY]);
+        while left.iter().any(|&left| left > 0) {
+            let going: Vec<_> = (0..MANY).filter(|&n| unread[n] == 0 && left[n] > 0).collect();
+            let waiting = unread.iter().filter(|&&unread| unread > 0).count();
+            let audience = Audience { watching: going.len(), waiting };
+            let mut allowed = match waiting {
+                0 => 0,
+                _ => floor.allows(512 - going.len(), audience),
+            };
+            let mut prompt = 0;
+            for unread in &mut unread {
+                let read = allowed.min(*unread);
+                (*unread, allowed, prompt) = (*unread - read, allowed - read, prompt + read);
+            }
+            let decode = going.len();
+            let step = if decode == 0 { 0.0 } else { 0.011 + 0.003 * decode as f64 };
+            let took = step + 0.0015 * prompt as f64;
+            floor.took(Shape { decode, prompt }, took);
+            clock += took;
+            going.into_iter().for_each(|n| left[n] -= 1);
+            if half.is_none() && unread.iter().filter(|&&unread| unread == 0).count() >= MANY / 2 {
+                half = Some(clock);
+            }
+        }
+        (clock, half.unwrap())
+    }
+
+    #[test]
+    fn those_who_come_at_once_are_not_let_in_one_by_one() {
+        let (fastest, soonest) = crowd(0.0);
+        let (took, half) = crowd(0.85);
+        assert!(took < 1.15 * fastest, "{took} s, and {fastest} s without a floor");
+        assert!(half < 1.6 * soonest, "{half} s, and {soonest} s without a floor");
     }
 }

@@ -27,8 +27,8 @@ impl Scheduler {
         if going.count() == 0 && ready == 0 {
             return Some(image);
         }
-        let watched = self.is_watched();
-        self.floor.may_look(watched, ready > 0).then_some(image)
+        let audience = self.audience();
+        self.floor.may_look(audience, ready > 0).then_some(image)
     }
 
     /// The same, whoever else there is.

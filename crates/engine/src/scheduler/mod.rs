@@ -7,8 +7,8 @@ mod look;
 mod sequence;
 
 use clients::Clients;
-use floor::Floor;
 pub use floor::Shape;
+use floor::{Audience, Floor};
 use sequence::Sequence;
 
 use crate::cache::{Kind, PagePool, PrefixStats};
@@ -369,6 +369,15 @@ impl Scheduler {
     /// sake of other networks on the device.
     pub fn set_longest(&mut self, seconds: Option<f64>) {
         self.floor.set_longest(seconds);
+    }
+
+    /// Who watches, and who would.
+    fn audience(&self) -> Audience {
+        let urgent = |(s, _): &(&Sequence, bool)| s.priority == Priority::Interactive;
+        let wants = |waits: bool, s: &Sequence| waits || s.remaining() > 1;
+        let waiting = self.all().filter(urgent).filter(|(s, waits)| wants(*waits, s)).count();
+        let all = self.all().filter(urgent).count();
+        Audience { watching: all - waiting, waiting }
     }
 
     /// Whether a running [interactive](Priority::Interactive) sequence is being continued.

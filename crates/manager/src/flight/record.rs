@@ -68,8 +68,8 @@ pub enum Step {
     Ended {
         /// Why it ends there.
         reason: &'static str,
-        /// Tokens of the prompt.
-        prompt_tokens: usize,
+        /// Tokens of the prompt, if they are known.
+        prompt_tokens: Option<usize>,
         /// Those of them that did not have to be computed, if that is known.
         cached_tokens: Option<usize>,
         /// Tokens of the answer.
@@ -81,7 +81,10 @@ pub enum Step {
         reason: String,
     },
     /// Nobody waits for it any more.
-    GivenUp,
+    GivenUp {
+        /// Tokens of the prompt and of the answer that were computed until then.
+        tokens: usize,
+    },
 }
 
 impl Step {
@@ -107,7 +110,7 @@ impl Step {
             Self::First => "first_token",
             Self::Ended { .. } => "ended",
             Self::Failed { .. } => "failed",
-            Self::GivenUp => "given_up",
+            Self::GivenUp { .. } => "given_up",
         }
     }
 
@@ -130,7 +133,8 @@ impl Step {
                 "completion_tokens": completion_tokens,
             }),
             Self::Failed { reason } => json!({"reason": reason}),
-            Self::Loaded | Self::LoadFailed | Self::Has | Self::First | Self::GivenUp => json!({}),
+            Self::GivenUp { tokens } => json!({"tokens": tokens}),
+            Self::Loaded | Self::LoadFailed | Self::Has | Self::First => json!({}),
         }
     }
 }
@@ -210,6 +214,30 @@ impl Record {
         refused || !self.steps.is_empty()
     }
 
+    /// Tokens of all its prompts and answers, as far as they are known.
+    pub fn tokens(&self) -> u64 {
+        let of = |told: &Told| match &told.step {
+            Step::Ended { prompt_tokens, completion_tokens, .. } => {
+                prompt_tokens.unwrap_or(0) + completion_tokens
+            }
+            Step::GivenUp { tokens } => *tokens,
+            Step::Asked { .. }
+            | Step::Passed { .. }
+            | Step::Wants { .. }
+            | Step::Blocked { .. }
+            | Step::Evicts { .. }
+            | Step::Loads { .. }
+            | Step::Loaded
+            | Step::LoadFailed
+            | Step::Has
+            | Step::Sent { .. }
+            | Step::Begun { .. }
+            | Step::First
+            | Step::Failed { .. } => 0,
+        };
+        self.steps.iter().map(of).fold(0_u64, |sum, tokens| sum.saturating_add(tokens as u64))
+    }
+
     /// The steps of one answer.
     pub fn steps_of(&self, answer: u32) -> impl Iterator<Item = &Told> {
         self.steps.iter().filter(move |told| told.answer == answer)
@@ -220,8 +248,9 @@ impl Record {
         let when = |is: &dyn Fn(&Step) -> bool| {
             self.steps_of(answer).filter(|told| is(&told.step)).map(|told| told.at).last()
         };
-        let end =
-            when(&|step| matches!(step, Step::Ended { .. } | Step::Failed { .. } | Step::GivenUp));
+        let end = when(&|step| {
+            matches!(step, Step::Ended { .. } | Step::Failed { .. } | Step::GivenUp { .. })
+        });
         // Time goes on while a request is under way, and no longer.
         let end = end.unwrap_or(self.seconds);
         let wants = when(&|step| matches!(step, Step::Wants { .. }));

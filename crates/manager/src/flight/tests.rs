@@ -13,7 +13,12 @@ fn at(millis: u64, step: Step) -> Told {
 }
 
 fn ended() -> Step {
-    Step::Ended { reason: "stop", prompt_tokens: 7, cached_tokens: Some(4), completion_tokens: 3 }
+    Step::Ended {
+        reason: "stop",
+        prompt_tokens: Some(7),
+        cached_tokens: Some(4),
+        completion_tokens: 3,
+    }
 }
 
 /// A request that waited for a load, was read, and answered.

@@ -266,7 +266,7 @@ impl Drop for Waiting<'_> {
         if !self.over {
             self.house.count_cancelled();
             if let Some(flight) = self.flight {
-                flight.note(Step::GivenUp);
+                flight.note(Step::GivenUp { tokens: 0 });
             }
         }
     }
@@ -503,7 +503,7 @@ impl Answer {
             Ok(Some(News::Progress(_))) => self.note_turn(),
             Ok(Some(News::End(end))) => flight.note(Step::Ended {
                 reason: end.reason.name(),
-                prompt_tokens: end.usage.prompt_tokens,
+                prompt_tokens: Some(end.usage.prompt_tokens),
                 cached_tokens: end.usage.cached_tokens,
                 completion_tokens: end.usage.completion_tokens,
             }),
@@ -554,7 +554,9 @@ impl Drop for Answer {
         if !self.counted {
             self.house.count_cancelled();
             if let Some(flight) = &self.flight {
-                flight.note(Step::GivenUp);
+                let usage = self.usage();
+                let tokens = usage.prompt_tokens + usage.completion_tokens;
+                flight.note(Step::GivenUp { tokens });
             }
         }
     }

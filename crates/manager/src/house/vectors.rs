@@ -186,6 +186,30 @@ impl House {
         kind: &str,
         ask: impl Fn(Turn) -> F,
     ) -> Result<(Made<T>, Receipt), Error> {
+        let Some(flight) = flight::current().map(|flight| flight.another()) else {
+            return self.sampled((asked, strict), kind, ask).await;
+        };
+        flight.note(Step::Asked { model: asked.to_owned() });
+        let made = self.sampled((asked, strict), kind, ask);
+        let made = flight::recorded(flight.clone(), made).await;
+        flight.note(match &made {
+            Ok((made, _)) => Step::Ended {
+                reason: "stop",
+                prompt_tokens: made.tokens,
+                cached_tokens: None,
+                completion_tokens: 0,
+            },
+            Err(error) => Step::Failed { reason: error.to_string() },
+        });
+        made
+    }
+
+    async fn sampled<T, F: Future<Output = Result<Made<T>, Error>>>(
+        self: &Arc<Self>,
+        (asked, strict): (&str, bool),
+        kind: &str,
+        ask: impl Fn(Turn) -> F,
+    ) -> Result<(Made<T>, Receipt), Error> {
         let begun = Instant::now();
         let wish = Wish { asked: asked.to_owned(), strict, ..Wish::default() };
         let (made, receipt) = self.walk(&wish, kind, ask).await?;

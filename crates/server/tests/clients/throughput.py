@@ -4,7 +4,7 @@
 
 Each NAME=URL=MODEL is a server that speaks OpenAI's `/v1/completions`. In every round each server answers the same number of
 streams, one server after the other, in an order that turns with the round, so that what else the machine does meets all
-of them. Every stream has a prompt of its own of about so many tokens and goes on for exactly so many. Told are medians
+of them. Every stream has a prompt of its own of so many tokens and goes on for exactly so many. Told are medians
 over the rounds of: tokens a second of all streams together, prompt tokens not counted, over the time from the first
 request to the last token; seconds to the first token, the median over the streams; and the ratio to the last server
 named. KEY in the environment is sent as the key.
@@ -29,13 +29,12 @@ parser.add_argument("servers", nargs="+")
 asked = parser.parse_args()
 servers = [server.split("=", 2) for server in asked.servers]
 headers = {"authorization": f"Bearer {os.environ.get('KEY', 'none')}"}
-WORDS = "the a of to and in is it you that he was for on are with as his they be at one have this".split()
 
 
 def prompt(seed):
-    """Words that no other stream has in this order: nothing of it is in a cache."""
+    """Tokens that no other stream has in this order: nothing of it is in a cache, and each server reads as many."""
     chance = random.Random(seed)
-    return " ".join(chance.choice(WORDS) for _ in range(asked.prompt))
+    return [chance.randrange(10, 250) for _ in range(asked.prompt)]
 
 
 async def stream(client, url, model, seed):

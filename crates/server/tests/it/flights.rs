@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use server::{Options, router};
+use server::{Allowance, Gate, Key, Options, router};
 use tower::ServiceExt as _;
 
 use crate::house::{get, post, send, settled};
@@ -103,4 +103,38 @@ async fn failures_and_farewells_are_recorded() {
 
     let anthropic = post(&server, "/v1/messages", &json!({"model": "qwen3"})).await;
     assert_eq!(anthropic.json()["request_id"], anthropic.headers["request-id"].to_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_key_is_held_to_its_allowance() {
+    let allowance = Allowance { tokens_per_minute: Some(20), ..Allowance::default() };
+    let two = Allowance { requests_per_minute: Some(2), ..Allowance::default() };
+    let keys = vec![
+        Key::new("ann", "a").allowed(allowance),
+        Key::new("bob", "b").allowed(two),
+        Key::new("cy", "c"),
+    ];
+    let gate = Gate { keys, ..Gate::default() };
+    let server = router(crate::house::open(&["qwen3"]), Options { gate, ..Options::default() });
+    let ask = async |key: &str, method: &str, path: &str| {
+        let body = if method == "POST" { chat("qwen3").to_string() } else { String::new() };
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("authorization", format!("Bearer {key}"));
+        send(&server, request.body(Body::from(body)).unwrap()).await
+    };
+    // A prompt and four tokens are more than twenty: the next waits.
+    assert_eq!(ask("a", "POST", PATH).await.status, 200);
+    let refused = ask("a", "POST", PATH).await;
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    assert!(refused.json()["error"]["message"].as_str().unwrap().contains("20 tokens a minute"));
+    assert_eq!(refused.json()["error"]["code"], "rate_limit_exceeded");
+    assert_eq!(ask("a", "GET", "/v1/models").await.status, 200);
+    assert_eq!(ask("a", "POST", "/v1/messages").await.json()["type"], "error");
+    for expected in [200, 200, 429] {
+        assert_eq!(ask("b", "POST", PATH).await.status, expected);
+    }
+    for _ in 0..4 {
+        assert_eq!(ask("c", "POST", PATH).await.status, 200);
+    }
 }
