@@ -11,6 +11,7 @@ mod material;
 mod models;
 mod output;
 mod progress;
+mod reloading;
 mod report;
 mod running;
 mod settings;

@@ -149,6 +149,11 @@ impl Accounts {
         let now = self.opened.elapsed();
         let mut all = self.of();
         let account = all.entry(Arc::clone(name)).or_insert_with(|| Account::open(allowance, now));
+        if account.allowance != allowance {
+            // It was told anew: what is under way counts, what was paid does not.
+            let under_way = account.under_way;
+            *account = Account { under_way, ..Account::open(allowance, now) };
+        }
         account.begin(now).map_err(|refused| fault(name, &allowance, refused))?;
         Ok(Some(Under { accounts: Arc::clone(self), name: Arc::clone(name), flight }))
     }

@@ -185,7 +185,7 @@ pub(crate) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let gate = &server.options.gate;
+    let gate = server.gate();
     let headers = request.headers();
     if let Err(fault) = gate.check_page(headers, request.uri()) {
         return fault.into_response();

@@ -22,6 +22,7 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
     let limit = options.limits.body;
     let shelf = Arc::new(openai::files::Shelf::new(options.kept.clone()));
     let server = Server {
+        gate: Arc::new(options.gate.clone()),
         house,
         shelf,
         parsers: Arc::new(Semaphore::new(PARSERS)),

@@ -42,6 +42,8 @@ pub struct Options {
     pub limits: Limits,
     /// Who may speak.
     pub gate: Gate,
+    /// Who may speak from now on, whenever that is told anew.
+    pub gates: Option<watch::Receiver<Arc<Gate>>>,
     /// Whether clients may fetch models and remove them.
     pub manage: bool,
     /// The files that tools may read.
@@ -59,6 +61,8 @@ pub struct Options {
 pub(crate) struct Server {
     pub(crate) house: Arc<House>,
     pub(crate) options: Arc<Options>,
+    /// Who may speak, as it was told first.
+    pub(crate) gate: Arc<Gate>,
     /// What may be gone on from.
     pub(crate) responses: Arc<Store>,
     pub(crate) metrics: Arc<Metrics>,
@@ -71,6 +75,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Who may speak now.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        match &self.options.gates {
+            Some(gates) => Arc::clone(&gates.borrow()),
+            None => Arc::clone(&self.gate),
+        }
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.options.limits
     }

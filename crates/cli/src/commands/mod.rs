@@ -16,7 +16,7 @@ pub(crate) mod read;
 mod rerank;
 mod rm;
 mod run;
-mod serve;
+pub(crate) mod serve;
 mod show;
 mod stats;
 mod stop;

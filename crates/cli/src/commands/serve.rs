@@ -18,6 +18,7 @@ use server::{Allowance, Bound, Gate, Key, Limits, Options};
 use tokio::sync::watch;
 
 use crate::args::{Compute, Kept};
+use crate::reloading::Now;
 use crate::report::{Problem, Result};
 use crate::settings::Settings;
 use crate::{log, material, models, output};
@@ -82,7 +83,10 @@ impl Serve {
             let mut stop = signals();
             let stopping = Some(stop.clone());
             let kept = Some(Environment::from_process().data.join("folio/files"));
-            let options = Options { limits, gate, manage, files, fetcher, kept, stop: stopping };
+            let now = Now { config, settings: self.settings, kept: self.kept };
+            let gates = Some(now.watch(&house, gate.clone()));
+            let options =
+                Options { limits, gate, gates, manage, files, fetcher, kept, stop: stopping };
             let router = server::router(Arc::clone(&house), options);
             let mut told = stop.clone();
             let asked = async move {
@@ -114,10 +118,12 @@ impl Serve {
 }
 
 /// A house that is kept as the settings say.
-pub(super) fn furnished(config: &Config, kept: &Kept) -> HouseOptions {
+pub(crate) fn furnished(config: &Config, kept: &Kept) -> HouseOptions {
     let machine = Machine::look();
     let most = machine.memory_limit.unwrap_or(machine.memory_total);
-    let limit = memory_limit(config, most, machine.memory_available);
+    // What this process holds already is its own to use.
+    let held = manager::current_rss().unwrap_or(0);
+    let limit = memory_limit(config, most, machine.memory_available.saturating_add(held));
     if let Some(why) = &limit.lowered {
         eprintln!("note: {why}");
     }
@@ -172,7 +178,7 @@ fn fetcher(config: &Config) -> Result<Option<Fetcher>> {
 }
 
 /// Who may speak.
-fn gate(config: &Config) -> Result<Gate> {
+pub(crate) fn gate(config: &Config) -> Result<Gate> {
     let lowered = |list: &[String]| -> BTreeSet<String> {
         list.iter().map(|text| text.trim_end_matches('/').to_ascii_lowercase()).collect()
     };

@@ -1,7 +1,8 @@
 //! `serve`, and the commands that ask it.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStderr, ChildStdout};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,6 +13,7 @@ use crate::world::{World, fixture};
 struct Server {
     child: Child,
     url: String,
+    said: BufReader<ChildStderr>,
     /// Kept open: who writes where nobody reads is ended.
     _out: BufReader<ChildStdout>,
 }
@@ -24,7 +26,20 @@ impl Server {
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-        Self { child, url, _out: out }
+        let said = BufReader::new(child.stderr.take().unwrap());
+        Self { child, url, said, _out: out }
+    }
+
+    /// Has it read its settings again; gives what it says to that.
+    #[cfg(unix)]
+    fn hang_up(&mut self) -> String {
+        let id = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+        let mut all = String::new();
+        while !all.contains("settings") {
+            assert!(self.said.read_line(&mut all).unwrap() > 0, "{all}");
+        }
+        all
     }
 }
 
@@ -84,4 +99,56 @@ fn nobody_at_home_is_told_as_such() {
     assert!(ran.err.contains("folio serve") && ran.err.contains("--url"), "{}", ran.err);
     let ran = world.run(&["ps", "--url", "box:9"]);
     assert!(ran.err.contains("http://"), "{}", ran.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn settings_are_read_again_when_that_is_asked_for() {
+    let mut world = World::new();
+    world.set("FOLIO_MODELS", fixture("").to_str().unwrap());
+    world.set("FOLIO_LOG_LEVEL", "off");
+    let file = world.home.path().join("folio.toml");
+    let begin = "models = [\"qwen3\"]\n";
+    fs::write(&file, begin).unwrap();
+    let mut server = Server::start(&world, &[]);
+    // What it says when it starts.
+    let mut line = String::new();
+    while !line.contains("offered") {
+        assert!(server.said.read_line(&mut line).unwrap() > 0);
+    }
+    let url = server.url.clone();
+    let loaded = |world: &World| {
+        let ran = world.run(&["ps", "--json", "--url", &url]);
+        let told: Option<Value> = serde_json::from_str(&ran.out).ok();
+        let names = told.map(|told| told["models"].as_array().unwrap().len());
+        names.ok_or(ran.err)
+    };
+    let within_a_minute = |world: &World, many: usize| {
+        let begun = Instant::now();
+        while loaded(world) != Ok(many) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", loaded(world));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    within_a_minute(&world, 1);
+    // Now there is a key, another model, and a port that cannot change.
+    let key = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let other = format!(
+        "models = [\"llama\"]\n[server]\nqueue = 7\n[server.keys.ann]\nsha256 = \"{key}\"\n"
+    );
+    fs::write(&file, &other).unwrap();
+    let said = server.hang_up();
+    assert!(said.contains("`server.queue` holds from the next start on"), "{said}");
+    assert!(loaded(&world).unwrap_err().contains("FOLIO_KEY"));
+    world.set("FOLIO_KEY", "secret");
+    // The model that is not offered any more goes.
+    within_a_minute(&world, 0);
+    // What makes no sense changes nothing.
+    fs::write(&file, "[sever]\n").unwrap();
+    let said = server.hang_up();
+    assert!(said.contains("stay as they were") && said.contains("sever"), "{said}");
+    assert_eq!(loaded(&world), Ok(0));
+    fs::write(&file, begin).unwrap();
+    assert!(server.hang_up().contains("read again"));
+    assert!(world.run(&["stop", "qwen3", "--url", &url]).err.is_empty());
 }

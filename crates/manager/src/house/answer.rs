@@ -145,7 +145,7 @@ impl House {
     async fn begin(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
         let begun = Instant::now();
         // A model that was named says itself that it is blind.
-        let routed = self.options.config.routes.contains_key(&ask.model);
+        let routed = self.settings().options.config.routes.contains_key(&ask.model);
         let images = match &ask.prompt {
             Prompt::Chat(messages, _) if routed => {
                 messages.iter().any(|message| message.images().count() > 0)
@@ -159,7 +159,7 @@ impl House {
             let options = settled(options.clone(), &turn.sampling);
             match &turn.candidate {
                 Candidate::Local(name) => {
-                    let set = self.options.config.model(name);
+                    let set = self.settings().options.config.model(name);
                     let options = settled(options, &set.sampling);
                     self.local(name, prompt, options, turn.fallback).await
                 }

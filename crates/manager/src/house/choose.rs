@@ -79,7 +79,8 @@ impl House {
 
     /// Who can answer.
     async fn choose(self: &Arc<Self>, wish: &Wish) -> Result<Choice, Error> {
-        let config = &self.options.config;
+        let settings = self.settings();
+        let config = &settings.options.config;
         let mut known = Known::default();
         for candidate in self.candidates(&wish.asked) {
             match candidate {
@@ -106,11 +107,12 @@ impl House {
 
     /// Those who might be asked for `asked`.
     fn candidates(&self, asked: &str) -> Vec<Candidate> {
-        let config = &self.options.config;
+        let settings = self.settings();
+        let config = &settings.options.config;
         let of = |task: &str| config.routes.get(task).map(|route| route.candidates.clone());
         let mut all = of(asked).unwrap_or_else(|| {
             let remote =
-                asked.split_once(':').filter(|(remote, _)| self.backends.contains_key(*remote));
+                asked.split_once(':').filter(|(remote, _)| settings.backends.contains_key(*remote));
             match remote {
                 Some((remote, model)) => {
                     vec![Candidate::Remote { remote: remote.to_owned(), model: model.to_owned() }]
@@ -130,7 +132,7 @@ impl House {
     async fn learn_local(self: &Arc<Self>, name: String, known: &mut Known) {
         let local = match self.find(&name).await {
             Ok(found) => {
-                let set = self.options.config.model(&found.name).context;
+                let set = self.settings().options.config.model(&found.name).context;
                 let context = [Some(found.context as u64), set].into_iter().flatten().min();
                 Ok(Local {
                     name: found.name.clone(),
@@ -148,7 +150,8 @@ impl House {
         if known.models.contains_key(name) || known.down.contains_key(name) {
             return;
         }
-        let Some(backend) = self.backends.get(name) else {
+        let settings = self.settings();
+        let Some(backend) = settings.backends.get(name) else {
             known.down.insert(name.to_owned(), "there is no such remote".to_owned());
             return;
         };
@@ -179,7 +182,7 @@ impl House {
 
     /// Why a plain name of this machine could not be found, if that is what went wrong.
     fn refused_lookup(&self, asked: &str, known: &Known) -> Option<Error> {
-        let plain = !self.options.config.routes.contains_key(asked);
+        let plain = !self.settings().options.config.routes.contains_key(asked);
         if plain && known.local.get(asked).is_some_and(Result::is_err) {
             return self.rooms().refused.get(asked).map(|error| Error::Known(Arc::clone(error)));
         }
@@ -188,7 +191,7 @@ impl House {
 
     /// The tokens of `prompt` as the first model of this machine that might answer counts them, where that decides who does.
     pub(super) async fn measure(self: &Arc<Self>, asked: &str, prompt: &Prompt) -> Option<u64> {
-        if !self.options.config.routes.contains_key(LONG_CONTEXT) {
+        if !self.settings().options.config.routes.contains_key(LONG_CONTEXT) {
             return None;
         }
         let text = match prompt {
@@ -219,7 +222,7 @@ impl House {
 
     /// A remote by its name.
     pub(super) fn backend(&self, name: &str) -> Option<Arc<Backend>> {
-        self.backends.get(name).map(Arc::clone)
+        self.settings().backends.get(name).map(Arc::clone)
     }
 }
 

@@ -83,7 +83,7 @@ impl House {
 
     /// The same, with the adapter that the settings put over it.
     fn adapted(&self, found: Found) -> Result<Found, Error> {
-        let Some(adapter) = self.options.config.model(&found.name).adapter else {
+        let Some(adapter) = self.settings().options.config.model(&found.name).adapter else {
             return Ok(found);
         };
         if found.adapter.is_some() {
@@ -98,7 +98,9 @@ impl House {
         let model = found.name.clone();
         let fail =
             |source: runtime::Error| Error::Load { model: model.clone(), source: Arc::new(source) };
-        let set = self.options.config.model(&found.name);
+        let settings = self.settings();
+        let options = &settings.options;
+        let set = options.config.model(&found.name);
         let folder = Folder::open(&found.path).map_err(|error| fail(error.into()))?;
         let index = folder.index().map_err(|error| fail(error.into()))?;
         let network = NetworkFacts::of(&folder, &index).map_err(fail)?;
@@ -115,35 +117,38 @@ impl House {
         let dtype = self.runtime.device().cache_dtype();
         let cache = KvFormat { dtype, quantization };
         let demand = Demand::of(&WeightFacts::of(&index), &network, load.step_tokens as u64, cache);
-        let share = self.options.cache_share;
-        let need = Need::of(&demand, set.context, load.sequences as u64, share, self.limit);
+        let share = options.cache_share;
+        let need = Need::of(&demand, set.context, load.sequences as u64, share, self.limit());
         let need = if network.sees && !network.layers.is_empty() { need.seeing() } else { need };
         let adapter: u64 = found.adapter.as_deref().map_or(0, folder_bytes);
         let beside = adapter.saturating_add(tokenizer_bytes(&found.path));
         let need = Need { weights: need.weights.saturating_add(beside), ..need };
-        let pinned = self.options.pinned.iter().any(|name| offer_name(name) == found.name);
+        let pinned = options.pinned.iter().any(|name| offer_name(name) == found.name);
         Ok(Terms {
             need,
             priority: set.priority,
             pinned: pinned || set.pinned,
-            ttl: self.options.ttl.or(set.ttl),
+            ttl: options.ttl.or(set.ttl),
         })
     }
 
     /// How a model is loaded, but for its cache.
     pub(super) fn load_options(&self, name: &str) -> LoadOptions {
-        let set = self.options.config.model(name);
+        let settings = self.settings();
+        let options = &settings.options;
+        let set = options.config.model(name);
         let whole = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let codes = |bits| KvCodes { bits: whole(bits), group_size: set.kv_group_size.map(whole) };
-        let load = self.options.load;
-        let preemption = self.options.config.performance.preemption;
+        let load = options.load;
+        let preemption = options.config.performance.preemption;
         LoadOptions { kv: set.kv_bits.map(codes).or(load.kv), preemption, ..load }
     }
 
     /// Looks at the disk.
     fn look_up(&self, asked: &str) -> Result<Found, Error> {
         let catalog = Catalog::scan(&self.environment);
-        let offered = &self.options.models;
+        let settings = self.settings();
+        let offered = &settings.options.models;
         if offered.is_empty() {
             // A path is a file of this machine, which is for its owner to offer, not for a client to name.
             let listed = |entry: &Entry| catalog.entries().iter().any(|e| e.path == entry.path);

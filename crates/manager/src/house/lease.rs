@@ -121,7 +121,7 @@ impl House {
         };
         // From here on, whoever stops waiting gives up the place.
         let place = Place { house: Arc::clone(self), ticket };
-        let (model, wait) = (found.name.clone(), self.options.wait);
+        let (model, wait) = (found.name.clone(), self.settings().options.wait);
         flight::note(|| Step::Wants { model: model.clone() });
         self.happened(Event::Ask(Ask { ticket, model, wait, fallback, cache }));
         let model = answer.await.map_err(|_| Error::Lost)??;

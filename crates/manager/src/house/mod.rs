@@ -22,7 +22,7 @@ mod vectors;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -40,7 +40,7 @@ use crate::ledger::{Class, Ledger, default_limit};
 use crate::machine::Machine;
 use crate::peak::current_rss;
 use crate::remote::{self, Backend};
-use crate::residency::{Event, PROCESS, Policy, Residency, Ticket};
+use crate::residency::{Event, Leave, PROCESS, Policy, Residency, Ticket};
 use crate::runtime::{LoadOptions, Runtime};
 use crate::stats::Stats;
 use broken::Broken;
@@ -100,9 +100,7 @@ impl Default for HouseOptions {
 pub struct House {
     environment: Environment,
     runtime: Arc<Runtime>,
-    options: HouseOptions,
-    limit: u64,
-    backends: BTreeMap<String, Arc<Backend>>,
+    settings: RwLock<Arc<Settings>>,
     /// The models of servers elsewhere, as they were told last, or why they were not.
     listed: Mutex<Listed>,
     stats: Mutex<Stats>,
@@ -113,6 +111,13 @@ pub struct House {
     changed: Notify,
     opened: Instant,
     own: Weak<Self>,
+}
+
+/// What a house was told last.
+#[derive(Debug)]
+struct Settings {
+    options: HouseOptions,
+    backends: BTreeMap<String, Arc<Backend>>,
 }
 
 /// What servers elsewhere have, and when they said it.
@@ -144,7 +149,7 @@ struct Rooms {
 
 impl std::fmt::Debug for House {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("House").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("House").field("settings", &self.settings()).finish_non_exhaustive()
     }
 }
 
@@ -155,11 +160,7 @@ impl House {
         environment: Environment,
         options: HouseOptions,
     ) -> Arc<Self> {
-        let machine = Machine::look();
-        let most = machine.memory_limit.unwrap_or(machine.memory_total);
-        let limit = options
-            .memory
-            .unwrap_or_else(|| default_limit(most, machine.memory_available, 1 << 30));
+        let limit = limit(&options);
         let mut ledger = Ledger::new(limit);
         // What the program takes before the first model comes. A limit that is less than this lets nobody in.
         let own = current_rss().unwrap_or(0).saturating_add(GROWTH.min(limit / 8)).min(limit);
@@ -179,17 +180,16 @@ impl House {
             closing: false,
             kept: false,
         };
-        let backends = backends(&options.config, &environment);
+        let backends = backends(&options.config, &environment, &BTreeMap::new());
+        let settings = RwLock::new(Arc::new(Settings { options, backends }));
         Arc::new_cyclic(|own| Self {
-            backends,
+            settings,
             listed: Mutex::default(),
             stats: Mutex::default(),
             flights: Arc::default(),
             cancelled: AtomicU64::new(0),
             environment,
             runtime,
-            options,
-            limit,
             rooms: Mutex::new(rooms),
             changed: Notify::new(),
             opened: Instant::now(),
@@ -209,7 +209,37 @@ impl House {
 
     /// Bytes that all models may take together.
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.rooms().residency.ledger().limit()
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        // Whoever panicked held it for no longer than it takes to change a pointer.
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Is kept otherwise from now on: requests under way go on as they began. Models that are in memory stay there as long as
+    /// they may; those that are not offered any more go when nobody uses them. `policy` stays what it was.
+    pub async fn reload(self: &Arc<Self>, options: HouseOptions) {
+        let limit = limit(&options);
+        let before = self.settings();
+        let backends = backends(&options.config, &self.environment, &before.backends);
+        let told = Arc::new(Settings { options, backends });
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = told;
+        self.listed().clear();
+        let known: Vec<String> = {
+            let mut rooms = self.rooms();
+            rooms.known.clear();
+            rooms.refused.clear();
+            rooms.found.keys().cloned().collect()
+        };
+        self.happened(Event::Limit(limit));
+        for model in known {
+            // Looked up anew, it has its new terms.
+            if let Err(error) = self.find(&model).await {
+                tracing::info!(model, %error, "not offered any more");
+                self.happened(Event::Dismiss { model, why: Leave::Asked });
+            }
+        }
     }
 
     /// How long it has been open.
@@ -291,15 +321,36 @@ impl House {
     }
 }
 
-/// The servers elsewhere; one that cannot be asked at all is told of, and left out.
-fn backends(config: &Config, environment: &Environment) -> BTreeMap<String, Arc<Backend>> {
+/// Bytes that all models may take together.
+fn limit(options: &HouseOptions) -> u64 {
+    options.memory.unwrap_or_else(|| {
+        let machine = Machine::look();
+        let most = machine.memory_limit.unwrap_or(machine.memory_total);
+        default_limit(most, machine.memory_available, 1 << 30)
+    })
+}
+
+/// The servers elsewhere; one that cannot be asked at all is told of, and left out. One that stays as it was `before` is the
+/// same, with what is known of its health.
+fn backends(
+    config: &Config,
+    environment: &Environment,
+    before: &BTreeMap<String, Arc<Backend>>,
+) -> BTreeMap<String, Arc<Backend>> {
     let mut all: Vec<(String, Remote)> =
         config.remotes.iter().map(|(name, remote)| (name.clone(), remote.clone())).collect();
     if config.fallback.find_ollama && !config.remotes.contains_key("ollama") {
         let host = std::env::var("OLLAMA_HOST").ok();
         all.push(("ollama".to_owned(), remote::ollama(host.as_deref())));
     }
-    let open = |(name, remote): (String, Remote)| match Backend::open(&name, &remote, environment) {
+    let same = |name: &String, remote: &Remote| {
+        before.get(name).filter(|backend| backend.settings() == remote).map(Arc::clone)
+    };
+    let opened = |name: &String, remote: &Remote| match same(name, remote) {
+        Some(backend) => Ok(backend),
+        None => Backend::open(name, remote, environment),
+    };
+    let open = |(name, remote): (String, Remote)| match opened(&name, &remote) {
         Ok(backend) => Some((name, backend)),
         Err(error) => {
             tracing::error!(remote = name, %error, "cannot be asked");

@@ -11,7 +11,7 @@ const MOST_LOOKED_AT: usize = 64;
 impl House {
     /// Whether the settings say who answers `task`.
     pub fn has_route(&self, task: &str) -> bool {
-        self.options.config.routes.contains_key(task)
+        self.settings().options.config.routes.contains_key(task)
     }
 
     /// A model that writes text: the one that was asked last among those in memory, or else the first that is offered.

@@ -154,7 +154,8 @@ impl House {
 
     fn on_disk(&self) -> Result<Vec<(String, Entry, SystemTime)>, Error> {
         let catalog = Catalog::scan(&self.environment);
-        let offered = &self.options.models;
+        let settings = self.settings();
+        let offered = &settings.options.models;
         if offered.is_empty() {
             let usable = catalog.entries().iter().filter(|entry| entry.is_usable());
             return Ok(usable.map(|entry| dated(entry.name.clone(), entry.clone())).collect());
