@@ -1,7 +1,6 @@
 //! Settings that are read again while a server runs: on SIGHUP.
 
 use std::collections::BTreeSet;
-use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::args::Kept;
 use crate::commands::serve::{furnished, gate};
-use crate::report::{Problem, Result};
+use crate::report::{self, Problem, Result};
 use crate::settings::Settings;
 
 /// How the keys of settings begin that hold from the start until the end.
@@ -64,7 +63,8 @@ impl Now {
                         eprintln!("the settings are read again");
                     }
                     Err(failure) => {
-                        eprintln!("the settings stay as they were: {}", chain(&failure));
+                        report::print(failure);
+                        eprintln!("the settings stay as they were");
                     }
                 }
             }
@@ -103,15 +103,4 @@ impl Now {
         let keys = keys.into_iter().filter(fixed);
         keys.filter(|key| value(&self.config, key) != value(config, key)).collect()
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

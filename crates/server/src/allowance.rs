@@ -5,12 +5,9 @@
 //! and where more was taken than there was, the next request waits until the debt is worked off.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
 use manager::flight::Flight;
 
@@ -142,7 +139,7 @@ impl Accounts {
         name: &Arc<str>,
         allowance: Allowance,
         flight: Option<Flight>,
-    ) -> Result<Option<Under>, Fault> {
+    ) -> Result<Option<Arc<Under>>, Fault> {
         if !allowance.is_bounded() {
             return Ok(None);
         }
@@ -155,7 +152,8 @@ impl Accounts {
             *account = Account { under_way, ..Account::open(allowance, now) };
         }
         account.begin(now).map_err(|refused| fault(name, &allowance, refused))?;
-        Ok(Some(Under { accounts: Arc::clone(self), name: Arc::clone(name), flight }))
+        let (accounts, name) = (Arc::clone(self), Arc::clone(name));
+        Ok(Some(Arc::new(Under { accounts, name, flight })))
     }
 }
 
@@ -183,7 +181,7 @@ fn fault(name: &str, allowance: &Allowance, refused: Refused) -> Fault {
     Fault { retry_after: Some(wait), ..fault }
 }
 
-/// A request under way, which is paid for when this is dropped.
+/// A request under way, which is paid for when this is dropped: with its answer, whose tokens are known then.
 #[derive(Debug)]
 pub(crate) struct Under {
     accounts: Arc<Accounts>,
@@ -198,33 +196,6 @@ impl Drop for Under {
         if let Some(account) = self.accounts.of().get_mut(&self.name) {
             account.end(now, tokens);
         }
-    }
-}
-
-/// A body that keeps its request under way until it is sent, or nobody wants it any more.
-pub(crate) struct Paid {
-    // In this order: what the answer took is known when it is gone.
-    pub(crate) body: Body,
-    pub(crate) _under: Under,
-}
-
-impl HttpBody for Paid {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{Instrument as _, Span};
 
+use crate::allowance::Under;
 use crate::fault::Fault;
 use crate::number;
 use crate::state::Server;
@@ -60,7 +61,8 @@ pub(crate) async fn record(
         headers.insert(ID, value);
     }
     let status = response.status();
-    let ended = Ended { span, method, path, status, begun, flight };
+    let under = response.extensions_mut().remove::<Arc<Under>>();
+    let ended = Ended { span, method, path, status, begun, flight, _under: under };
     response.map(|body| Body::new(Sent { body, ended }))
 }
 
@@ -72,6 +74,8 @@ struct Ended {
     status: StatusCode,
     begun: Instant,
     flight: Flight,
+    /// What its key pays for.
+    _under: Option<Arc<Under>>,
 }
 
 impl Drop for Ended {
@@ -92,6 +96,7 @@ impl Drop for Ended {
 
 /// A body that is recorded until it is sent, or nobody wants it any more.
 struct Sent {
+    // In this order: what the answer took is known when it is gone.
     body: Body,
     ended: Ended,
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -13,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use manager::flight::Flight;
 use sha2::{Digest as _, Sha256};
 
-use crate::allowance::{Allowance, Paid};
+use crate::allowance::Allowance;
 use crate::fault::Fault;
 use crate::state::Server;
 
@@ -202,25 +201,24 @@ pub(crate) async fn check(
             Err(fault) if !open => fault.into_response(),
             client => {
                 let client = client.unwrap_or_default();
-                if let Some(flight) = request.extensions().get::<Flight>() {
+                let flight = request.extensions().get::<Flight>().cloned();
+                if let Some(flight) = &flight {
                     flight.by(&client.name);
                 }
                 // Who looks around asks for nothing.
                 let looks = matches!(*request.method(), Method::GET | Method::HEAD);
-                let flight = request.extensions().get::<Flight>().cloned();
                 let Client { name, allowance, .. } = &client;
                 let allowance = if looks { Allowance::default() } else { *allowance };
                 match server.accounts.begin(name, allowance, flight) {
                     Err(fault) => fault.into_response(),
                     Ok(under) => {
                         request.extensions_mut().insert(client);
-                        let response = next.run(request).await;
-                        match under {
-                            None => response,
-                            Some(under) => {
-                                response.map(|body| Body::new(Paid { body, _under: under }))
-                            }
+                        let mut response = next.run(request).await;
+                        // Kept by what records the answer, until that is sent.
+                        if let Some(under) = under {
+                            response.extensions_mut().insert(under);
                         }
+                        response
                     }
                 }
             }

@@ -36,7 +36,7 @@ impl Server {
         let id = self.child.id().to_string();
         assert!(std::process::Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
         let mut all = String::new();
-        while !all.contains("settings") {
+        while !all.contains("the settings ") {
             assert!(self.said.read_line(&mut all).unwrap() > 0, "{all}");
         }
         all

@@ -382,8 +382,7 @@ impl Scheduler {
 
     /// Whether a running [interactive](Priority::Interactive) sequence is being continued.
     pub fn is_watched(&self) -> bool {
-        let watched = |s: &Sequence| s.priority == Priority::Interactive && s.remaining() <= 1;
-        self.running.iter().any(watched)
+        self.audience().watching > 0
     }
 
     /// Takes in what the pass sampled: one outcome for each slice with `sample`, in order.

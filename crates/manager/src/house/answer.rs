@@ -125,21 +125,31 @@ impl House {
     ///
     /// If there is no such model, nobody can answer, or the question makes no sense.
     pub async fn answer(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
+        let asked = ask.model.clone();
+        self.recorded(&asked, self.begin(ask)).await
+    }
+
+    /// Does `work` as an answer of its own in the record of its request. Who goes before it is done is counted as cancelled.
+    pub(super) async fn recorded<T>(
+        &self,
+        asked: &str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let flight = flight::current().map(|flight| flight.another());
-        let Some(flight) = flight else {
-            let mut waiting = Waiting { house: self, flight: None, over: false };
-            let answer = self.begin(ask).await;
-            waiting.over = true;
-            return answer;
+        let mut waiting = Waiting { house: self, flight, over: false };
+        let done = match &waiting.flight {
+            None => work.await,
+            Some(flight) => {
+                flight.note(Step::Asked { model: asked.to_owned() });
+                let done = flight::recorded(flight.clone(), work).await;
+                if let Err(error) = &done {
+                    flight.note(Step::Failed { reason: error.to_string() });
+                }
+                done
+            }
         };
-        flight.note(Step::Asked { model: ask.model.clone() });
-        let mut waiting = Waiting { house: self, flight: Some(&flight), over: false };
-        let answer = flight::recorded(flight.clone(), self.begin(ask)).await;
         waiting.over = true;
-        if let Err(error) = &answer {
-            flight.note(Step::Failed { reason: error.to_string() });
-        }
-        answer
+        done
     }
 
     async fn begin(self: &Arc<Self>, ask: Ask) -> Result<Answer, Error> {
@@ -257,7 +267,7 @@ impl House {
 /// Counts as cancelled who goes while a model is found, loaded or asked: there is no [`Answer`] yet that would.
 struct Waiting<'a> {
     house: &'a House,
-    flight: Option<&'a Flight>,
+    flight: Option<Flight>,
     over: bool,
 }
 
@@ -265,7 +275,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.over {
             self.house.count_cancelled();
-            if let Some(flight) = self.flight {
+            if let Some(flight) = &self.flight {
                 flight.note(Step::GivenUp { tokens: 0 });
             }
         }

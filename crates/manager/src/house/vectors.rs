@@ -186,22 +186,7 @@ impl House {
         kind: &str,
         ask: impl Fn(Turn) -> F,
     ) -> Result<(Made<T>, Receipt), Error> {
-        let Some(flight) = flight::current().map(|flight| flight.another()) else {
-            return self.sampled((asked, strict), kind, ask).await;
-        };
-        flight.note(Step::Asked { model: asked.to_owned() });
-        let made = self.sampled((asked, strict), kind, ask);
-        let made = flight::recorded(flight.clone(), made).await;
-        flight.note(match &made {
-            Ok((made, _)) => Step::Ended {
-                reason: "stop",
-                prompt_tokens: made.tokens,
-                cached_tokens: None,
-                completion_tokens: 0,
-            },
-            Err(error) => Step::Failed { reason: error.to_string() },
-        });
-        made
+        self.recorded(asked, self.sampled((asked, strict), kind, ask)).await
     }
 
     async fn sampled<T, F: Future<Output = Result<Made<T>, Error>>>(
@@ -221,6 +206,12 @@ impl House {
         };
         let task = receipt.task.as_deref().unwrap_or(kind);
         self.stats().add(task, &receipt.answered.to_string(), &sample);
+        flight::note(|| Step::Ended {
+            reason: "stop",
+            prompt_tokens: made.tokens,
+            cached_tokens: None,
+            completion_tokens: 0,
+        });
         Ok((made, receipt))
     }
 }
