@@ -311,6 +311,11 @@ pub enum PageFailure {
     Undecodable,
     /// There is no such page.
     NoSuchPage,
+    /// The page cannot be drawn so small or so large.
+    Raster {
+        /// The pixels that the longer side should have; see [`Raster`](crate::pipeline::Raster).
+        longest: u32,
+    },
     /// The model that was asked to read the page failed.
     Transcription {
         /// What it said.
@@ -327,7 +332,7 @@ impl PageFailure {
             | Self::StackOverflow
             | Self::Timeout { .. }
             | Self::GivenUp { .. } => Kind::Overloaded,
-            Self::Undecodable => Kind::Invalid,
+            Self::Undecodable | Self::Raster { .. } => Kind::Invalid,
             Self::NoSuchPage => Kind::NotFound,
         }
     }
@@ -345,6 +350,7 @@ impl PageFailure {
             | Self::Undecodable => {
                 Some("the page is damaged or hostile; print it to a new PDF and retry")
             }
+            Self::Raster { .. } => Some("ask for 1 to 8192 pixels"),
             Self::NoSuchPage | Self::Transcription { .. } => None,
         }
     }
@@ -367,6 +373,9 @@ impl fmt::Display for PageFailure {
             }
             Self::Undecodable => f.write_str("the page has content, but none of it can be decoded"),
             Self::NoSuchPage => f.write_str("the file has no such page"),
+            Self::Raster { longest } => {
+                write!(f, "a page cannot be drawn with {longest} pixels on its longer side")
+            }
             Self::Transcription { message } => write!(f, "the model failed: {message}"),
         }
     }

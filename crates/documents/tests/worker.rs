@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use documents::layout::PageLayout;
-use documents::pipeline::{Outline, Parse};
+use documents::picture::Picture;
+use documents::pipeline::{Outline, Parse, Raster, Render};
 use documents::{Error, PageFailure, Source, pdf, worker};
 
 fn main() -> ExitCode {
@@ -68,6 +69,14 @@ impl Parse for Faulty {
             std::hint::black_box(deeper(u64::MAX));
         }
         Ok(page)
+    }
+}
+
+impl Render for Faulty {
+    fn render(&mut self, index: u32, raster: Raster) -> Result<Picture, PageFailure> {
+        // What its text asks for comes first.
+        let _laid_out = self.page(index)?;
+        self.0.render(index, raster)
     }
 }
 

@@ -191,11 +191,15 @@ pub enum Warning {
     Coordinates = 8,
     /// The layout was too complex and was read in content order.
     Layout = 9,
+    /// An image could not be decoded, and is missing where the page was drawn.
+    Image = 10,
+    /// An annotation could not be drawn.
+    Annotation = 11,
 }
 
 impl Warning {
     /// All warnings, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Font,
         Self::NoUnicode,
         Self::Unreadable,
@@ -206,6 +210,8 @@ impl Warning {
         Self::Content,
         Self::Coordinates,
         Self::Layout,
+        Self::Image,
+        Self::Annotation,
     ];
 
     /// Its name in JSON.
@@ -221,6 +227,8 @@ impl Warning {
             Self::Content => "too_much_content",
             Self::Coordinates => "absurd_coordinates",
             Self::Layout => "layout_too_complex",
+            Self::Image => "image_not_decoded",
+            Self::Annotation => "annotation_not_drawn",
         }
     }
 
@@ -232,7 +240,9 @@ impl Warning {
             | Self::Depth
             | Self::Glyphs
             | Self::Operators
-            | Self::Content => true,
+            | Self::Content
+            | Self::Image
+            | Self::Annotation => true,
             Self::Font | Self::NoUnicode | Self::Coordinates | Self::Layout => false,
         }
     }

@@ -9,12 +9,14 @@ use hayro_syntax::page::{Page, Rotation};
 use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 use std::sync::Arc;
 
+use super::draw::{Drawing, draw};
 use super::face::Face;
 use super::interpret::Interpreter;
 use super::layers::Layers;
+use super::substitutes::Substitutes;
 use super::text_string;
 use crate::layout::Content;
-use crate::pipeline::Outline;
+use crate::pipeline::{Outline, Raster};
 use crate::source::FileBytes;
 use crate::{Limits, OpenFailure};
 
@@ -137,6 +139,17 @@ impl<'a> Session<'a> {
         let interpreter =
             Interpreter::new(page, &mut self.shared, &self.fonts, &self.layers, &self.limits);
         Some(interpreter.page(page))
+    }
+
+    /// A page by its index, drawn; `None` when there is no such page.
+    pub(super) fn draw(
+        &self,
+        index: u32,
+        raster: Raster,
+        fonts: &Arc<Substitutes>,
+    ) -> Option<Drawing> {
+        let page = self.pdf.pages().get(usize::try_from(index).ok()?)?;
+        Some(draw(page, raster, fonts))
     }
 }
 

@@ -1,16 +1,19 @@
-//! Text, rules, images and links of a PDF's pages.
+//! Text, rules, images and links of a PDF's pages, and the pages as pictures.
 //!
 //! The file's syntax, its encryption and its fonts are read by the `hayro` family of crates; what
 //! this adds is an interpreter of content streams that keeps to limits and knows which face each
-//! character is set in.
+//! character is set in. Pixels come from the renderer of the same family, which keeps to no limits:
+//! only a [`Worker`](crate::worker::Worker) may draw strangers' pages.
 
 mod document;
+mod draw;
 mod face;
 mod interpret;
 mod layers;
 mod links;
 mod reader;
 mod strokes;
+mod substitutes;
 
 pub use reader::Reader;
 

@@ -1,14 +1,20 @@
 //! A document on a thread of its own.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
+use hayro_syntax::Pdf;
+
 use super::document::{Session, open};
-use crate::layout::{PageLayout, analyse};
-use crate::pipeline::{Outline, Parse};
+use super::draw::Drawing;
+use super::substitutes::Substitutes;
+use crate::layout::{PageLayout, Warning, analyse};
+use crate::picture::Picture;
+use crate::pipeline::{Outline, Parse, Raster, Render};
 use crate::source::FileBytes;
 use crate::{Error, FileKind, Limits, OpenFailure, PageFailure, Source};
 
@@ -20,7 +26,9 @@ const STACK: usize = 64 << 20;
 /// [`Worker`](crate::worker::Worker).
 pub struct Reader {
     limits: Limits,
+    fonts: Arc<Substitutes>,
     file: Option<File>,
+    omissions: BTreeMap<Warning, u32>,
 }
 
 struct File {
@@ -32,20 +40,52 @@ struct File {
 
 /// The thread that holds the document; it ends when the sender is dropped.
 struct Parser {
-    ask: Sender<u32>,
+    ask: Sender<Question>,
     answers: Receiver<Answer>,
+}
+
+#[derive(Clone, Copy)]
+enum Question {
+    Page(u32),
+    Drawing(u32, Raster),
 }
 
 enum Answer {
     Opened(Result<Outline, OpenFailure>),
-    Page(Result<PageLayout, PageFailure>),
+    Page(Box<PageLayout>),
+    Drawing(Drawing),
+    Failed(PageFailure),
 }
 
 impl Reader {
     /// A reader with no file open.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, file: None }
+        Self { limits, fonts: Arc::default(), file: None, omissions: BTreeMap::new() }
     }
+
+    fn ask(&mut self, question: Question) -> Result<Answer, PageFailure> {
+        let Some(file) = &mut self.file else {
+            return Err(PageFailure::NoSuchPage);
+        };
+        let thread = match file.thread.take() {
+            Some(thread) => thread,
+            None => match Parser::start(&file.bytes, &file.passwords, self.limits, &self.fonts) {
+                Ok((thread, _)) => thread,
+                Err(OpenFailure::Process(failure)) => return Err(failure),
+                Err(failure) => return Err(PageFailure::Died { status: failure.to_string() }),
+            },
+        };
+        thread.ask.send(question).map_err(|_| ended())?;
+        let answer = thread.answers.recv().map_err(|_| ended())?;
+        if !matches!(answer, Answer::Failed(PageFailure::Panic { .. })) {
+            file.thread = Some(thread);
+        }
+        Ok(answer)
+    }
+}
+
+fn ended() -> PageFailure {
+    PageFailure::Died { status: "the parsing thread ended".to_owned() }
 }
 
 impl Parse for Reader {
@@ -57,7 +97,7 @@ impl Parse for Reader {
             return Err(Error::Open { file: name, failure: OpenFailure::NotPdf { found } });
         }
         let bytes = Arc::new(FileBytes(bytes));
-        match Parser::start(&bytes, passwords, self.limits) {
+        match Parser::start(&bytes, passwords, self.limits, &self.fonts) {
             Ok((thread, outline)) => {
                 let passwords = passwords.to_vec();
                 self.file = Some(File { bytes, passwords, thread: Some(thread) });
@@ -68,28 +108,29 @@ impl Parse for Reader {
     }
 
     fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {
-        let Some(file) = &mut self.file else {
-            return Err(PageFailure::NoSuchPage);
-        };
-        let thread = match file.thread.take() {
-            Some(thread) => thread,
-            None => match Parser::start(&file.bytes, &file.passwords, self.limits) {
-                Ok((thread, _)) => thread,
-                Err(OpenFailure::Process(failure)) => return Err(failure),
-                Err(failure) => return Err(PageFailure::Died { status: failure.to_string() }),
-            },
-        };
-        let ended = || PageFailure::Died { status: "the parsing thread ended".to_owned() };
-        thread.ask.send(index).map_err(|_| ended())?;
-        match thread.answers.recv() {
-            Ok(Answer::Page(result)) => {
-                if !matches!(result, Err(PageFailure::Panic { .. })) {
-                    file.thread = Some(thread);
-                }
-                result
-            }
-            Ok(Answer::Opened(_)) | Err(_) => Err(ended()),
+        match self.ask(Question::Page(index))? {
+            Answer::Page(layout) => Ok(*layout),
+            Answer::Failed(failure) => Err(failure),
+            Answer::Opened(_) | Answer::Drawing(_) => Err(ended()),
         }
+    }
+}
+
+impl Render for Reader {
+    fn render(&mut self, index: u32, raster: Raster) -> Result<Picture, PageFailure> {
+        self.omissions.clear();
+        match self.ask(Question::Drawing(index, raster.check()?))? {
+            Answer::Drawing(Drawing { picture, omissions }) => {
+                self.omissions = omissions;
+                Ok(picture)
+            }
+            Answer::Failed(failure) => Err(failure),
+            Answer::Opened(_) | Answer::Page(_) => Err(ended()),
+        }
+    }
+
+    fn omissions(&self) -> BTreeMap<Warning, u32> {
+        self.omissions.clone()
     }
 }
 
@@ -98,56 +139,63 @@ impl Parser {
         bytes: &Arc<FileBytes>,
         passwords: &[String],
         limits: Limits,
+        fonts: &Arc<Substitutes>,
     ) -> Result<(Self, Outline), OpenFailure> {
         let (ask, questions) = mpsc::channel();
         let (reply, answers) = mpsc::channel();
         let (bytes, passwords) = (Arc::clone(bytes), passwords.to_vec());
-        let body = move || parse(&bytes, &passwords, limits, &questions, &reply);
+        let fonts = Arc::clone(fonts);
+        let body = move || {
+            let opened = catch_unwind(AssertUnwindSafe(|| open(&bytes, &passwords)))
+                .unwrap_or_else(|panic| Err(OpenFailure::Process(failure(&*panic))));
+            match opened {
+                // Who asked may be gone at any time; then there is nothing left to do.
+                Ok((pdf, outline)) => {
+                    if reply.send(Answer::Opened(Ok(outline))).is_ok() {
+                        answer(&pdf, limits, &fonts, &questions, &reply);
+                    }
+                }
+                Err(failure) => {
+                    let _gone = reply.send(Answer::Opened(Err(failure)));
+                }
+            }
+        };
         let thread = thread::Builder::new().name("pdf".to_owned()).stack_size(STACK);
-        let ended = |status: String| OpenFailure::Process(PageFailure::Died { status });
-        thread.spawn(body).map_err(|error| ended(error.to_string()))?;
+        let unborn = |status: String| OpenFailure::Process(PageFailure::Died { status });
+        thread.spawn(body).map_err(|error| unborn(error.to_string()))?;
         match answers.recv() {
             Ok(Answer::Opened(outline)) => Ok((Self { ask, answers }, outline?)),
-            Ok(Answer::Page(_)) | Err(_) => Err(ended("the parsing thread ended".to_owned())),
+            Ok(_) | Err(_) => Err(OpenFailure::Process(ended())),
         }
     }
 }
 
-/// The thread's life. Who asked may be gone at any time; then there is nothing left to do.
-fn parse(
-    bytes: &Arc<FileBytes>,
-    passwords: &[String],
+/// Answers questions about an open file until nobody asks, or one of them ends in a panic.
+fn answer(
+    pdf: &Pdf,
     limits: Limits,
-    questions: &Receiver<u32>,
+    fonts: &Arc<Substitutes>,
+    questions: &Receiver<Question>,
     reply: &Sender<Answer>,
 ) {
-    let opened = catch_unwind(AssertUnwindSafe(|| open(bytes, passwords)))
-        .unwrap_or_else(|panic| Err(OpenFailure::Process(failure(&*panic))));
-    let pdf = match opened {
-        Ok((pdf, outline)) => {
-            if reply.send(Answer::Opened(Ok(outline))).is_err() {
-                return;
-            }
-            pdf
-        }
-        Err(failure) => {
-            let _gone = reply.send(Answer::Opened(Err(failure)));
-            return;
-        }
-    };
     let mut session = None;
-    while let Ok(index) = questions.recv() {
-        let page = catch_unwind(AssertUnwindSafe(|| {
-            let session = session.get_or_insert_with(|| Session::new(&pdf, limits));
-            session.page(index).map(analyse)
+    while let Ok(question) = questions.recv() {
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            let session = session.get_or_insert_with(|| Session::new(pdf, limits));
+            Some(match question {
+                Question::Page(index) => Answer::Page(Box::new(analyse(session.page(index)?))),
+                Question::Drawing(index, raster) => {
+                    Answer::Drawing(session.draw(index, raster, fonts)?)
+                }
+            })
         }));
-        let result = match page {
-            Ok(Some(layout)) => Ok(layout),
-            Ok(None) => Err(PageFailure::NoSuchPage),
-            Err(panic) => Err(failure(&*panic)),
+        let panicked = found.is_err();
+        let answer = match found {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Answer::Failed(PageFailure::NoSuchPage),
+            Err(panic) => Answer::Failed(failure(&*panic)),
         };
-        let panicked = matches!(result, Err(PageFailure::Panic { .. }));
-        if reply.send(Answer::Page(result)).is_err() || panicked {
+        if reply.send(answer).is_err() || panicked {
             return;
         }
     }

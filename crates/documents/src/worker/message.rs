@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::codec::{Decoder, Encoder};
 use crate::layout::{Flow, Line, PageLayout, Region, Style, TableCell, TableRegion, Warning, Word};
-use crate::pipeline::Outline;
+use crate::picture::Picture;
+use crate::pipeline::{Outline, Raster};
 use crate::{Limits, OpenFailure, PageFailure, ProtocolFault};
 
 /// The version of the protocol; both sides are the same program, so it only guards against a
 /// wrong program being started.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// How the greeting begins.
 const MAGIC: &[u8] = b"folio parse\n";
@@ -43,12 +44,12 @@ pub enum Request {
         /// Its index, from 0.
         index: u32,
     },
-    /// Draw a page; answered with [`Response::Unsupported`] until there is a renderer.
+    /// Draw a page.
     Render {
         /// Its index, from 0.
         index: u32,
-        /// Pixels of the longer side.
-        longest: u32,
+        /// How large.
+        raster: Raster,
     },
 }
 
@@ -67,10 +68,15 @@ pub enum Response {
     OpenFailed(OpenFailure),
     /// A page.
     Page(Box<PageLayout>),
+    /// A page, drawn.
+    Picture {
+        /// The page; no side is longer than [`Raster::MOST`].
+        picture: Picture,
+        /// What is missing in it.
+        omissions: BTreeMap<Warning, u32>,
+    },
     /// No page.
     Failed(PageFailure),
-    /// The request is not supported.
-    Unsupported,
 }
 
 impl Request {
@@ -100,9 +106,9 @@ impl Request {
                 out.u32(*index);
                 4
             }
-            Self::Render { index, longest } => {
+            Self::Render { index, raster } => {
                 out.u32(*index);
-                out.u32(*longest);
+                out.u32(raster.longest);
                 5
             }
         };
@@ -131,7 +137,7 @@ impl Request {
             2 => Self::Open { bytes: from.u64()?, passwords: from.list(1, Decoder::str)? },
             3 => Self::Data(from.take(payload.len())?.to_vec()),
             4 => Self::Page { index: from.u32()? },
-            5 => Self::Render { index: from.u32()?, longest: from.u32()? },
+            5 => Self::Render { index: from.u32()?, raster: Raster { longest: from.u32()? } },
             tag => return Err(ProtocolFault::UnknownTag { tag }),
         };
         from.finish()?;
@@ -167,7 +173,13 @@ impl Response {
                 page_failure(&mut out, failure);
                 0x85
             }
-            Self::Unsupported => 0x86,
+            Self::Picture { picture, omissions } => {
+                out.count(picture.width);
+                out.count(picture.height);
+                warnings(&mut out, omissions);
+                out.bytes.extend(&picture.pixels);
+                0x86
+            }
         };
         (tag, out.bytes)
     }
@@ -193,12 +205,42 @@ impl Response {
             0x83 => Self::OpenFailed(read_open_failure(&mut from)?),
             0x84 => Self::Page(Box::new(read_layout(&mut from)?)),
             0x85 => Self::Failed(read_page_failure(&mut from)?),
-            0x86 => Self::Unsupported,
+            0x86 => {
+                let (width, height) = (side(&mut from)?, side(&mut from)?);
+                let omissions = read_warnings(&mut from)?;
+                let pixels = from.take(width * height * 3)?.to_vec();
+                Self::Picture { picture: Picture { width, height, pixels }, omissions }
+            }
             tag => return Err(ProtocolFault::UnknownTag { tag }),
         };
         from.finish()?;
         Ok(response)
     }
+}
+
+/// A side of a picture in pixels: not too many to be multiplied.
+fn side(from: &mut Decoder<'_>) -> Result<usize, ProtocolFault> {
+    let side = from.u32()?;
+    let possible = (1..=Raster::MOST).contains(&side);
+    if possible { Ok(side as usize) } else { Err(ProtocolFault::Malformed) }
+}
+
+fn warnings(out: &mut Encoder, warnings: &BTreeMap<Warning, u32>) {
+    out.count(warnings.len());
+    for (warning, count) in warnings {
+        out.u8(*warning as u8);
+        out.u32(*count);
+    }
+}
+
+fn read_warnings(from: &mut Decoder<'_>) -> Result<BTreeMap<Warning, u32>, ProtocolFault> {
+    let mut warnings = BTreeMap::new();
+    for _ in 0..from.count(2)? {
+        let number = usize::from(from.u8()?);
+        let warning = *Warning::ALL.get(number).ok_or(ProtocolFault::Malformed)?;
+        warnings.insert(warning, from.u32()?);
+    }
+    Ok(warnings)
 }
 
 /// The kinds that only a parent can find out ([`OpenFailure::NotPdf`] and the ends of a process)
@@ -249,6 +291,10 @@ fn page_failure(out: &mut Encoder, failure: &PageFailure) {
             out.u8(1);
             out.str(message);
         }
+        PageFailure::Raster { longest } => {
+            out.u8(4);
+            out.u32(*longest);
+        }
         PageFailure::Memory { .. }
         | PageFailure::Timeout { .. }
         | PageFailure::Died { .. }
@@ -266,6 +312,7 @@ fn read_page_failure(from: &mut Decoder<'_>) -> Result<PageFailure, ProtocolFaul
         1 => PageFailure::Panic { message: from.str()? },
         2 => PageFailure::StackOverflow,
         3 => PageFailure::Undecodable,
+        4 => PageFailure::Raster { longest: from.u32()? },
         _ => return Err(ProtocolFault::Malformed),
     })
 }
@@ -279,15 +326,11 @@ fn layout(out: &mut Encoder, page: &PageLayout) {
     out.f32(page.image_cover);
     out.u32(page.visible_glyphs);
     out.u32(page.hidden_glyphs);
-    out.count(page.warnings.len());
-    for (warning, count) in &page.warnings {
-        out.u8(*warning as u8);
-        out.u32(*count);
-    }
+    warnings(out, &page.warnings);
 }
 
 fn read_layout(from: &mut Decoder<'_>) -> Result<PageLayout, ProtocolFault> {
-    let mut page = PageLayout {
+    Ok(PageLayout {
         width: from.f32()?,
         height: from.f32()?,
         rotation: from.u16()?,
@@ -296,14 +339,8 @@ fn read_layout(from: &mut Decoder<'_>) -> Result<PageLayout, ProtocolFault> {
         image_cover: from.f32()?,
         visible_glyphs: from.u32()?,
         hidden_glyphs: from.u32()?,
-        warnings: BTreeMap::new(),
-    };
-    for _ in 0..from.count(2)? {
-        let number = usize::from(from.u8()?);
-        let warning = *Warning::ALL.get(number).ok_or(ProtocolFault::Malformed)?;
-        page.warnings.insert(warning, from.u32()?);
-    }
-    Ok(page)
+        warnings: read_warnings(from)?,
+    })
 }
 
 fn region(out: &mut Encoder, region: &Region) {

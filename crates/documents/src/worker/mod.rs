@@ -8,7 +8,7 @@
 //! child  -> Hello(version)             parent -> Start(limits)
 //! parent -> Open(size, passwords), Data*          child -> Opened(outline) | OpenFailed
 //! parent -> Page(index)                           child -> Page(layout) | Failed
-//! parent -> Render(index, pixels)                 child -> Unsupported (until there is a renderer)
+//! parent -> Render(index, pixels)                 child -> Picture(rows) | Failed
 //! parent closes the pipe                          child ends, whatever it is doing
 //! ```
 

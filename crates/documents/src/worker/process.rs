@@ -1,5 +1,6 @@
 //! The parent's side: one worker process and the file it has open.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::message::{Request, Response, VERSION};
 use super::wire::{FrameError, read_frame, write_frame};
-use crate::layout::PageLayout;
-use crate::pipeline::{Outline, Parse};
+use crate::layout::{PageLayout, Warning};
+use crate::picture::Picture;
+use crate::pipeline::{Outline, Parse, Raster, Render};
 use crate::source::FileBytes;
 use crate::{Error, FileKind, Limits, OpenFailure, PageFailure, ProtocolFault, Source};
 
@@ -34,6 +36,7 @@ pub struct Worker {
     limits: Limits,
     running: Option<Running>,
     file: Option<Open>,
+    omissions: BTreeMap<Warning, u32>,
 }
 
 /// The file that is open.
@@ -69,7 +72,7 @@ impl Worker {
     }
 
     pub(crate) fn shared(start: Arc<Start>, limits: Limits) -> Self {
-        Self { start, limits, running: None, file: None }
+        Self { start, limits, running: None, file: None, omissions: BTreeMap::new() }
     }
 
     /// The number of the running process, if there is one.
@@ -136,6 +139,36 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Asks the process about a page, after giving it the file again if it is a new one.
+    fn ask(&mut self, request: &Request) -> Result<Response, PageFailure> {
+        let limits = self.limits;
+        let Some(file) = &self.file else {
+            return Err(PageFailure::NoSuchPage);
+        };
+        if file.deaths >= limits.deaths_per_file {
+            return Err(PageFailure::GivenUp { deaths: file.deaths });
+        }
+        let died = |error: Error| PageFailure::Died { status: error.to_string() };
+        if !file.loaded {
+            match self.load().map_err(died)? {
+                Ok(_) => {}
+                Err(OpenFailure::Process(failure)) => return Err(failure),
+                Err(failure) => return Err(PageFailure::Died { status: failure.to_string() }),
+            }
+        }
+        let running = self.running().map_err(died)?;
+        let answer = running
+            .send(request)
+            .and_then(|()| running.receive(limits.page_time, limits.memory_bytes));
+        match answer {
+            Ok(Response::Failed(failure)) => Err(failure),
+            Ok(response) => Ok(response),
+            Err(silence) => Err(self.end(silence)),
+        }
+    }
+}
+
 impl Parse for Worker {
     fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, Error> {
         let Source { name, bytes } = source;
@@ -156,31 +189,29 @@ impl Parse for Worker {
     }
 
     fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {
-        let limits = self.limits;
-        let Some(file) = &self.file else {
-            return Err(PageFailure::NoSuchPage);
+        let Response::Page(page) = self.ask(&Request::Page { index })? else {
+            return Err(self.end(Silence::Protocol(ProtocolFault::Unexpected)));
         };
-        if file.deaths >= limits.deaths_per_file {
-            return Err(PageFailure::GivenUp { deaths: file.deaths });
+        Ok(*page)
+    }
+}
+
+impl Render for Worker {
+    fn render(&mut self, index: u32, raster: Raster) -> Result<Picture, PageFailure> {
+        self.omissions.clear();
+        let raster = raster.check()?;
+        if let Response::Picture { picture, omissions } =
+            self.ask(&Request::Render { index, raster })?
+            && picture.width.max(picture.height) == raster.longest as usize
+        {
+            self.omissions = omissions;
+            return Ok(picture);
         }
-        let died = |error: Error| PageFailure::Died { status: error.to_string() };
-        if !file.loaded {
-            match self.load().map_err(died)? {
-                Ok(_) => {}
-                Err(OpenFailure::Process(failure)) => return Err(failure),
-                Err(failure) => return Err(PageFailure::Died { status: failure.to_string() }),
-            }
-        }
-        let running = self.running().map_err(died)?;
-        let answer = running
-            .send(&Request::Page { index })
-            .and_then(|()| running.receive(limits.page_time, limits.memory_bytes));
-        match answer {
-            Ok(Response::Page(page)) => Ok(*page),
-            Ok(Response::Failed(failure)) => Err(failure),
-            Ok(_) => Err(self.end(Silence::Protocol(ProtocolFault::Unexpected))),
-            Err(silence) => Err(self.end(silence)),
-        }
+        Err(self.end(Silence::Protocol(ProtocolFault::Unexpected)))
+    }
+
+    fn omissions(&self) -> BTreeMap<Warning, u32> {
+        self.omissions.clone()
     }
 }
 

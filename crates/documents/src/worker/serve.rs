@@ -9,7 +9,7 @@ use std::thread;
 use super::confine::confine;
 use super::message::{Request, Response, VERSION};
 use super::wire::{FrameError, read_frame, write_frame};
-use crate::pipeline::Parse;
+use crate::pipeline::Render;
 use crate::{Error, Limits, OpenFailure, PageFailure, ProtocolFault, Source, pdf};
 
 /// The whole life of a worker process: the hidden subcommand calls this and returns its value.
@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
 ///
 /// # Errors
 /// When a pipe breaks, the parent does not keep to the protocol, or the parser panics.
-pub fn serve<P: Parse>(
+pub fn serve<P: Render>(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
     start: impl FnOnce(Limits) -> P + Send + 'static,
@@ -73,7 +73,7 @@ fn broken(what: ProtocolFault) -> Error {
     Error::WorkerProtocol { program: "the parent process".into(), what }
 }
 
-fn work<P: Parse>(
+fn work<P: Render>(
     mut output: impl Write,
     start: impl FnOnce(Limits) -> P,
     inbox: &mpsc::Receiver<Request>,
@@ -108,7 +108,10 @@ fn work<P: Parse>(
                 Ok(page) => Response::Page(Box::new(page)),
                 Err(failure) => Response::Failed(failure),
             },
-            Request::Render { .. } => Response::Unsupported,
+            Request::Render { index, raster } => match parser.render(index, raster) {
+                Ok(picture) => Response::Picture { picture, omissions: parser.omissions() },
+                Err(failure) => Response::Failed(failure),
+            },
             Request::Start { .. } | Request::Data(_) => {
                 return Err(broken(ProtocolFault::Unexpected));
             }

@@ -3,9 +3,13 @@
 use std::io::{self, Read, Write};
 
 use crate::ProtocolFault;
+use crate::pipeline::Raster;
 
-/// Longest payload of a frame, in bytes. A page of 300,000 characters takes about 20 MB.
+/// Longest payload of a frame, in bytes. A page of 300,000 characters takes about 20 MB, a picture of
+/// the largest [`Raster`](crate::pipeline::Raster) 192 MiB.
 pub const FRAME_LIMIT: u32 = 256 << 20;
+
+const _: () = assert!(Raster::MOST * Raster::MOST * 3 + 1024 <= FRAME_LIMIT);
 
 /// How a frame could not be read.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod lease;
 mod pages;
 mod pictures;
 mod pipeline;
+mod render;
 mod worker;
 
 use documents::pipeline::{ReadOptions, read};
