@@ -31,12 +31,18 @@ pub(super) struct Audience {
 pub(super) struct Floor {
     /// The share of its rate that a stream keeps beside one prompt; 0 promises nothing.
     share: f64,
-    /// The same beside those who wait now.
+    /// What is aimed for beside those who wait now: somewhat more, since it is a floor and not a mean.
     promised: f64,
     /// Tokens of prompts that are worth a step: fewer cost more for each.
     piece: usize,
-    /// Seconds of a step without prompts.
+    /// Seconds of a step without prompts, where none was just before it.
     decode: Option<f64>,
+    /// Steps in a row without prompts, up to now.
+    calm: usize,
+    /// Tokens of prompts in the last step that had some.
+    last: usize,
+    /// Steps since one was that told how long they take when nothing else is done, [`None`] if there was none.
+    told: Option<usize>,
     /// Seconds that a prompt's token adds to a step.
     token: Option<f64>,
     /// Seconds that prompts may take at once.
@@ -58,6 +64,15 @@ pub(super) struct Floor {
 
 /// How much of a new measurement goes into what is known.
 const NEW: f64 = 0.2;
+/// A step that took so many times as long as others is not believed more than this.
+const ODD: f64 = 1.5;
+/// So many steps after a prompt take longer than later ones: what they read was driven out of the caches.
+const SETTLES: usize = 4;
+/// After so many steps that told nothing, prompts wait for one that does.
+const STALE: usize = 256;
+/// The part of the time that prompts would have that is left to streams as well. The rate that a stream would have is only known
+/// from steps that went before, and these take longer and shorter by turns as others use the machine.
+const MARGIN: f64 = 0.3;
 
 impl Floor {
     pub(super) fn new(share: f64, piece: usize) -> Self {
@@ -68,9 +83,12 @@ impl Floor {
         let (watched, looked, put_off) = (false, false, false);
         Self {
             share,
-            promised: share,
+            promised: aim(share),
             piece,
             decode,
+            calm: 0,
+            last: 0,
+            told: None,
             token,
             credit,
             since,
@@ -93,7 +111,7 @@ impl Floor {
         let Audience { watching, waiting } = audience;
         let others = waiting.saturating_sub(1);
         if watching > 0 {
-            self.promised = self.share * watching as f64 / (watching + others) as f64;
+            self.promised = aim(self.share * watching as f64 / (watching + others) as f64);
         }
         watching > 0
     }
@@ -127,11 +145,15 @@ impl Floor {
             // What a step takes without prompts is to be known first.
             (None, _) => 0,
             (Some(_), None) => self.piece,
-            (Some(_), Some(token)) => (self.credit / token) as usize,
+            // One step that was quick by chance is no reason for one that takes a hundred times as long.
+            (Some(_), Some(token)) => {
+                ((self.credit / token) as usize).min(2 * self.last.max(self.piece))
+            }
         };
         let piece = self.piece.min(budget);
         let due = self.since >= self.most_waits();
-        self.owed = affordable < piece && !due;
+        let stale = self.told.is_some_and(|steps| steps >= STALE) && self.decode.is_some();
+        self.owed = (affordable < piece || stale) && !due;
         if self.owed { 0 } else { affordable.max(piece).min(budget) }
     }
 
@@ -161,7 +183,7 @@ impl Floor {
         if !seconds.is_finite() || seconds <= 0.0 {
             return;
         }
-        self.looked = true;
+        (self.looked, self.calm) = (true, 0);
         if self.watched && self.share > 0.0 {
             self.credit -= seconds;
         } else {
@@ -187,6 +209,12 @@ impl Floor {
             Some(known.map_or(new, |known| known + NEW * (new - known)))
         };
         let prompt = shape.prompt as f64;
+        if shape.prompt > 0 {
+            (self.calm, self.last) = (0, shape.prompt);
+        } else {
+            self.calm += 1;
+        }
+        self.told = self.told.map(|steps| steps.saturating_add(1));
         match (shape.decode, shape.prompt, self.decode) {
             (0, 0, _) => return,
             (0, _, _) => {
@@ -194,11 +222,21 @@ impl Floor {
                 self.token = self.token.or(Some(seconds / prompt));
                 return;
             }
-            (_, 0, _) => {
-                self.decode = learn(self.decode, seconds);
+            (_, 0, known) => {
+                let settled = self.calm > SETTLES;
+                if settled || self.told.is_none() {
+                    // Others had the cores if it took several times as long: that says little of the next.
+                    let most = known.map_or(seconds, |known| ODD * known);
+                    self.decode = learn(known, seconds.min(most));
+                }
+                if settled {
+                    self.told = Some(0);
+                }
                 self.since += 1;
                 if (self.owed || self.put_off) && self.share > 0.0 {
-                    self.credit += self.gain() * seconds;
+                    // What a step takes longer for a prompt before it is the prompt's to pay.
+                    let lone = if settled { seconds } else { known.unwrap_or(seconds) };
+                    self.credit += self.gain() * lone - (seconds - lone);
                 }
             }
             (_, _, None) => self.token = learn(self.token, seconds / prompt),
@@ -221,9 +259,14 @@ impl Floor {
     }
 }
 
+/// What is aimed for where `share` is to hold.
+fn aim(share: f64) -> f64 {
+    share * (1.0 + MARGIN * (1.0 - share))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Audience, Floor, Shape};
+    use super::{Audience, Floor, Shape, aim};
 
     const NOBODY: Audience = Audience { watching: 0, waiting: 0 };
     const ONE: Audience = Audience { watching: 1, waiting: 1 };
@@ -249,9 +292,9 @@ mod tests {
         for token in [0.000_01, 0.000_2, 0.002, 0.01] {
             let cost = |prompt: usize, _| 0.01 + token * prompt as f64;
             let (share, prompt, longest) = run(&mut Floor::new(0.8, 16), cost);
-            assert!(share > 0.79, "{share} with {token} a token");
-            // All that is left is the prompt's: a fifth of the time, or all that fits.
-            let fits = (0.2 / token).min(511.0 / (0.01 + 511.0 * token));
+            assert!(share > 0.8, "{share} with {token} a token");
+            // All that is left is the prompt's, but for the margin; or all that fits.
+            let fits = ((1.0 - aim(0.8)) / token).min(511.0 / (0.01 + 511.0 * token));
             assert!(prompt > 0.9 * fits, "{prompt} tokens/s with {token} a token");
             assert!(longest <= 0.01 + (33.0 * token).max(0.011), "{longest} with {token} a token");
         }
@@ -262,12 +305,79 @@ mod tests {
         // A step of few rows is nearly as cheap as one of one, and each begun eight costs.
         let cost = |prompt: usize, _| 0.01 + 0.004 * prompt.div_ceil(8) as f64;
         let (share, prompt, _) = run(&mut Floor::new(0.8, 16), cost);
-        assert!(share > 0.79 && prompt > 0.8 * 0.2 * 2000.0, "{share} {prompt}");
+        assert!(share > 0.8 && prompt > 0.8 * 0.15 * 2000.0, "{share} {prompt}");
         // The past of the prompt makes each of its tokens dearer.
         let cost =
             |prompt: usize, step: usize| 0.01 + prompt as f64 * (0.001 + step as f64 * 0.000_000_5);
         let (share, _, _) = run(&mut Floor::new(0.8, 16), cost);
-        assert!(share > 0.79, "{share}");
+        assert!(share > 0.8, "{share}");
+    }
+
+    /// A number from 0 to 1 that the seed decides.
+    fn chance(seed: &mut u64) -> f64 {
+        *seed =
+            seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*seed >> 40) as f64 / (1_u64 << 24) as f64
+    }
+
+    /// One stream of 300 tokens beside a long prompt, after one of as many alone, on a machine that others use too: a step takes up
+    /// to a tenth more or less, each fiftieth several times as long, and all of them more while somebody else computes. Steps after
+    /// prompts are slow, and each token makes the past longer. Returns the share of its rate that the stream keeps where it is
+    /// compared with the same steps alone, and the part of the time that prompts have.
+    fn noisy(mut seed: u64, grows: f64) -> (f64, f64) {
+        let seed = &mut seed;
+        let mut floor = Floor::new(0.8, 16);
+        let (mut busy, mut since, mut at) = (1.0_f64, 9, 0);
+        let mut lone = |seed: &mut u64, length: usize| {
+            at += 1;
+            if at % 40 == 0 {
+                busy = 1.0 + (chance(seed) - 0.5).max(0.0);
+            }
+            let rare = if chance(seed) < 0.02 { 1.0 + 4.0 * chance(seed) } else { 1.0 };
+            (0.012 + grows * length as f64) * busy * rare * (0.9 + 0.2 * chance(seed))
+        };
+        for length in 0..300 {
+            floor.took(Shape { decode: 1, prompt: 0 }, lone(seed, length));
+        }
+        let (mut alone, mut prompts, mut all) = (0.0, 0.0, 0.0);
+        for length in 0..300 {
+            let prompt = floor.allows(511, ONE);
+            since = if prompt > 0 { 0 } else { since + 1 };
+            let step = lone(seed, length);
+            let cold = if (1..=4).contains(&since) { 0.08 * step } else { 0.0 };
+            let more = 0.0025 * prompt as f64 * step / 0.012;
+            floor.took(Shape { decode: 1, prompt }, step + cold + more);
+            (alone, prompts, all) = (alone + step, prompts + more, all + step + cold + more);
+        }
+        (alone / all, prompts / all)
+    }
+
+    #[test]
+    fn the_share_holds_in_single_runs_where_nothing_takes_as_long_as_before() {
+        for grows in [0.0, 0.000_02] {
+            let runs: Vec<_> = (0..500).map(|seed| noisy(seed * 7919 + 1, grows)).collect();
+            let below = runs.iter().filter(|(share, _)| *share < 0.8).count();
+            let least = runs.iter().map(|(share, _)| *share).fold(1.0, f64::min);
+            let prompts = runs.iter().map(|(_, prompts)| prompts).sum::<f64>() / 500.0;
+            assert!(below <= 5 && least > 0.77, "{below} of 500 below, {least} at least");
+            assert!(prompts > 0.1, "{prompts}");
+        }
+    }
+
+    #[test]
+    fn what_a_step_takes_alone_is_looked_at_again() {
+        // Prompts that cost next to nothing stand in every step, and the past grows meanwhile.
+        let mut floor = Floor::new(0.8, 16);
+        let (mut alone, mut all) = (0.0, 0.0);
+        for step in 0..20_000 {
+            let prompt = floor.allows(16, ONE);
+            let lone = 0.01 + 0.000_005 * step as f64;
+            let took = lone + 0.000_05 * prompt as f64;
+            floor.took(Shape { decode: 1, prompt }, took);
+            (alone, all) = (alone + lone, all + took);
+        }
+        assert!(alone / all > 0.9);
+        assert!(floor.decode.is_some_and(|known| (known / 0.11 - 1.0).abs() < 0.05), "{floor:?}");
     }
 
     #[test]
@@ -289,12 +399,12 @@ mod tests {
                 (seconds, steps, tokens) = (seconds + took, steps + 1.0, tokens + prompt);
             }
             let share = steps * 0.03 / seconds;
-            assert!(share > 0.79, "{share} with {look}");
+            assert!(share > 0.8, "{share} with {look}");
             if prompts {
                 assert!(looks > 0.05 * seconds, "{looks}");
                 assert!(tokens as f64 * 0.002 > 0.005 * seconds, "{tokens}");
             } else {
-                assert!(looks > 0.19 * seconds, "{looks} with {look}");
+                assert!(looks > 0.14 * seconds, "{looks} with {look}");
             }
         }
     }
