@@ -4,8 +4,8 @@
 //! syntax and fonts; those are contained by the worker process and reported upstream.
 #![no_main]
 
-use documents::pipeline::{ReadOptions, read};
-use documents::{Limits, NoModel, Origin, PageFailure, Source, json, markdown, pdf};
+use documents::pipeline::lay_out;
+use documents::{Limits, Origin, PageFailure, PageSet, Source, json, markdown, pdf};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let source = Source { name: "fuzz.pdf".to_owned(), bytes: bytes.to_vec() };
     let mut reader = pdf::Reader::new(limits);
-    let Ok(document) = read(source, &ReadOptions::default(), &mut reader, &mut NoModel) else {
+    let Ok(document) = lay_out(source, &PageSet::all(), &[], &mut reader) else {
         return;
     };
     for page in &document.pages {

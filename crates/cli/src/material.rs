@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use documents::markdown::MarkdownOptions;
-use documents::pipeline::ReadOptions;
+use documents::pipeline::lay_out;
 use documents::worker::Worker;
-use documents::{Document, FileKind, Limits, NoModel, Origin, Source};
+use documents::{Document, FileKind, Limits, Origin, PageSet, Source};
 use manager::Image;
 use server::mcp::Files;
 
@@ -47,8 +47,7 @@ pub(crate) fn text(path: &Path) -> Result<String> {
     let limits = Limits::default();
     let source = Source::read(path, limits.file_bytes)?;
     let mut parser = Worker::new(worker()?, limits);
-    let options = ReadOptions::default();
-    let document = documents::pipeline::read(source, &options, &mut parser, &mut NoModel)?;
+    let document = lay_out(source, &PageSet::all(), &[], &mut parser)?;
     unread(&document);
     Ok(documents::markdown::write(&document, MarkdownOptions::default()))
 }

@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use documents::json::JsonOptions;
 use documents::markdown::MarkdownOptions;
-use documents::pipeline::{ReadOptions, read};
+use documents::pipeline::lay_out;
 use documents::worker::Worker;
-use documents::{Block, BlockKind, Document, Limits, NoModel, Source, json, markdown, pdf};
+use documents::{Block, BlockKind, Document, Limits, PageSet, Source, json, markdown, pdf};
 
 fn main() -> ExitCode {
     let mut mode = String::new();
@@ -34,10 +34,10 @@ fn main() -> ExitCode {
     for file in files {
         let start = Instant::now();
         let document = Source::read(&file, limits.file_bytes).and_then(|source| {
-            let options = ReadOptions::default();
+            let all = PageSet::all();
             match &mut worker {
-                Some(worker) => read(source, &options, worker, &mut NoModel),
-                None => read(source, &options, &mut reader, &mut NoModel),
+                Some(worker) => lay_out(source, &all, &[], worker),
+                None => lay_out(source, &all, &[], &mut reader),
             }
         });
         match document {

@@ -111,6 +111,38 @@ pub enum Error {
         /// What was wrong.
         what: ProtocolFault,
     },
+    /// Every page is to be looked at, and there is nobody who could.
+    #[error("{file}: nobody can read its pages: no vision model is named")]
+    NoReader {
+        /// The name of the file.
+        file: String,
+    },
+    /// Nobody who could read can be used.
+    #[error("{file}: nobody can read its pages: {message}")]
+    Unusable {
+        /// The name of the file.
+        file: String,
+        /// What the first reader said.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// Nobody who could read can be reached.
+    #[error("{file}: nobody who can read pages was reached for {} seconds: {message}", waited.as_secs())]
+    Unreachable {
+        /// The name of the file.
+        file: String,
+        /// What was met last.
+        message: String,
+        /// For how long it was tried.
+        waited: Duration,
+    },
+    /// It was told to give up.
+    #[error("{file}: was not read to the end")]
+    Stopped {
+        /// The name of the file.
+        file: String,
+    },
     /// Sending to or receiving from the parent failed, seen from inside the worker.
     #[error("the pipe to the parent process broke")]
     WorkerPipe {
@@ -131,7 +163,10 @@ impl Error {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Kind::Invalid
             }
-            Self::TooLarge { .. } => Kind::Overloaded,
+            Self::TooLarge { .. } | Self::Unreachable { .. } | Self::Stopped { .. } => {
+                Kind::Overloaded
+            }
+            Self::NoReader { .. } | Self::Unusable { .. } => Kind::Unsupported,
             Self::Open { failure, .. } => failure.kind(),
             Self::Read { .. }
             | Self::WorkerStart { .. }
@@ -141,7 +176,7 @@ impl Error {
     }
 
     /// What to do next, when there is something to say.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Missing { .. } => Some("check the path; a shell pattern must match something"),
             Self::Folder { .. } => Some("name the files in it, for example FOLDER/*.pdf"),
@@ -156,6 +191,10 @@ impl Error {
                 Some("write page numbers from 1 and ranges, for example 1,3-5 or 7-")
             }
             Self::PageMissing { .. } => Some("choose pages that the file has"),
+            Self::NoReader { .. } => Some("name a vision model, or read what text the file has"),
+            Self::Unusable { hint, .. } => hint.as_deref(),
+            Self::Unreachable { .. } => Some("start the server, and run the same again"),
+            Self::Stopped { .. } => Some("run the same again to go on"),
             Self::WorkerStart { .. } | Self::WorkerProtocol { .. } => {
                 Some("this is a fault in the installation or the program, please report it")
             }
@@ -316,10 +355,12 @@ pub enum PageFailure {
         /// The pixels that the longer side should have; see [`Raster`](crate::pipeline::Raster).
         longest: u32,
     },
-    /// The model that was asked to read the page failed.
-    Transcription {
-        /// What it said.
-        message: String,
+    /// Everybody who could look at the page failed, and it has no text of its own.
+    Unread {
+        /// How many attempts were made.
+        attempts: u32,
+        /// What the last of them met.
+        because: String,
     },
 }
 
@@ -327,7 +368,7 @@ impl PageFailure {
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Panic { .. } | Self::Died { .. } | Self::Transcription { .. } => Kind::Internal,
+            Self::Panic { .. } | Self::Died { .. } | Self::Unread { .. } => Kind::Internal,
             Self::Memory { .. }
             | Self::StackOverflow
             | Self::Timeout { .. }
@@ -351,7 +392,8 @@ impl PageFailure {
                 Some("the page is damaged or hostile; print it to a new PDF and retry")
             }
             Self::Raster { .. } => Some("ask for 1 to 8192 pixels"),
-            Self::NoSuchPage | Self::Transcription { .. } => None,
+            Self::Unread { .. } => Some("try the failed pages again, or with another model"),
+            Self::NoSuchPage => None,
         }
     }
 }
@@ -376,7 +418,10 @@ impl fmt::Display for PageFailure {
             Self::Raster { longest } => {
                 write!(f, "a page cannot be drawn with {longest} pixels on its longer side")
             }
-            Self::Transcription { message } => write!(f, "the model failed: {message}"),
+            Self::Unread { attempts, because } => {
+                let noun = if *attempts == 1 { "attempt" } else { "attempts" };
+                write!(f, "{attempts} {noun} to read it failed, the last because {because}")
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ pub fn write(document: &Document, options: JsonOptions) -> Value {
 }
 
 /// One page: `page`, `width`, `height`, `rotation`, `text_source` and, when there is something to
-/// say, `error`, `hint`, `note`, `model`, `markdown`, `images`, `warnings`; then `blocks`.
+/// say, `error`, `hint`, `note`, `reading`, `model_because`, `agreement`, `images`, `warnings`; then `blocks`.
 pub fn page(page: &Page, options: JsonOptions) -> Value {
     let mut out = Map::new();
     out.insert("page".into(), page.number.into());
@@ -36,7 +36,7 @@ pub fn page(page: &Page, options: JsonOptions) -> Value {
     let source = match &page.origin {
         Origin::TextLayer => "text_layer",
         Origin::HiddenText => "hidden_text",
-        Origin::Transcript { .. } => "model",
+        Origin::Transcript(reading) => reading.by.kind(),
         Origin::NoText { .. } => "no_text_layer",
         Origin::Blank => "blank",
         Origin::Failed(_) => "failed",
@@ -51,11 +51,24 @@ pub fn page(page: &Page, options: JsonOptions) -> Value {
             let note = crate::markdown::no_text(page.number, *images, *cover);
             out.insert("note".into(), note.into());
         }
-        Origin::Transcript { by, markdown } => {
-            out.insert("model".into(), by.as_str().into());
-            out.insert("markdown".into(), markdown.as_str().into());
+        Origin::Transcript(reading) => {
+            out.insert("reading".into(), reading.to_json());
         }
         Origin::TextLayer | Origin::HiddenText | Origin::Blank => {}
+    }
+    if let Some(need) = page.need {
+        out.insert("model_because".into(), need.name().into());
+    }
+    if let Some(agreement) = &page.agreement {
+        let part = |part: f32| Value::from((f64::from(part) * 1000.0).round() / 1000.0);
+        let agreement = json!({
+            "score": part(agreement.score()),
+            "recall": part(agreement.recall),
+            "precision": part(agreement.precision),
+            "only_text_layer": agreement.only_text_layer,
+            "only_model": agreement.only_model,
+        });
+        out.insert("agreement".into(), agreement);
     }
     if !page.images.is_empty() {
         let images: Vec<Value> = page.images.iter().map(bbox).collect();

@@ -32,4 +32,4 @@ pub use page::{Block, BlockKind, Cell, Document, Inline, Origin, Page, Table};
 pub use pages::PageSet;
 pub use sniff::FileKind;
 pub use source::Source;
-pub use world::{NoModel, Transcript, Untranscribed, World};
+pub use world::{Answer, Ask, Finish, Heard, NoModel, Reply, Wanted, World};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::layout::{Line, Style, Warning};
+use crate::pipeline::{Agreement, Need, PageReading};
 use crate::{PageFailure, Rect};
 
 /// A file that has been read.
@@ -33,6 +34,10 @@ pub struct Page {
     pub rotation: u16,
     /// Where the text came from.
     pub origin: Origin,
+    /// Why a model was to look at it, whether or not one did.
+    pub need: Option<Need>,
+    /// How far the text of the page itself and what a model read are alike, where there are both.
+    pub agreement: Option<Agreement>,
     /// The content in reading order, page furniture included.
     pub blocks: Vec<Block>,
     /// Where images stand.
@@ -49,13 +54,8 @@ pub enum Origin {
     TextLayer,
     /// Text that is present but not painted, as OCR programs put it under a scan.
     HiddenText,
-    /// A model.
-    Transcript {
-        /// Which.
-        by: String,
-        /// What it wrote, as Markdown.
-        markdown: String,
-    },
+    /// Somebody who looked at the page, or what was taken because nobody could read it.
+    Transcript(Box<PageReading>),
     /// No text, but images: a scan that needs a vision model.
     NoText {
         /// How many images there are.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use clap::Args;
 use documents::json::JsonOptions;
 use documents::markdown::MarkdownOptions;
-use documents::pipeline::ReadOptions;
+use documents::pipeline::lay_out;
 use documents::worker::Pool;
-use documents::{Document, Error, Limits, NoModel, PageSet, Source};
+use documents::{Document, Error, Limits, PageSet, Source};
 
 use crate::progress::counting;
 use crate::report::{self, Problem, Result};
@@ -63,7 +63,6 @@ pub(crate) struct Read {
 impl Read {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let pages = self.pages.as_deref().map(PageSet::parse).transpose()?.unwrap_or_default();
-        let options = ReadOptions { pages, passwords: self.password.clone() };
         let targets = self.targets()?;
         if let Some(folder) = &self.out {
             std::fs::create_dir_all(folder)
@@ -87,15 +86,15 @@ impl Read {
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 let sender = sender.clone();
-                let (next, pool, options) = (&next, &pool, &options);
-                let files = &self.files;
+                let (next, pool, pages) = (&next, &pool, &pages);
+                let (files, passwords) = (&self.files, &self.password);
                 scope.spawn(move || {
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let Some(file) = files.get(at) else { return };
                         let document = Source::read(file, limits.file_bytes).and_then(|source| {
                             let mut worker = pool.lease();
-                            documents::pipeline::read(source, options, &mut *worker, &mut NoModel)
+                            lay_out(source, pages, passwords, &mut *worker)
                         });
                         // Nobody listens only when standard output has failed.
                         if sender.send((at, document)).is_err() {

@@ -41,7 +41,10 @@ pub fn write_page(each: &Page, options: MarkdownOptions) -> String {
 
 fn page(page: &Page, options: MarkdownOptions, parts: &mut Vec<String>) {
     match &page.origin {
-        Origin::Transcript { markdown, .. } => parts.push(markdown.trim_end().to_owned()),
+        Origin::Transcript(reading) => {
+            // A page that is empty leaves nothing, as a blank one does.
+            parts.extend(reading.text.as_deref().map(|text| text.trim_end().to_owned()));
+        }
         Origin::Failed(failure) => {
             parts.push(comment(&format!("page {} could not be read: {failure}", page.number)));
         }

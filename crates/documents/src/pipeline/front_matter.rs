@@ -173,10 +173,10 @@ impl Scalar<'_> {
             let capital: String = first.into_iter().chain(capital).collect();
             self.text == *word || self.text == capital || self.text == word.to_ascii_uppercase()
         };
-        if TRUE.iter().any(|word| is(&word)) {
+        if TRUE.iter().any(is) {
             return Some(true);
         }
-        FALSE.iter().any(|word| is(&word)).then_some(false)
+        FALSE.iter().any(is).then_some(false)
     }
 
     fn is_number(self) -> bool {

@@ -1,13 +1,25 @@
 //! Pipelines over a [`World`](crate::World).
 
+mod agreement;
+mod choose;
 mod front_matter;
+mod ladder;
+mod lay_out;
 mod prompt;
 mod read;
 mod reading;
 mod render;
+mod repetition;
+mod room;
 
+pub use agreement::{Agreement, compare};
+pub use choose::{Mode, Need, need};
 pub use front_matter::{FrontMatter, FrontMatterFault, parse as parse_front_matter};
+pub use ladder::{Attempt, Ladder, LadderOptions, Outcome, Step};
+pub use lay_out::{Outline, Parse, lay_out, lay_out_opened};
 pub use prompt::{GUIDED_REGEX, MOST_TOKENS, PROMPT, TEMPERATURES};
-pub use read::{Outline, Parse, ReadOptions, read};
+pub use read::{Event, ReadOptions, Watch, read, reading};
 pub use reading::{PageReading, Reader};
 pub use render::{Raster, Render};
+pub use repetition::Repetition;
+pub use room::Room;

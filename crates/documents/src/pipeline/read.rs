@@ -1,178 +1,649 @@
-//! A file, made into pages of blocks.
+//! A document, made into pages of text: by what it holds itself, and by whoever can read pictures.
+//!
+//! Pages go to the readers of a [`World`] side by side, as many as the [`Room`] has places for, over all documents that
+//! are read at the time. What a page is tried with next is decided by a [`Ladder`]; when a reader has failed at a page,
+//! the next one gets it, then its text layer is taken, and only then is it reported as unread.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
 
-use crate::layout::{self, PageLayout};
-use crate::{Document, Error, Origin, Page, PageFailure, PageSet, Source, Untranscribed, World};
+use super::agreement::compare;
+use super::front_matter::{FrontMatter, FrontMatterFault, parse};
+use super::ladder::{Attempt, Ladder, LadderOptions, Outcome, Step};
+use super::lay_out::laid_out;
+use super::room::{Permit, Room};
+use super::{MOST_TOKENS, Mode, Outline, PROMPT, PageReading, Raster, Reader, Render};
+use crate::markdown::{MarkdownOptions, write_page};
+use crate::picture::Picture;
+use crate::world::{Answer, Ask, Finish, Heard, Reply, Wanted};
+use crate::{Document, Error, Origin, Page, PageFailure, PageSet, Source, World};
 
-/// What a file says about itself once it is open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outline {
-    /// How many pages it has.
-    pub pages: u32,
-    /// The title in its metadata.
-    pub title: Option<String>,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-}
-
-/// Something that opens files and lays out their pages: [`pdf::Reader`](crate::pdf::Reader) in
-/// this process, [`Worker`](crate::worker::Worker) in a child.
-pub trait Parse {
-    /// Opens a file in place of the one before.
-    ///
-    /// # Errors
-    /// [`Error::Open`], or an error of the worker process.
-    fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, Error>;
-
-    /// Lays out a page of the open file, by its index from 0.
-    ///
-    /// # Errors
-    /// The reason why this page has none. Other pages can still be asked for.
-    fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure>;
-}
-
-/// What to read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How a document is read.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReadOptions {
     /// Which pages.
     pub pages: PageSet,
     /// Passwords to try on encrypted files; the empty one is always tried first.
     pub passwords: Vec<String>,
+    /// Which pages are looked at.
+    pub mode: Mode,
+    /// What a model is told.
+    pub prompt: Arc<str>,
+    /// Whether an answer must have a front matter. If not, one without is text from its first letter on.
+    pub front_matter: bool,
+    /// Whether answers are held to the front matter's form where the reader can do that.
+    pub guided: bool,
+    /// Tokens of an answer at most.
+    pub max_tokens: u32,
+    /// Tokens of prompt and answer together beyond which an answer counts as cut off.
+    pub most_tokens: u64,
+    /// Pixels of the longer side of the picture that is shown.
+    pub target_longest_image_dim: u32,
+    /// How often a page is tried, and how.
+    pub ladder: LadderOptions,
+    /// Pages that were read before: they are taken as they are.
+    pub known: BTreeMap<u32, PageReading>,
+    /// How long it is tried to reach readers that cannot be reached.
+    pub patience: Duration,
+    /// The pause after a reader could not be reached for the first time; it is doubled each time, to a minute at most.
+    pub pause: Duration,
 }
 
-/// Reads a file: every wanted page is laid out by `parser`, one without text is offered to
-/// `world`, and the whole is made into blocks.
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            pages: PageSet::all(),
+            passwords: Vec::new(),
+            mode: Mode::Auto,
+            prompt: PROMPT.into(),
+            front_matter: true,
+            guided: true,
+            max_tokens: 8000,
+            most_tokens: MOST_TOKENS,
+            target_longest_image_dim: 1288,
+            ladder: LadderOptions::default(),
+            known: BTreeMap::new(),
+            patience: Duration::from_secs(600),
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What happens while a document is read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The file is open and its own text is known.
+    LaidOut {
+        /// What the file says of itself.
+        outline: &'a Outline,
+        /// How many pages are wanted.
+        pages: usize,
+        /// How many of them somebody is to look at.
+        to_read: usize,
+    },
+    /// An attempt at a page was no success.
+    Attempt {
+        /// The page, from 1.
+        page: u32,
+        /// Which attempt, from 0.
+        index: u32,
+        /// Who made it.
+        reader: &'a Reader,
+        /// What was wrong.
+        fault: &'a str,
+    },
+    /// Readers cannot be reached; it is tried again.
+    Pause {
+        /// What they said.
+        message: &'a str,
+        /// After this time.
+        pause: Duration,
+    },
+    /// A page is done. Each wanted page comes once, in no order.
+    Page(&'a Page),
+}
+
+/// Whoever looks on while a document is read.
+pub trait Watch {
+    /// Something happened.
+    fn event(&mut self, event: Event<'_>);
+
+    /// Whether to give up; asked several times a second.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+impl Watch for () {
+    fn event(&mut self, _: Event<'_>) {}
+}
+
+/// How often it is asked whether to give up.
+const LOOK: Duration = Duration::from_millis(200);
+/// The longest pause.
+const MOST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Reads a document. Every wanted page stands in it in the end, read or with the reason why it is not.
 ///
 /// # Errors
-/// When the file cannot be opened or a wanted page does not exist. A page that fails is no error:
-/// it stands in the document as [`Origin::Failed`].
+/// When the file cannot be opened, a wanted page does not exist, nobody who could read can be used or reached, or
+/// `watch` gave up.
 pub fn read(
     source: Source,
     options: &ReadOptions,
-    parser: &mut impl Parse,
-    world: &mut impl World,
+    parser: &mut dyn Render,
+    world: &dyn World,
+    room: &Room,
+    watch: &mut dyn Watch,
 ) -> Result<Document, Error> {
     let name = source.name.clone();
     let outline = parser.open(source, &options.passwords)?;
-    let numbers = options.pages.numbers(&name, outline.pages)?;
-    let laid_out = with_neighbours(&numbers, outline.pages);
-    let mut layouts = Vec::with_capacity(laid_out.len());
-    for &number in &laid_out {
-        layouts.push(parser.page(number - 1));
+    let mut document = laid_out(name, outline.clone(), &options.pages, options.mode, parser)?;
+    let readers = world.readers();
+    if readers.is_empty() && options.mode == Mode::Ocr {
+        return Err(Error::NoReader { file: document.name });
     }
-    let blocks = layout::structure(&layouts);
-    let mut pages = Vec::with_capacity(numbers.len());
-    for ((number, layout), blocks) in laid_out.into_iter().zip(layouts).zip(blocks) {
-        if numbers.binary_search(&number).is_err() {
-            continue;
+    let mut to_read = VecDeque::new();
+    for (at, page) in document.pages.iter_mut().enumerate() {
+        if let Some(known) = options.known.get(&page.number) {
+            page.origin = Origin::Transcript(Box::new(known.clone()));
+        } else if page.need.is_some() && !readers.is_empty() {
+            to_read.push_back(at);
         }
-        let mut page = match layout {
-            Ok(layout) => Page {
-                number,
-                width: layout.width,
-                height: layout.height,
-                rotation: layout.rotation,
-                origin: origin(&layout),
-                blocks,
-                images: layout.images,
-                warnings: layout.warnings,
-            },
-            Err(failure) => Page {
-                number,
-                width: 0.0,
-                height: 0.0,
-                rotation: 0,
-                origin: Origin::Failed(failure),
-                blocks,
-                images: Vec::new(),
-                warnings: Default::default(),
-            },
-        };
-        transcribe(&name, &mut page, world);
-        pages.push(page);
     }
-    Ok(Document {
-        name,
-        title: outline.title,
-        encrypted: outline.encrypted,
-        page_count: outline.pages,
-        pages,
-    })
+    let pages = document.pages.len();
+    watch.event(Event::LaidOut { outline: &outline, pages, to_read: to_read.len() });
+    for (at, page) in document.pages.iter_mut().enumerate() {
+        // What waits comes in order, so the first one that waits is at the front or further on.
+        if to_read.binary_search(&at).is_err() {
+            agree(page);
+            watch.event(Event::Page(page));
+        }
+    }
+    if watch.stop() {
+        return Err(Error::Stopped { file: document.name });
+    }
+    let (sender, receiver) = mpsc::channel();
+    let mut eyes = Eyes {
+        options,
+        parser,
+        world,
+        room,
+        watch,
+        name: &document.name,
+        pages: &mut document.pages,
+        unusable: vec![None; readers.len()],
+        readers,
+        to_read,
+        open: BTreeMap::new(),
+        later: BTreeMap::new(),
+        sender,
+        receiver,
+        waits: false,
+        away: None,
+        troubles: 0,
+    };
+    eyes.run()?;
+    drop(eyes);
+    Ok(document)
 }
 
-/// How many pages are laid out for the sake of others.
-const NEIGHBOURS: usize = 8;
+/// Compares a page's own text with what was read.
+fn agree(page: &mut Page) {
+    let Origin::Transcript(reading) = &page.origin else { return };
+    if reading.by == Reader::TextLayer || page.blocks.is_empty() {
+        return;
+    }
+    let own = own_text(page).unwrap_or_default();
+    page.agreement = Some(compare(&own, reading.text.as_deref().unwrap_or_default()));
+}
 
-/// `numbers` and some pages beside them: what repeats from page to page is a header, and what is
-/// larger than the text of other pages is a heading, so a page alone is not enough to tell.
-fn with_neighbours(numbers: &[u32], count: u32) -> Vec<u32> {
-    let mut all: BTreeSet<u32> = numbers.iter().copied().collect();
-    let most = all.len() + NEIGHBOURS;
-    // A header may stand on every other page.
-    for distance in 1..=2 {
-        for &number in numbers {
-            for beside in [number.saturating_sub(distance), number.saturating_add(distance)] {
-                if (1..=count).contains(&beside) && all.len() < most {
-                    all.insert(beside);
+/// A page's own text as markdown, without what repeats from page to page.
+fn own_text(page: &Page) -> Option<String> {
+    let own = Page { origin: Origin::TextLayer, ..page.clone() };
+    let text = write_page(&own, MarkdownOptions::default());
+    (!text.trim().is_empty()).then_some(text)
+}
+
+enum Message {
+    Answer { page: usize, rung: usize, attempt: u32, answer: Answer },
+    Room(Permit),
+}
+
+/// The pages of a document that somebody looks at.
+struct Eyes<'a> {
+    options: &'a ReadOptions,
+    parser: &'a mut dyn Render,
+    world: &'a dyn World,
+    room: &'a Room,
+    watch: &'a mut dyn Watch,
+    name: &'a str,
+    pages: &'a mut Vec<Page>,
+    readers: Vec<Reader>,
+    /// Why readers can read nothing at all.
+    unusable: Vec<Option<(String, Option<String>)>>,
+    /// Pages that nobody looks at yet, by their place.
+    to_read: VecDeque<usize>,
+    open: BTreeMap<usize, Look>,
+    /// What is asked again, by when.
+    later: BTreeMap<(Instant, usize, u32), Attempt>,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    /// Whether a place in the room is asked for.
+    waits: bool,
+    /// Since when nobody can be reached.
+    away: Option<Instant>,
+    troubles: u32,
+}
+
+/// A page that somebody looks at.
+struct Look {
+    rung: usize,
+    ladder: Ladder,
+    picture: Arc<Picture>,
+    /// The picture turned, and by how many degrees.
+    turned: (u16, Arc<Picture>),
+    under_way: BTreeMap<u32, (Attempt, Wanted)>,
+    heard: BTreeMap<u32, Good>,
+    /// Attempts of readers before this one.
+    before: u32,
+    /// What the last attempt that failed met.
+    fault: Option<String>,
+    begun: Instant,
+    _permit: Permit,
+}
+
+/// An answer that could be read.
+struct Good {
+    heard: Heard,
+    front_matter: FrontMatter,
+    text: Option<String>,
+    turned: u16,
+}
+
+impl Eyes<'_> {
+    fn run(&mut self) -> Result<(), Error> {
+        loop {
+            self.begin()?;
+            if self.open.is_empty() && self.to_read.is_empty() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            let due = self.later.keys().next().map(|(due, ..)| due.saturating_duration_since(now));
+            match self.receiver.recv_timeout(due.unwrap_or(LOOK).min(LOOK)) {
+                Ok(Message::Room(permit)) => {
+                    self.waits = false;
+                    self.open_next(permit)?;
                 }
+                Ok(Message::Answer { page, rung, attempt, answer }) => {
+                    self.answered(page, rung, attempt, answer)?;
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            if self.watch.stop() {
+                return Err(Error::Stopped { file: self.name.to_owned() });
+            }
+            let now = Instant::now();
+            while let Some(entry) = self.later.first_entry().filter(|e| e.key().0 <= now) {
+                let ((_, page, _), attempt) = entry.remove_entry();
+                self.ask(page, attempt);
             }
         }
     }
-    all.into_iter().collect()
-}
 
-/// Where the text of a parsed page comes from.
-fn origin(page: &PageLayout) -> Origin {
-    if page.visible_glyphs == 0 && page.hidden_glyphs == 0 {
-        if page.images.is_empty() && page.warnings.keys().any(|w| w.loses_text()) {
-            Origin::Failed(PageFailure::Undecodable)
-        } else if page.images.is_empty() {
-            Origin::Blank
+    /// Opens as many pages as there are places for.
+    fn begin(&mut self) -> Result<(), Error> {
+        // Nobody new is sent to where nobody answers.
+        while self.away.is_none() && !self.waits && !self.to_read.is_empty() {
+            match self.room.try_enter() {
+                Some(permit) => self.open_next(permit)?,
+                None => {
+                    self.waits = true;
+                    let sender = self.sender.clone();
+                    // Who is gone drops the place, and the next gets it.
+                    self.room.enter_later(move |permit| drop(sender.send(Message::Room(permit))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_next(&mut self, permit: Permit) -> Result<(), Error> {
+        let Some(page) = self.to_read.pop_front() else { return Ok(()) };
+        let raster = Raster { longest: self.options.target_longest_image_dim };
+        let picture = match self.parser.render(self.pages[page].number - 1, raster) {
+            Ok(picture) => Arc::new(picture),
+            Err(failure) => {
+                self.without_picture(page, failure);
+                return Ok(());
+            }
+        };
+        let (ladder, first) = Ladder::begin(self.options.ladder.clone());
+        let look = Look {
+            rung: 0,
+            ladder,
+            turned: (0, Arc::clone(&picture)),
+            picture,
+            under_way: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            before: 0,
+            fault: None,
+            begun: Instant::now(),
+            _permit: permit,
+        };
+        self.open.insert(page, look);
+        match self.usable(0)? {
+            Some(0) => self.ask(page, first),
+            Some(rung) => self.climb(page, rung),
+            None => self.fall(page),
+        }
+        Ok(())
+    }
+
+    /// The first reader from `rung` on that can be used; an error if there is none at all.
+    fn usable(&self, rung: usize) -> Result<Option<usize>, Error> {
+        if let Some(all) = self.unusable.iter().cloned().collect::<Option<Vec<_>>>() {
+            let (message, hint) = all.into_iter().next().unwrap_or_default();
+            return Err(Error::Unusable { file: self.name.to_owned(), message, hint });
+        }
+        Ok((rung..self.readers.len()).find(|at| self.unusable[*at].is_none()))
+    }
+
+    fn ask(&mut self, page: usize, attempt: Attempt) {
+        let Some(look) = self.open.get_mut(&page) else { return };
+        if look.turned.0 != attempt.turned {
+            let turned = turned(&look.picture, attempt.turned);
+            look.turned = (attempt.turned, Arc::new(turned));
+        }
+        let wanted = Wanted::default();
+        look.under_way.insert(attempt.index, (attempt, wanted.clone()));
+        let rung = look.rung;
+        let ask = Ask {
+            reader: rung,
+            picture: Arc::clone(&look.turned.1),
+            prompt: Arc::clone(&self.options.prompt),
+            max_tokens: self.options.max_tokens,
+            temperature: attempt.temperature,
+            guided: self.options.guided && self.options.front_matter,
+        };
+        let sender = self.sender.clone();
+        let index = attempt.index;
+        let reply = Reply::new(wanted, move |answer| {
+            // Nobody hears it any more when the document was given up.
+            let _ = sender.send(Message::Answer { page, rung, attempt: index, answer });
+        });
+        self.world.transcribe(ask, reply);
+    }
+
+    fn answered(
+        &mut self,
+        page: usize,
+        rung: usize,
+        attempt: u32,
+        answer: Answer,
+    ) -> Result<(), Error> {
+        let Some(look) = self.open.get_mut(&page).filter(|look| look.rung == rung) else {
+            return Ok(());
+        };
+        let Some((made, _)) = look.under_way.remove(&attempt) else { return Ok(()) };
+        let (fault, outcome) = match answer {
+            Answer::Unavailable { message, retry_after } => {
+                return self.unavailable(page, made, message, retry_after);
+            }
+            Answer::Unusable { message, hint } => {
+                self.unusable[rung] = Some((message.clone(), hint));
+                look.fault = Some(message);
+                return self.next_reader(page);
+            }
+            Answer::Refused { message } => {
+                self.back();
+                self.failed(page, attempt, message);
+                return self.next_reader(page);
+            }
+            Answer::Failed { message } => {
+                (Some(message), Outcome { front_matter: None, whole: true })
+            }
+            Answer::Text(heard) => self.judge(page, made, heard),
+        };
+        self.back();
+        if let Some(fault) = fault {
+            self.failed(page, attempt, fault);
+        }
+        let idle = self.to_read.is_empty() && self.open.len() == 1 && self.room.is_last();
+        let Some(look) = self.open.get_mut(&page) else { return Ok(()) };
+        match look.ladder.next(attempt, &outcome, idle) {
+            Step::Try(attempts) => attempts.into_iter().for_each(|next| self.ask(page, next)),
+            Step::Take(index) => self.take(page, index),
+            Step::Wait => {}
+            Step::GiveUp => return self.next_reader(page),
+        }
+        Ok(())
+    }
+
+    /// Somebody answers.
+    fn back(&mut self) {
+        (self.away, self.troubles) = (None, 0);
+    }
+
+    /// What an answer is worth; what is wrong with it, if anything is.
+    fn judge(&mut self, page: usize, attempt: Attempt, heard: Heard) -> (Option<String>, Outcome) {
+        let engine = matches!(
+            self.open.get(&page).map(|look| &self.readers[look.rung]),
+            Some(Reader::Engine(_))
+        );
+        let parsed = match parse(&heard.text) {
+            Err(FrontMatterFault::NoStart) if engine || !self.options.front_matter => {
+                let text = heard.text.trim();
+                Ok((FrontMatter::default(), (!text.is_empty()).then(|| text.to_owned())))
+            }
+            parsed => parsed,
+        };
+        let tokens = heard.input_tokens + heard.output_tokens;
+        let whole = heard.finish == Finish::Stop && tokens <= self.options.most_tokens;
+        let unwhole = || match &heard.finish {
+            Finish::Stop => format!("{tokens} tokens are more than {}", self.options.most_tokens),
+            finish @ (Finish::Length | Finish::Repetition | Finish::Other(_)) => finish.to_string(),
+        };
+        match parsed {
+            Err(fault) => {
+                // That it was cut off is why its head has no end.
+                let said = if whole { fault.to_string() } else { unwhole() };
+                (Some(said), Outcome { front_matter: None, whole })
+            }
+            Ok((front_matter, text)) => {
+                let fault = if !whole {
+                    Some(unwhole())
+                } else if front_matter.is_rotation_valid {
+                    None
+                } else {
+                    let by = front_matter.rotation_correction;
+                    Some(format!("the page is turned, by {by} degrees"))
+                };
+                let outcome = Outcome { front_matter: Some(front_matter.clone()), whole };
+                if let Some(look) = self.open.get_mut(&page).filter(|_| whole) {
+                    let turned = attempt.turned;
+                    look.heard.insert(attempt.index, Good { heard, front_matter, text, turned });
+                }
+                (fault, outcome)
+            }
+        }
+    }
+
+    fn failed(&mut self, page: usize, attempt: u32, fault: String) {
+        let Some(look) = self.open.get_mut(&page) else { return };
+        let (index, reader) = (look.before + attempt, &self.readers[look.rung]);
+        let number = self.pages[page].number;
+        self.watch.event(Event::Attempt { page: number, index, reader, fault: &fault });
+        look.fault = Some(fault);
+    }
+
+    /// The same is asked again later.
+    fn unavailable(
+        &mut self,
+        page: usize,
+        attempt: Attempt,
+        message: String,
+        retry_after: Option<Duration>,
+    ) -> Result<(), Error> {
+        let now = Instant::now();
+        let since = *self.away.get_or_insert(now);
+        if now.duration_since(since) > self.options.patience {
+            let waited = now.duration_since(since);
+            return Err(Error::Unreachable { file: self.name.to_owned(), message, waited });
+        }
+        let doubled = self.options.pause.saturating_mul(1 << self.troubles.min(16));
+        let pause = retry_after.unwrap_or(doubled).min(MOST_PAUSE);
+        self.troubles += 1;
+        self.watch.event(Event::Pause { message: &message, pause });
+        self.later.insert((now + pause, page, attempt.index), attempt);
+        Ok(())
+    }
+
+    /// The reader failed at the page, and the next one gets it.
+    fn next_reader(&mut self, page: usize) -> Result<(), Error> {
+        let Some(look) = self.open.get(&page) else { return Ok(()) };
+        match self.usable(look.rung + 1)? {
+            Some(rung) => self.climb(page, rung),
+            None => self.fall(page),
+        }
+        Ok(())
+    }
+
+    fn climb(&mut self, page: usize, rung: usize) {
+        let engine = matches!(self.readers[rung], Reader::Engine(_));
+        self.later.retain(|(_, waits, _), _| *waits != page);
+        let Some(look) = self.open.get_mut(&page) else { return };
+        mem::take(&mut look.under_way).values().for_each(|(_, wanted)| wanted.end());
+        look.heard.clear();
+        look.before += look.ladder.made();
+        look.rung = rung;
+        // A program that recognises characters says the same each time.
+        let options = if engine {
+            LadderOptions { max_page_retries: 1, ..self.options.ladder.clone() }
         } else {
-            Origin::NoText { images: page.images.len(), cover: page.image_cover }
-        }
-    } else if page.hidden_glyphs > page.visible_glyphs {
-        Origin::HiddenText
-    } else {
-        Origin::TextLayer
+            self.options.ladder.clone()
+        };
+        let (ladder, first) = Ladder::begin(options);
+        look.ladder = ladder;
+        self.ask(page, first);
+    }
+
+    /// Nobody looks at the page any more.
+    fn close(&mut self, page: usize) -> Option<Look> {
+        self.later.retain(|(_, waits, _), _| *waits != page);
+        let look = self.open.remove(&page)?;
+        look.under_way.values().for_each(|(_, wanted)| wanted.end());
+        Some(look)
+    }
+
+    /// Takes the answer of an attempt.
+    fn take(&mut self, page: usize, attempt: u32) {
+        let Some(mut look) = self.close(page) else { return };
+        let Some(good) = look.heard.remove(&attempt) else { return };
+        let by = match (&self.readers[look.rung], good.heard.by) {
+            (Reader::Model(_), Some(other)) => Reader::Model(other),
+            (reader, _) => reader.clone(),
+        };
+        let fallback = look.rung > 0;
+        let reading = PageReading {
+            number: self.pages[page].number,
+            front_matter: good.front_matter,
+            text: good.text,
+            by,
+            fallback,
+            because: look.fault.filter(|_| fallback),
+            input_tokens: good.heard.input_tokens,
+            output_tokens: good.heard.output_tokens,
+            attempt: look.before + attempt,
+            turned: good.turned,
+            seconds: look.begun.elapsed().as_secs_f64(),
+        };
+        self.done(page, Origin::Transcript(Box::new(reading)));
+    }
+
+    /// Nobody could read the page: its own text is taken, if it has any.
+    fn fall(&mut self, page: usize) {
+        let Some(look) = self.close(page) else { return };
+        let attempts = look.before + look.ladder.made();
+        let because = look.fault.unwrap_or_default();
+        let origin = match own_text(&self.pages[page]) {
+            Some(text) => {
+                let number = self.pages[page].number;
+                Origin::Transcript(Box::new(PageReading {
+                    fallback: true,
+                    because: Some(because),
+                    attempt: attempts,
+                    seconds: look.begun.elapsed().as_secs_f64(),
+                    ..PageReading::of_text_layer(number, Some(text))
+                }))
+            }
+            None => Origin::Failed(PageFailure::Unread { attempts, because }),
+        };
+        self.done(page, origin);
+    }
+
+    /// The page cannot be shown to anybody.
+    fn without_picture(&mut self, page: usize, failure: PageFailure) {
+        let origin = match own_text(&self.pages[page]) {
+            Some(text) => Origin::Transcript(Box::new(PageReading {
+                fallback: true,
+                because: Some(failure.to_string()),
+                ..PageReading::of_text_layer(self.pages[page].number, Some(text))
+            })),
+            None => Origin::Failed(failure),
+        };
+        self.done(page, origin);
+    }
+
+    fn done(&mut self, page: usize, origin: Origin) {
+        let page = &mut self.pages[page];
+        page.origin = origin;
+        agree(page);
+        self.watch.event(Event::Page(page));
     }
 }
 
-/// Offers a page without text to the world.
-fn transcribe(file: &str, page: &mut Page, world: &mut impl World) {
-    if !matches!(page.origin, Origin::NoText { .. }) {
-        return;
-    }
-    let ask = Untranscribed {
-        file,
-        number: page.number,
-        width: page.width,
-        height: page.height,
-        images: &page.images,
-    };
-    match world.transcribe(&ask) {
-        Ok(None) => {}
-        Ok(Some(transcript)) => {
-            page.origin = Origin::Transcript { by: transcript.by, markdown: transcript.markdown };
-        }
-        Err(error) => {
-            let message = error.to_string();
-            page.origin = Origin::Failed(PageFailure::Transcription { message });
+impl Drop for Eyes<'_> {
+    fn drop(&mut self) {
+        for look in self.open.values() {
+            look.under_way.values().for_each(|(_, wanted)| wanted.end());
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::with_neighbours;
-
-    #[test]
-    fn some_pages_are_laid_out_for_the_sake_of_others() {
-        assert_eq!(with_neighbours(&[1, 2, 3], 3), [1, 2, 3]);
-        assert_eq!(with_neighbours(&[2], 3), [1, 2, 3]);
-        assert_eq!(with_neighbours(&[5], 100), [3, 4, 5, 6, 7]);
-        let many: Vec<u32> = (1..=50).map(|n| n * 10).collect();
-        assert_eq!(with_neighbours(&many, 1000).len(), 58);
+/// What of a page is told to whoever keeps pages: a reading, if there is one.
+pub fn reading(page: &Page) -> Option<PageReading> {
+    match &page.origin {
+        Origin::Transcript(reading) => Some((**reading).clone()),
+        Origin::TextLayer | Origin::HiddenText => {
+            Some(PageReading::of_text_layer(page.number, own_text(page)))
+        }
+        Origin::Blank => Some(PageReading::of_text_layer(page.number, None)),
+        Origin::NoText { .. } | Origin::Failed(_) => None,
     }
+}
+
+/// A picture turned counter-clockwise by quarter turns.
+fn turned(picture: &Picture, degrees: u16) -> Picture {
+    let (width, height) = (picture.width, picture.height);
+    let (across, down) =
+        if degrees.is_multiple_of(180) { (width, height) } else { (height, width) };
+    let mut pixels = Vec::with_capacity(picture.pixels.len());
+    for y in 0..down {
+        for x in 0..across {
+            let (x, y) = match degrees {
+                90 => (width - 1 - y, x),
+                180 => (width - 1 - x, height - 1 - y),
+                270 => (y, height - 1 - x),
+                _ => (x, y),
+            };
+            let at = (y * width + x) * 3;
+            pixels.extend_from_slice(&picture.pixels[at..at + 3]);
+        }
+    }
+    Picture { width: across, height: down, pixels }
 }

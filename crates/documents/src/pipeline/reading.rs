@@ -147,7 +147,7 @@ fn text(fields: &Map<String, Value>, name: &str) -> Option<Option<String>> {
     match fields.get(name)? {
         Value::Null => Some(None),
         Value::String(text) => Some(Some(text.clone())),
-        _ => None,
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -299,7 +299,7 @@ fn page_failure(out: &mut Encoder, failure: &PageFailure) {
         | PageFailure::Timeout { .. }
         | PageFailure::Died { .. }
         | PageFailure::GivenUp { .. }
-        | PageFailure::Transcription { .. } => {
+        | PageFailure::Unread { .. } => {
             out.u8(1);
             out.str(&failure.to_string());
         }

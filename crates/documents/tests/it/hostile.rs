@@ -143,12 +143,7 @@ fn bombs_are_cut_off_with_a_warning() {
     let source = Source { name: "forms.pdf".to_owned(), bytes };
     let strict = Limits { operators_per_page: 100_000, ..limits };
     let mut reader = documents::pdf::Reader::new(strict);
-    let read = documents::pipeline::read(
-        source,
-        &Default::default(),
-        &mut reader,
-        &mut documents::NoModel,
-    );
+    let read = documents::pipeline::lay_out(source, &Default::default(), &[], &mut reader);
     let page = &read.unwrap().pages[0];
     assert!(page.warnings.keys().any(|w| w.name() == "too_many_operators"), "{:?}", page.warnings);
 }

@@ -8,17 +8,14 @@ mod pipeline;
 mod render;
 mod worker;
 
-use documents::pipeline::{ReadOptions, read};
-use documents::{Document, Error, Limits, NoModel, Source, pdf};
+use documents::pipeline::lay_out;
+use documents::{Document, Error, Limits, PageSet, Source, pdf};
 
 /// Reads bytes in this process.
 fn try_read(bytes: Vec<u8>, passwords: &[&str]) -> Result<Document, Error> {
     let source = Source { name: "test.pdf".to_owned(), bytes };
-    let options = ReadOptions {
-        passwords: passwords.iter().map(|p| (*p).to_owned()).collect(),
-        ..ReadOptions::default()
-    };
-    read(source, &options, &mut pdf::Reader::new(Limits::default()), &mut NoModel)
+    let passwords: Vec<String> = passwords.iter().map(|p| (*p).to_owned()).collect();
+    lay_out(source, &PageSet::all(), &passwords, &mut pdf::Reader::new(Limits::default()))
 }
 
 fn document(bytes: Vec<u8>) -> Document {

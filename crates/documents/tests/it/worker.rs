@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use documents::pipeline::{Parse as _, ReadOptions, read};
+use documents::pipeline::{Parse as _, lay_out};
 use documents::worker::{Pool, Worker};
 use documents::{
-    Document, Error, Limits, NoModel, OpenFailure, Origin, PageFailure, ProtocolFault, Source,
+    Document, Error, Limits, OpenFailure, Origin, PageFailure, PageSet, ProtocolFault, Source,
 };
 use testkit::pdf::{Pdf, text};
 
@@ -33,7 +33,7 @@ fn file(texts: &[&str]) -> Source {
 }
 
 fn read_with(worker: &mut Worker, source: Source) -> Document {
-    read(source, &ReadOptions::default(), worker, &mut NoModel).expect("the file opens")
+    lay_out(source, &PageSet::all(), &[], worker).expect("the file opens")
 }
 
 fn failure(document: &Document, page: usize) -> &PageFailure {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use documents::layout::PageLayout;
 use documents::markdown::{MarkdownOptions, write_page};
-use documents::pipeline::{Outline, Parse, ReadOptions};
+use documents::pipeline::{Outline, Parse, lay_out_opened};
 use documents::worker::Worker;
-use documents::{Document, FileKind, Limits, NoModel, Origin, PageFailure, PageSet, Source};
+use documents::{Document, FileKind, Limits, Origin, PageFailure, PageSet, Source};
 use rmcp::model::ProgressNotificationParam;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -167,8 +167,6 @@ struct Watched {
     stop: CancellationToken,
     deadline: Instant,
     told: UnboundedSender<(u32, u32)>,
-    /// Of the file that is open already.
-    outline: Option<Outline>,
     pages: u32,
     done: u32,
     /// The first that was not begun.
@@ -177,10 +175,7 @@ struct Watched {
 
 impl Parse for Watched {
     fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, documents::Error> {
-        match self.outline.take() {
-            Some(outline) => Ok(outline),
-            None => self.parser.open(source, passwords),
-        }
+        self.parser.open(source, passwords)
     }
 
     fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {
@@ -243,7 +238,6 @@ fn read(
         stop,
         deadline: wish.deadline,
         told,
-        outline: None,
         pages: 0,
         done: 0,
         late: None,
@@ -258,12 +252,9 @@ fn read(
     let end = wish.last.unwrap_or(u32::MAX).min(outline.pages);
     let last = end.min(wish.first.saturating_add(MOST_PAGES - 1));
     watched.pages = last - wish.first + 1;
-    watched.outline = Some(outline);
     let pages =
         PageSet::parse(&format!("{}-{last}", wish.first)).map_err(|error| of_documents(&error))?;
-    let options = ReadOptions { pages, passwords: Vec::new() };
-    let opened = Source { name: name.clone(), bytes: Vec::new() };
-    let document = documents::pipeline::read(opened, &options, &mut watched, &mut NoModel);
+    let document = lay_out_opened(name.clone(), outline, &pages, &mut watched);
     let document = document.map_err(|error| of_documents(&error))?;
     let late = watched.late.map(|index| index + 1).filter(|&page| page <= last);
     if late.is_some_and(|page| page <= wish.first) {

@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use documents::layout::PageLayout;
 use documents::markdown::{MarkdownOptions, write_page};
-use documents::pipeline::{Outline, Parse, ReadOptions};
+use documents::pipeline::{Outline, Parse, lay_out_opened};
 use documents::worker::Worker;
-use documents::{FileKind, Limits, NoModel, Origin, PageFailure, Source};
+use documents::{FileKind, Limits, Origin, PageFailure, PageSet, Source};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 
@@ -151,7 +151,7 @@ impl Desk {
         let places = Arc::clone(&self.server.parsers);
         let _place = Handle::current().block_on(places.acquire_owned());
         let parser = Worker::new(start, limits);
-        let mut hurried = Hurried { parser, outline: None, deadline: Instant::now() + WITHIN };
+        let mut hurried = Hurried { parser, deadline: Instant::now() + WITHIN };
         let source = Source { name: name.to_owned(), bytes };
         let outline = hurried.open(source, &[]).map_err(of_documents)?;
         if outline.pages > MOST_PAGES {
@@ -160,10 +160,7 @@ impl Desk {
                 "`{name}` has {pages} pages, but at most {MOST_PAGES} are read"
             )));
         }
-        hurried.outline = Some(outline);
-        let opened = Source { name: name.to_owned(), bytes: Vec::new() };
-        let options = ReadOptions::default();
-        let document = documents::pipeline::read(opened, &options, &mut hurried, &mut NoModel);
+        let document = lay_out_opened(name.to_owned(), outline, &PageSet::all(), &mut hurried);
         let document = document.map_err(of_documents)?;
         if Instant::now() >= hurried.deadline {
             let seconds = WITHIN.as_secs();
@@ -210,17 +207,12 @@ fn decoded(path: &str, data: &str) -> Result<Vec<u8>, Fault> {
 /// A parser whose time is over at some point.
 struct Hurried {
     parser: Worker,
-    /// Of the file that is open already.
-    outline: Option<Outline>,
     deadline: Instant,
 }
 
 impl Parse for Hurried {
     fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, documents::Error> {
-        match self.outline.take() {
-            Some(outline) => Ok(outline),
-            None => self.parser.open(source, passwords),
-        }
+        self.parser.open(source, passwords)
     }
 
     fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {
