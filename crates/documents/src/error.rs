@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::FileKind;
+use crate::workspace::WorkspaceFault;
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +150,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A workspace, or an input to one, that cannot be used.
+    #[error("{place}: {fault}")]
+    Workspace {
+        /// The path or address.
+        place: String,
+        /// What is wrong with it.
+        fault: WorkspaceFault,
+    },
 }
 
 impl Error {
@@ -168,6 +177,7 @@ impl Error {
             }
             Self::NoReader { .. } | Self::Unusable { .. } => Kind::Unsupported,
             Self::Open { failure, .. } => failure.kind(),
+            Self::Workspace { fault, .. } => fault.kind(),
             Self::Read { .. }
             | Self::WorkerStart { .. }
             | Self::WorkerProtocol { .. }
@@ -187,6 +197,7 @@ impl Error {
                 Some("give yourself permission to read the file")
             }
             Self::Open { failure, .. } => failure.hint(),
+            Self::Workspace { fault, .. } => fault.hint(),
             Self::PageSyntax { .. } => {
                 Some("write page numbers from 1 and ranges, for example 1,3-5 or 7-")
             }

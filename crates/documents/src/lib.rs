@@ -23,6 +23,7 @@ pub mod pipeline;
 mod sniff;
 mod source;
 pub mod worker;
+pub mod workspace;
 mod world;
 
 pub use error::{Error, Kind, OpenFailure, PageFailure, ProtocolFault};
