@@ -2,6 +2,7 @@
 
 mod agreement;
 mod choose;
+mod dolma;
 mod front_matter;
 mod ladder;
 mod lay_out;
@@ -14,6 +15,7 @@ mod room;
 
 pub use agreement::{Agreement, compare};
 pub use choose::{Mode, Need, need};
+pub use dolma::{Dolma, Provenance, dolma};
 pub use front_matter::{FrontMatter, FrontMatterFault, parse as parse_front_matter};
 pub use ladder::{Attempt, Ladder, LadderOptions, Outcome, Step};
 pub use lay_out::{Outline, Parse, lay_out, lay_out_opened};

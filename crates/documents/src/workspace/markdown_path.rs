@@ -34,13 +34,17 @@ impl MarkdownPaths {
         // Folders that single documents lie in, so that no tarball unpacks between them.
         let singles: BTreeSet<[u8; 12]> = sources
             .clone()
-            .filter(|source| !is_tarball(source))
+            .filter(|source| !is_tarball(source) && !is_member(source))
             .flat_map(|source| {
                 let path = plain(source);
                 path.match_indices('/').map(|(at, _)| fold(&path[..at])).collect::<Vec<_>>()
             })
             .collect();
         for source in sources {
+            // A member that is read again has the place that its tarball gives it.
+            if is_member(source) {
+                continue;
+            }
             if is_tarball(source) {
                 let stem = stem(source);
                 if out.folders.contains_key(source) {
@@ -104,6 +108,11 @@ impl MarkdownPaths {
     fn folder(&self, tarball: &str) -> String {
         self.folders.get(tarball).cloned().unwrap_or_else(|| stem(tarball))
     }
+}
+
+/// Whether a source is one document of a tarball.
+fn is_member(source: &str) -> bool {
+    source.split_once("::").is_some_and(|(tarball, _)| is_tarball(tarball))
 }
 
 /// What file systems that do not tell apart upper and lower case, or ways to write an accent, take for one name.

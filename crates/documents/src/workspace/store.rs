@@ -63,6 +63,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// When the store does not take them.
     fn append(&self, key: &str, lines: &[u8]) -> Result<(), Error>;
 
+    /// Whether [`append`](Self::append) adds to what is there, so that many may. An object store writes all of it anew.
+    fn grows(&self) -> bool;
+
     /// Removes a key. One that is not there is no error.
     ///
     /// # Errors

@@ -241,6 +241,10 @@ impl Store for Folder {
         grow(&place, lines).map_err(self.fault(key, Doing::Writing))
     }
 
+    fn grows(&self) -> bool {
+        true
+    }
+
     fn delete(&self, key: &str) -> Result<(), Error> {
         match fs::remove_file(self.place(key)?) {
             Ok(()) => Ok(()),

@@ -10,14 +10,14 @@
 
 mod turns;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use turns::{Next, Turns};
 pub use turns::{Sight, Verdict, judge};
 
-use super::{Group, Index, Presence, Store, keys};
+use super::{Group, Index, Presence, Store, failures, keys};
 use crate::Error;
 
 /// How long a lock holds after it was written.
@@ -77,6 +77,8 @@ pub struct Queue {
     store: Arc<dyn Store>,
     presence: Option<Presence>,
     mark: String,
+    /// Groups of documents that are read again, with those that had them before.
+    earlier: BTreeMap<String, Vec<String>>,
     /// Never held while the store is asked.
     turns: Mutex<Turns>,
 }
@@ -96,7 +98,7 @@ impl Queue {
         let done: BTreeSet<String> = done(&*store)?;
         let mark = presence.as_ref().map(Presence::mark).unwrap_or_default();
         let turns = Mutex::new(Turns::new(index, &done, seed));
-        Ok(Self { store, presence, mark, turns })
+        Ok(Self { store, presence, mark, earlier: failures::earlier(index), turns })
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns> {
@@ -203,12 +205,16 @@ impl Queue {
     }
 
     /// Ends the work at a group: writes its results, then its flag, and removes its lock. Whatever else belongs to the
-    /// group - Markdown, failures - is to be written before.
+    /// group - Markdown, failures - is to be written before. Documents that were read [again](super::failures::retry) are
+    /// taken out of the results that they replace.
     ///
     /// # Errors
     /// When the store does not take it. Then the group is not finished, and is still ours: try again, or give it back.
     pub fn finish(&self, group: &Group, results: &[u8]) -> Result<(), Error> {
         self.store.put(&keys::results(&group.hash), results)?;
+        if let Some(earlier) = self.earlier.get(&group.hash) {
+            failures::supersede(&*self.store, group, earlier, results)?;
+        }
         self.store.put(&keys::done_flag(&group.hash), b"")?;
         self.turns().finished(group);
         // It is finished whatever becomes of the lock: nobody asks for the lock of a group that has a flag.

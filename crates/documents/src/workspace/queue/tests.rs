@@ -215,6 +215,10 @@ impl Store for Door {
         unreachable!("the queue keeps no lists")
     }
 
+    fn grows(&self) -> bool {
+        false
+    }
+
     fn delete(&self, key: &str) -> Result<(), Error> {
         self.knock(key)?;
         self.world.objects.lock().unwrap().remove(key);
