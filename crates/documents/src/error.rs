@@ -214,11 +214,11 @@ impl Error {
     }
 }
 
-/// Why a file could not be opened as a PDF.
+/// Why a file could not be opened as a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenFailure {
-    /// It is something else.
+    /// It is neither a PDF nor a picture that is decoded.
     NotPdf {
         /// What it is.
         found: FileKind,
@@ -227,6 +227,11 @@ pub enum OpenFailure {
     Damaged {
         /// Its size in bytes.
         bytes: u64,
+    },
+    /// It is a picture, but cannot be decoded.
+    Picture {
+        /// What the decoder said.
+        message: String,
     },
     /// Encrypted, and the empty password does not open it.
     PasswordRequired,
@@ -249,9 +254,10 @@ impl OpenFailure {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NotPdf { .. } => Kind::Unsupported,
-            Self::Damaged { .. } | Self::PasswordRequired | Self::PasswordWrong { .. } => {
-                Kind::Invalid
-            }
+            Self::Damaged { .. }
+            | Self::Picture { .. }
+            | Self::PasswordRequired
+            | Self::PasswordWrong { .. } => Kind::Invalid,
             Self::Encryption { broken } => {
                 if *broken {
                     Kind::Invalid
@@ -266,16 +272,7 @@ impl OpenFailure {
     /// What to do next, when there is something to say.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NotPdf {
-                found:
-                    FileKind::Png
-                    | FileKind::Jpeg
-                    | FileKind::Gif
-                    | FileKind::Tiff
-                    | FileKind::Webp
-                    | FileKind::Bmp
-                    | FileKind::Heif,
-            } => Some("reading an image needs a vision model"),
+            Self::NotPdf { found: FileKind::Heif } => Some("save it as PNG or JPEG first"),
             Self::NotPdf {
                 found:
                     FileKind::Docx
@@ -284,12 +281,15 @@ impl OpenFailure {
                     | FileKind::OpenDocument
                     | FileKind::OleCompound
                     | FileKind::Rtf,
-            } => Some("only PDF files are read: export it to PDF from its program first"),
+            } => Some("only PDFs and images are read: export it to PDF from its program first"),
             Self::NotPdf { found: FileKind::Zip | FileKind::Gzip } => Some("unpack it first"),
             Self::NotPdf { found: FileKind::Zeros } => Some("fetch the file again"),
-            Self::NotPdf { .. } => Some("only PDF files are read: convert it to PDF first"),
+            Self::NotPdf { .. } => Some("only PDFs and images are read: convert it to PDF first"),
             Self::Damaged { .. } => {
                 Some("the file may be truncated; fetch it again, or repair it with another program")
+            }
+            Self::Picture { .. } => {
+                Some("open it in a viewer, and save it as PNG if it looks right")
             }
             Self::PasswordRequired => Some("give the password with --password"),
             Self::PasswordWrong { .. } => {
@@ -306,9 +306,12 @@ impl OpenFailure {
 impl fmt::Display for OpenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotPdf { found } => write!(f, "is not a PDF, it is {found}"),
+            Self::NotPdf { found } => write!(f, "is no PDF and no image, it is {found}"),
             Self::Damaged { bytes } => {
                 write!(f, "is damaged: no pages can be found in its {bytes} bytes")
+            }
+            Self::Picture { message } => {
+                write!(f, "is an image that cannot be decoded: {message}")
             }
             Self::PasswordRequired => f.write_str("is encrypted and needs a password"),
             Self::PasswordWrong { tried: 1 } => {
@@ -359,6 +362,11 @@ pub enum PageFailure {
     },
     /// The page has content, but none of it could be decoded.
     Undecodable,
+    /// The page is a picture that cannot be decoded.
+    Picture {
+        /// What the decoder said.
+        message: String,
+    },
     /// There is no such page.
     NoSuchPage,
     /// The page cannot be drawn so small or so large.
@@ -384,7 +392,7 @@ impl PageFailure {
             | Self::StackOverflow
             | Self::Timeout { .. }
             | Self::GivenUp { .. } => Kind::Overloaded,
-            Self::Undecodable | Self::Raster { .. } => Kind::Invalid,
+            Self::Undecodable | Self::Picture { .. } | Self::Raster { .. } => Kind::Invalid,
             Self::NoSuchPage => Kind::NotFound,
         }
     }
@@ -401,6 +409,9 @@ impl PageFailure {
             | Self::GivenUp { .. }
             | Self::Undecodable => {
                 Some("the page is damaged or hostile; print it to a new PDF and retry")
+            }
+            Self::Picture { .. } => {
+                Some("open it in a viewer, and save it as PNG if it looks right")
             }
             Self::Raster { .. } => Some("ask for 1 to 8192 pixels"),
             Self::Unread { .. } => Some("try the failed pages again, or with another model"),
@@ -425,6 +436,7 @@ impl fmt::Display for PageFailure {
                 write!(f, "not tried, because {deaths} other pages brought the parser down")
             }
             Self::Undecodable => f.write_str("the page has content, but none of it can be decoded"),
+            Self::Picture { message } => write!(f, "the image cannot be decoded: {message}"),
             Self::NoSuchPage => f.write_str("the file has no such page"),
             Self::Raster { longest } => {
                 write!(f, "a page cannot be drawn with {longest} pixels on its longer side")

@@ -1,7 +1,8 @@
 //! Files people have, made into pages, blocks and passages.
 //!
-//! A PDF is parsed in a child process ([`worker`]) or, for files one trusts, in this one
-//! ([`pdf::Reader`]); both answer with a [`layout::PageLayout`] for each page. Everything after
+//! A PDF or a file of pictures is parsed in a child process ([`worker`]) or, for files one trusts,
+//! in this one ([`Local`]); both answer with a [`layout::PageLayout`] for each page, and with the page
+//! as a [`picture::Picture`]. Everything after
 //! that is a pure function: [`pipeline::read`] makes a [`Document`] of blocks, [`markdown`] and
 //! [`json`] write it. A page without text is offered to a [`World`], which this crate defines and
 //! does not implement.
@@ -14,6 +15,7 @@ mod geometry;
 pub mod json;
 pub mod layout;
 mod limits;
+mod local;
 pub mod markdown;
 mod page;
 mod pages;
@@ -29,6 +31,7 @@ mod world;
 pub use error::{Error, Kind, OpenFailure, PageFailure, ProtocolFault};
 pub use geometry::Rect;
 pub use limits::Limits;
+pub use local::Local;
 pub use page::{Block, BlockKind, Cell, Document, Inline, Origin, Page, Table};
 pub use pages::PageSet;
 pub use sniff::FileKind;

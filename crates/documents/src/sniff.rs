@@ -73,7 +73,8 @@ impl FileKind {
             (b"GIF8", FileKind::Gif),
             (b"II*\0", FileKind::Tiff),
             (b"MM\0*", FileKind::Tiff),
-            (b"BM", FileKind::Bmp),
+            (b"II+\0", FileKind::Tiff),
+            (b"MM\0+", FileKind::Tiff),
             (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", FileKind::OleCompound),
             (b"{\\rtf", FileKind::Rtf),
             (b"%!PS", FileKind::PostScript),
@@ -91,6 +92,12 @@ impl FileKind {
         {
             return Self::Heif;
         }
+        // Two letters alone begin many a text; what follows them is the size of one of the known headers.
+        if head.starts_with(b"BM")
+            && matches!(head.get(14..18), Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
+        {
+            return Self::Bmp;
+        }
         if head.starts_with(b"PK\x03\x04") {
             return Self::of_zip(bytes);
         }
@@ -98,6 +105,16 @@ impl FileKind {
             return Self::Zeros;
         }
         Self::of_text(head)
+    }
+
+    /// Whether it is a kind of picture that is decoded, and so can be read as a document.
+    pub fn is_picture(self) -> bool {
+        matches!(self, Self::Png | Self::Jpeg | Self::Gif | Self::Tiff | Self::Webp | Self::Bmp)
+    }
+
+    /// Whether it is opened as a document at all: a PDF, or pictures.
+    pub fn is_document(self) -> bool {
+        self == Self::Pdf || self.is_picture()
     }
 
     fn of_zip(bytes: &[u8]) -> Self {
@@ -179,11 +196,14 @@ mod tests {
     #[test]
     fn kinds_are_told_apart_by_their_first_bytes() {
         let zip = |name: &str| [b"PK\x03\x04\x14\0".as_slice(), name.as_bytes()].concat();
-        let cases: [(&[u8], FileKind); 14] = [
+        let cases: [(&[u8], FileKind); 17] = [
             (b"%PDF-1.4\n", FileKind::Pdf),
             (b"junk before\n%PDF-1.7", FileKind::Pdf),
             (b"\x89PNG\r\n\x1a\n....", FileKind::Png),
             (b"\xff\xd8\xff\xe0", FileKind::Jpeg),
+            (b"BMW is a maker of cars\n", FileKind::Text),
+            (b"BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", FileKind::Bmp),
+            (b"II+\0\x08\0\0\0", FileKind::Tiff),
             (&zip("word/document.xml"), FileKind::Docx),
             (&zip("xl/workbook.xml"), FileKind::Xlsx),
             (&zip("mimetypeapplication/epub+zip"), FileKind::Epub),

@@ -16,7 +16,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads a PDF from disk. Nothing that is not a regular file is opened, so a FIFO cannot hang
+    /// Reads a PDF or a file of pictures from disk. Nothing that is not a regular file is opened, so a FIFO cannot hang
     /// the program; a file that grows while it is read is cut off at the limit.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Source {
         }
         let name = path.display().to_string();
         let found = FileKind::of(&bytes);
-        if found != FileKind::Pdf {
+        if !found.is_document() {
             return Err(Error::Open { file: name, failure: OpenFailure::NotPdf { found } });
         }
         Ok(Self { name, bytes })

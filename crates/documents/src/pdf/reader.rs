@@ -1,6 +1,5 @@
 //! A document on a thread of its own.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use super::document::{Session, open};
 use super::draw::Drawing;
 use super::substitutes::Substitutes;
 use crate::layout::{PageLayout, Warning, analyse};
-use crate::picture::Picture;
+use crate::picture::{Picture, panicked};
 use crate::pipeline::{Outline, Parse, Raster, Render};
 use crate::source::FileBytes;
 use crate::{Error, FileKind, Limits, OpenFailure, PageFailure, Source};
@@ -147,7 +146,7 @@ impl Parser {
         let fonts = Arc::clone(fonts);
         let body = move || {
             let opened = catch_unwind(AssertUnwindSafe(|| open(&bytes, &passwords)))
-                .unwrap_or_else(|panic| Err(OpenFailure::Process(failure(&*panic))));
+                .unwrap_or_else(|panic| Err(OpenFailure::Process(panicked(&*panic))));
             match opened {
                 // Who asked may be gone at any time; then there is nothing left to do.
                 Ok((pdf, outline)) => {
@@ -189,23 +188,14 @@ fn answer(
                 }
             })
         }));
-        let panicked = found.is_err();
+        let over = found.is_err();
         let answer = match found {
             Ok(Some(answer)) => answer,
             Ok(None) => Answer::Failed(PageFailure::NoSuchPage),
-            Err(panic) => Answer::Failed(failure(&*panic)),
+            Err(panic) => Answer::Failed(panicked(&*panic)),
         };
-        if reply.send(answer).is_err() || panicked {
+        if reply.send(answer).is_err() || over {
             return;
         }
     }
-}
-
-fn failure(panic: &(dyn Any + Send)) -> PageFailure {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned());
-    PageFailure::Panic { message }
 }

@@ -1,20 +1,26 @@
-//! Pictures people have, made into rows of red, green and blue: PNG, JPEG, WebP and TIFF.
+//! Pictures people have, made into rows of red, green and blue: PNG, JPEG, WebP, TIFF, BMP and GIF.
 //!
 //! Nothing is believed before it is checked: the size that a file declares decides whether it is decoded at all, and a
 //! decoder may ask for no more memory than a picture of that size needs. What is transparent becomes white, as paper is; a
 //! photograph is turned as its camera says.
 
+mod album;
+mod blank;
+mod density;
+mod edit;
+mod encode;
+mod frames;
 mod jpeg;
+mod tags;
 
-use std::io::Cursor;
+use image::ImageError;
 
-use image::metadata::Orientation;
-use image::{
-    DynamicImage, GenericImageView as _, ImageDecoder as _, ImageError, ImageFormat, ImageReader,
-    Limits,
-};
-
+use self::frames::Frames;
 use crate::{FileKind, Kind};
+
+pub use album::Album;
+pub(crate) use album::panicked;
+pub use encode::{jpeg, png, webp};
 
 /// The most pixels of a picture: a page of A3 at 600 dots to the inch has 70 million.
 pub const MOST_PIXELS: u64 = 100_000_000;
@@ -35,7 +41,7 @@ pub struct Picture {
 #[non_exhaustive]
 pub enum PictureFailure {
     /// Another kind of file.
-    #[error("this is {found}, not a PNG, JPEG, WebP or TIFF image")]
+    #[error("this is {found}, not a PNG, JPEG, WebP, TIFF, BMP or GIF image")]
     NotPicture {
         /// What it is.
         found: FileKind,
@@ -50,6 +56,16 @@ pub enum PictureFailure {
         /// The most pixels.
         most: u64,
     },
+    /// A picture whose sides are longer than a format has numbers for.
+    #[error("a picture of {width} x {height} pixels has a side of more than {most}")]
+    TooLong {
+        /// Its width.
+        width: usize,
+        /// Its height.
+        height: usize,
+        /// The longest side.
+        most: usize,
+    },
     /// A file that breaks the rules of its format, or uses a part of it that is not known.
     #[error("the picture cannot be decoded")]
     Damaged {
@@ -63,9 +79,19 @@ impl PictureFailure {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NotPicture { .. } => Kind::Unsupported,
-            Self::TooLarge { .. } => Kind::Overloaded,
+            Self::TooLarge { .. } | Self::TooLong { .. } => Kind::Overloaded,
             Self::Damaged { source: ImageError::Unsupported(_) } => Kind::Unsupported,
             Self::Damaged { .. } => Kind::Invalid,
+        }
+    }
+
+    /// What was wrong, in one line: what the decoder said, where it said something.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Damaged { source } => source.to_string(),
+            Self::NotPicture { .. } | Self::TooLarge { .. } | Self::TooLong { .. } => {
+                self.to_string()
+            }
         }
     }
 
@@ -74,64 +100,18 @@ impl PictureFailure {
         match self {
             Self::NotPicture { .. } => "save it as PNG",
             Self::TooLarge { .. } => "scale it down; a page is well read at 200 dots to the inch",
+            Self::TooLong { .. } => "cut it, or write it as PNG",
             Self::Damaged { .. } => "open it in a viewer, and save it as PNG if it looks right",
         }
     }
 }
 
-/// Decodes `file`, whose format its first bytes tell, if it has at most [`MOST_PIXELS`].
+/// Decodes `file`, whose format its first bytes tell, if it has at most [`MOST_PIXELS`]. Of several pictures in one file
+/// it is the first.
 ///
 /// # Errors
 ///
 /// If it is no picture, too large, or damaged.
 pub fn decode(file: &[u8]) -> Result<Picture, PictureFailure> {
-    const FORMATS: [(FileKind, ImageFormat); 4] = [
-        (FileKind::Png, ImageFormat::Png),
-        (FileKind::Jpeg, ImageFormat::Jpeg),
-        (FileKind::Webp, ImageFormat::WebP),
-        (FileKind::Tiff, ImageFormat::Tiff),
-    ];
-    let found = FileKind::of(file);
-    let format = FORMATS.into_iter().find(|(kind, _)| *kind == found);
-    let Some((_, format)) = format else { return Err(PictureFailure::NotPicture { found }) };
-    let (mut image, orientation) =
-        if format == ImageFormat::Jpeg { jpeg::decode(file)? } else { by_format(file, format)? };
-    image.apply_orientation(orientation);
-    let (width, height) = image.dimensions();
-    let pixels =
-        if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8().into_raw() };
-    Ok(Picture { width: width as usize, height: height as usize, pixels })
-}
-
-/// Decodes a `file` of any format but JPEG, and says how it is to be turned.
-fn by_format(
-    file: &[u8],
-    format: ImageFormat,
-) -> Result<(DynamicImage, Orientation), PictureFailure> {
-    let damaged = |source| PictureFailure::Damaged { source };
-    let mut reader = ImageReader::with_format(Cursor::new(file), format);
-    // Sixteen bits for each of four channels, what a decoder keeps beside them, and some room for small files.
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST_PIXELS * 10 + (64 << 20));
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(damaged)?;
-    let (width, height) = decoder.dimensions();
-    not_too_large(width, height)?;
-    let orientation = decoder.orientation().map_err(damaged)?;
-    Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
-}
-
-fn not_too_large(width: u32, height: u32) -> Result<(), PictureFailure> {
-    let fits = u64::from(width) * u64::from(height) <= MOST_PIXELS;
-    if fits { Ok(()) } else { Err(PictureFailure::TooLarge { width, height, most: MOST_PIXELS }) }
-}
-
-/// The colours of a picture that lies on white paper.
-fn on_white(image: &DynamicImage) -> Vec<u8> {
-    let blend = |colour: u8, alpha: u8| {
-        let (colour, alpha) = (u32::from(colour), u32::from(alpha));
-        ((colour * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-    };
-    let rgba = image.to_rgba8();
-    rgba.pixels().flat_map(|p| [0, 1, 2].map(|c| blend(p.0[c], p.0[3]))).collect()
+    Frames::new(file)?.picture(0)
 }

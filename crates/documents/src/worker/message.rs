@@ -255,6 +255,10 @@ fn open_failure(out: &mut Encoder, failure: &OpenFailure) {
             out.u8(0);
             out.u64(0);
         }
+        OpenFailure::Picture { message } => {
+            out.u8(5);
+            out.str(message);
+        }
         OpenFailure::PasswordRequired => out.u8(1),
         OpenFailure::PasswordWrong { tried } => {
             out.u8(2);
@@ -278,6 +282,7 @@ fn read_open_failure(from: &mut Decoder<'_>) -> Result<OpenFailure, ProtocolFaul
         2 => OpenFailure::PasswordWrong { tried: from.u32()? },
         3 => OpenFailure::Encryption { broken: from.bool()? },
         4 => OpenFailure::Process(read_page_failure(from)?),
+        5 => OpenFailure::Picture { message: from.str()? },
         _ => return Err(ProtocolFault::Malformed),
     })
 }
@@ -289,6 +294,10 @@ fn page_failure(out: &mut Encoder, failure: &PageFailure) {
         PageFailure::Undecodable => out.u8(3),
         PageFailure::Panic { message } => {
             out.u8(1);
+            out.str(message);
+        }
+        PageFailure::Picture { message } => {
+            out.u8(5);
             out.str(message);
         }
         PageFailure::Raster { longest } => {
@@ -313,6 +322,7 @@ fn read_page_failure(from: &mut Decoder<'_>) -> Result<PageFailure, ProtocolFaul
         2 => PageFailure::StackOverflow,
         3 => PageFailure::Undecodable,
         4 => PageFailure::Raster { longest: from.u32()? },
+        5 => PageFailure::Picture { message: from.str()? },
         _ => return Err(ProtocolFault::Malformed),
     })
 }

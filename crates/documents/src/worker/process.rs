@@ -173,7 +173,7 @@ impl Parse for Worker {
     fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, Error> {
         let Source { name, bytes } = source;
         let kind = FileKind::of(&bytes);
-        if kind != FileKind::Pdf {
+        if !kind.is_document() {
             return Err(Error::Open { file: name, failure: OpenFailure::NotPdf { found: kind } });
         }
         self.file = Some(Open {

@@ -10,7 +10,7 @@ use super::confine::confine;
 use super::message::{Request, Response, VERSION};
 use super::wire::{FrameError, read_frame, write_frame};
 use crate::pipeline::Render;
-use crate::{Error, Limits, OpenFailure, PageFailure, ProtocolFault, Source, pdf};
+use crate::{Error, Limits, Local, OpenFailure, PageFailure, ProtocolFault, Source};
 
 /// The whole life of a worker process: the hidden subcommand calls this and returns its value.
 /// Speaks over standard input and output, lowers the process's limits, and ends when the parent
@@ -18,7 +18,7 @@ use crate::{Error, Limits, OpenFailure, PageFailure, ProtocolFault, Source, pdf}
 pub fn main() -> ExitCode {
     let start = |limits: Limits| {
         confine(limits.memory_bytes);
-        pdf::Reader::new(limits)
+        Local::new(limits)
     };
     match serve(std::io::stdin(), std::io::stdout(), start) {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,10 +23,11 @@ fn paths_that_are_no_files_are_refused_by_name() {
     assert!(matches!(read(""), Error::Folder { .. }));
     std::fs::write(path("empty.pdf"), b"").unwrap();
     assert!(matches!(read("empty.pdf"), Error::Empty { .. }));
-    std::fs::write(path("photo.pdf"), b"\x89PNG\r\n\x1a\n0000").unwrap();
+    std::fs::write(path("photo.pdf"), b"\0\0\0\x18ftypheic").unwrap();
     let error = read("photo.pdf");
-    assert!(error.to_string().contains("photo.pdf: is not a PDF, it is a PNG image"), "{error}");
-    assert!(error.hint().unwrap().contains("vision model"));
+    let said = "photo.pdf: is no PDF and no image, it is an HEIC or AVIF image";
+    assert!(error.to_string().contains(said), "{error}");
+    assert!(error.hint().unwrap().contains("PNG"));
     assert_eq!(error.kind(), Kind::Unsupported);
     std::fs::write(path("large.pdf"), small()).unwrap();
     let error = Source::read(&path("large.pdf"), 100).unwrap_err();

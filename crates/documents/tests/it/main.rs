@@ -1,5 +1,6 @@
 //! The crate as its callers see it: files in, documents out.
 
+mod album;
 mod hostile;
 mod lease;
 mod pages;
