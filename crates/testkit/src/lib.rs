@@ -1,5 +1,6 @@
 //! Tiny models, scripted worlds and tolerances, for tests only.
 
+pub mod hostile;
 pub mod hub;
 pub mod mlx;
 pub mod pdf;

@@ -1,6 +1,6 @@
 //! An open document: its fonts and pages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use hayro_cmap::load_embedded;
 use hayro_font::{CMapResolverFn, FontCache, FontQuery, FontResolverFn};
@@ -120,6 +120,9 @@ pub(super) struct Session<'a> {
     shared: Shared<'a>,
     layers: Layers,
     limits: Limits,
+    /// The pages whose content is decoded, and how many bytes that is.
+    read: BTreeSet<u32>,
+    hoard: u64,
 }
 
 impl<'a> Session<'a> {
@@ -130,7 +133,19 @@ impl<'a> Session<'a> {
             shared: Shared::new(),
             layers: Layers::new(pdf.xref()),
             limits,
+            read: BTreeSet::new(),
+            hoard: 0,
         }
+    }
+
+    /// The bytes of decoded content that the file holds on to, now that page `index` was read too.
+    pub(super) fn hoard(&mut self, index: u32) -> u64 {
+        if self.read.insert(index)
+            && let Some(page) = usize::try_from(index).ok().and_then(|at| self.pdf.pages().get(at))
+        {
+            self.hoard += page.page_stream().map_or(0, |content| content.len() as u64);
+        }
+        self.hoard
     }
 
     /// The content of a page by its index; `None` when there is no such page.

@@ -19,6 +19,9 @@ use crate::{Error, FileKind, Limits, OpenFailure, PageFailure, Source};
 
 /// Stack of the parsing thread, in bytes. Address space, not memory, until it is used.
 const STACK: usize = 64 << 20;
+/// Bytes of decoded content after which a file is opened again: each page that was read keeps its own until then, and a
+/// file may have any number of pages.
+const HOARD: u64 = 32 << 20;
 
 /// A parser in this process, for files one trusts and for the worker itself. A panic in it is
 /// caught and reported; memory, stack and time are only limited in a
@@ -145,18 +148,18 @@ impl Parser {
         let (bytes, passwords) = (Arc::clone(bytes), passwords.to_vec());
         let fonts = Arc::clone(fonts);
         let body = move || {
-            let opened = catch_unwind(AssertUnwindSafe(|| open(&bytes, &passwords)))
-                .unwrap_or_else(|panic| Err(OpenFailure::Process(panicked(&*panic))));
-            match opened {
-                // Who asked may be gone at any time; then there is nothing left to do.
-                Ok((pdf, outline)) => {
-                    if reply.send(Answer::Opened(Ok(outline))).is_ok() {
-                        answer(&pdf, limits, &fonts, &questions, &reply);
-                    }
-                }
-                Err(failure) => {
-                    let _gone = reply.send(Answer::Opened(Err(failure)));
-                }
+            let open = || {
+                catch_unwind(AssertUnwindSafe(|| open(&bytes, &passwords)))
+                    .unwrap_or_else(|panic| Err(OpenFailure::Process(panicked(&*panic))))
+            };
+            let mut opened = open();
+            let outline = opened.as_ref().map(|(_, outline)| outline.clone());
+            // Who asked may be gone at any time; then there is nothing left to do.
+            let mut heard = reply.send(Answer::Opened(outline.map_err(OpenFailure::clone))).is_ok();
+            while heard && let Ok((pdf, _)) = opened {
+                heard = answer(&pdf, limits, &fonts, &questions, &reply);
+                drop(pdf);
+                opened = if heard { open() } else { return };
             }
         };
         let thread = thread::Builder::new().name("pdf".to_owned()).stack_size(STACK);
@@ -169,33 +172,42 @@ impl Parser {
     }
 }
 
-/// Answers questions about an open file until nobody asks, or one of them ends in a panic.
+/// Answers questions about an open file until nobody asks, one of them ends in a panic, or so much of it was decoded that
+/// it is better opened again; only then there is more to do.
 fn answer(
     pdf: &Pdf,
     limits: Limits,
     fonts: &Arc<Substitutes>,
     questions: &Receiver<Question>,
     reply: &Sender<Answer>,
-) {
+) -> bool {
     let mut session = None;
     while let Ok(question) = questions.recv() {
         let found = catch_unwind(AssertUnwindSafe(|| {
             let session = session.get_or_insert_with(|| Session::new(pdf, limits));
-            Some(match question {
-                Question::Page(index) => Answer::Page(Box::new(analyse(session.page(index)?))),
-                Question::Drawing(index, raster) => {
+            let (Question::Page(index) | Question::Drawing(index, _)) = question;
+            let answer = match question {
+                Question::Page(_) => Answer::Page(Box::new(analyse(session.page(index)?))),
+                Question::Drawing(_, raster) => {
                     Answer::Drawing(session.draw(index, raster, fonts)?)
                 }
-            })
+            };
+            Some((answer, session.hoard(index) > HOARD))
         }));
-        let over = found.is_err();
-        let answer = match found {
-            Ok(Some(answer)) => answer,
-            Ok(None) => Answer::Failed(PageFailure::NoSuchPage),
-            Err(panic) => Answer::Failed(panicked(&*panic)),
+        let (answer, full) = match found {
+            Ok(Some(answered)) => answered,
+            Ok(None) => (Answer::Failed(PageFailure::NoSuchPage), false),
+            Err(panic) => {
+                let _gone = reply.send(Answer::Failed(panicked(&*panic)));
+                return false;
+            }
         };
-        if reply.send(answer).is_err() || over {
-            return;
+        if reply.send(answer).is_err() {
+            return false;
+        }
+        if full {
+            return true;
         }
     }
+    false
 }

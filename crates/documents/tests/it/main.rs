@@ -7,6 +7,7 @@ mod pages;
 mod pictures;
 mod pipeline;
 mod render;
+mod siege;
 mod worker;
 
 use documents::pipeline::lay_out;

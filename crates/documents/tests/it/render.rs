@@ -178,6 +178,27 @@ fn what_is_left_out_is_counted() {
     assert_eq!(there.omissions().len(), 0);
 }
 
+/// A file is opened again after so many bytes, which nobody is to notice.
+#[test]
+fn long_files_are_answered_like_short_ones() {
+    let mut pdf = Pdf::new();
+    // Six megabytes of content each, nearly all of it spaces.
+    let padding = " ".repeat(6 << 20);
+    for number in 0..14 {
+        let said = text("F1", 30.0, 72.0, 700.0, &format!("Page {number}"));
+        pdf.page(612.0, 792.0, &format!("{said}{padding}"));
+    }
+    let mut reader = reader(pdf.finish());
+    let small = Raster { longest: 100 };
+    let first = reader.render(0, small).unwrap();
+    for number in (0..14).rev() {
+        let page = reader.page(number).unwrap();
+        let Region::Flow(flow) = &page.regions[0] else { panic!("{:?}", page.regions) };
+        assert_eq!(flow.lines[0].words[1].text, number.to_string());
+    }
+    assert_eq!(reader.render(0, small).unwrap(), first);
+}
+
 #[test]
 fn text_in_a_font_that_nobody_has_is_not_silently_blank() {
     let mut pdf = Pdf::new();
