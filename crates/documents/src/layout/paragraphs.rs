@@ -1,7 +1,9 @@
 //! Lines of a column to paragraphs and list items.
 
+use super::bidi::is_rtl;
 use super::markers::{Marker, marker};
 use super::model::{Line, Style};
+use crate::Rect;
 
 /// Lines that belong together.
 #[derive(Debug)]
@@ -15,19 +17,26 @@ pub(super) struct Paragraph<'a> {
     pub(super) full: bool,
 }
 
-/// Where the text of a column stands.
+/// Where the text of a column stands, along the direction of its writing: from right to left numbers are negative.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
-    pub(super) left: f32,
-    pub(super) right: f32,
+    /// Where lines begin.
+    left: f32,
+    /// Where they end.
+    right: f32,
     /// The usual distance of baselines.
-    pub(super) pitch: f32,
+    pitch: f32,
+    /// Whether most lines run from right to left.
+    backwards: bool,
 }
 
 impl Column {
     pub(super) fn of(lines: &[&Line]) -> Self {
-        let left = lines.iter().map(|l| start(l)).fold(f32::INFINITY, f32::min);
-        let right = lines.iter().map(|l| end(l)).fold(f32::NEG_INFINITY, f32::max);
+        let backwards = lines.iter().filter(|line| runs_backwards(line)).count() * 2 > lines.len();
+        let start = |line: &&Line| edge(&line.bbox, backwards, false);
+        let end = |line: &&Line| edge(&line.bbox, backwards, true);
+        let left = lines.iter().map(start).fold(f32::INFINITY, f32::min);
+        let right = lines.iter().map(end).fold(f32::NEG_INFINITY, f32::max);
         let mut pitches: Vec<f32> = lines
             .windows(2)
             .map(|pair| pair[1].baseline - pair[0].baseline)
@@ -36,20 +45,38 @@ impl Column {
         pitches.sort_by(f32::total_cmp);
         // The lower third: paragraphs are set apart by more, never by less.
         let size = lines.iter().map(|l| l.size).fold(0.0, f32::max);
-        let pitch = pitches.get(pitches.len() / 3).copied().unwrap_or(1.2 * size);
+        let pitch = pitches.get(pitches.len().saturating_sub(1) / 3).copied().unwrap_or(1.2 * size);
         // One distance alone may be that of two paragraphs.
         let most = if pitches.len() < 2 { 1.6 } else { 1.9 };
-        Self { left, right, pitch: pitch.min(most * size) }
+        Self { left, right, pitch: pitch.min(most * size), backwards }
+    }
+
+    /// Where a line begins; for a turned line its box is as good.
+    fn start(&self, line: &Line) -> f32 {
+        edge(&line.bbox, self.backwards, false)
+    }
+
+    fn end(&self, line: &Line) -> f32 {
+        edge(&line.bbox, self.backwards, true)
     }
 }
 
-/// The left edge of a line on its baseline; for a turned line its box is as good.
-fn start(line: &Line) -> f32 {
-    line.bbox.x0
+/// Where a box begins or ends for a reader of this direction.
+fn edge(bbox: &Rect, backwards: bool, end: bool) -> f32 {
+    match (backwards, end) {
+        (false, false) => bbox.x0,
+        (false, true) => bbox.x1,
+        (true, false) => -bbox.x1,
+        (true, true) => -bbox.x0,
+    }
 }
 
-fn end(line: &Line) -> f32 {
-    line.bbox.x1
+/// Whether most letters of a line are of scripts that run from right to left.
+fn runs_backwards(line: &Line) -> bool {
+    let letters =
+        line.words.iter().flat_map(|word| word.text.chars()).filter(|c| c.is_alphabetic());
+    let (backwards, forwards): (Vec<char>, Vec<char>) = letters.partition(|&c| is_rtl(c));
+    backwards.len() > forwards.len()
 }
 
 /// The marker a line begins with, when text or nothing follows it.
@@ -90,7 +117,7 @@ pub(super) fn paragraphs<'a>(lines: &[&'a Line], column: &Column) -> Vec<Paragra
     }
     for paragraph in &mut out {
         let last = paragraph.lines.last();
-        paragraph.full = last.is_some_and(|l| end(l) > column.right - 2.5 * l.size)
+        paragraph.full = last.is_some_and(|l| column.end(l) > column.right - 2.5 * l.size)
             && column.right > column.left;
     }
     out
@@ -122,14 +149,21 @@ fn verdict(
     };
     let runs_on = open.marker.is_none()
         && !stops(previous)
-        && end(previous) > column.right - 4.0 * size
-        && (start(previous) - start(line)).abs() < 0.5 * size
+        && column.end(previous) > column.right - 4.0 * size
+        && (column.start(previous) - column.start(line)).abs() < 0.5 * size
         && open.lines.len() + usize::from(after.is_some()) > 1
         && line.words.first().is_some_and(|w| !w.text.starts_with(is_bullet));
     if (marked && !runs_on) || pitch > column.pitch * 1.22 + 0.4 || pitch <= 0.0 {
         return Verdict::Break;
     }
     if (previous.size - line.size).abs() > 0.1 * size {
+        return Verdict::Break;
+    }
+    // One footnote below the other.
+    let raised = |line: &Line| {
+        line.words.first().is_some_and(|word| word.style.contains(Style::SUPERSCRIPT))
+    };
+    if raised(line) && raised(open.lines[0]) {
         return Verdict::Break;
     }
     if all(previous, Style::BOLD) != all(line, Style::BOLD) {
@@ -146,17 +180,21 @@ fn verdict(
     let em = line.size;
     if open.marker.is_some() {
         // The text of an item hangs beside its marker, or goes back to the margin of the marker.
-        let text = open.lines[0].words.get(1).map_or(start(open.lines[0]), |w| w.bbox.x0);
-        let hangs = (start(line) - text).abs() < 1.2 * em;
-        let flush = start(line) >= start(open.lines[0]) - 0.5 * em && start(line) < text;
+        let text = open.lines[0]
+            .words
+            .get(1)
+            .map_or(column.start(open.lines[0]), |w| edge(&w.bbox, column.backwards, false));
+        let hangs = (column.start(line) - text).abs() < 1.2 * em;
+        let flush = column.start(line) >= column.start(open.lines[0]) - 0.5 * em
+            && column.start(line) < text;
         // Only the first line is indented, marker and all.
         let outdented = open.lines.len() == 1
-            && start(line) < start(open.lines[0])
-            && start(line) > start(open.lines[0]) - 4.0 * em
-            && end(previous) > column.right - 2.0 * em;
+            && column.start(line) < column.start(open.lines[0])
+            && column.start(line) > column.start(open.lines[0]) - 4.0 * em
+            && column.end(previous) > column.right - 2.0 * em;
         let goes_on = open.lines.len() > 1
-            && start(open.lines[1]) < start(open.lines[0])
-            && (start(line) - start(open.lines[1])).abs() < 0.5 * em;
+            && column.start(open.lines[1]) < column.start(open.lines[0])
+            && (column.start(line) - column.start(open.lines[1])).abs() < 0.5 * em;
         if !hangs && !flush && !outdented && !goes_on {
             return Verdict::Break;
         }
@@ -164,15 +202,16 @@ fn verdict(
             return short_line(previous, line, column, open);
         }
     } else {
-        let indent = start(line) - start(previous);
+        let indent = column.start(line) - column.start(previous);
         let first_of_many = open.lines.len() > 1 || after.is_some();
         if indent > 0.8 * em && first_of_many {
             // Indented against the line above: a new paragraph, unless both are centred or the
             // text hangs.
             let centred = is_centred(previous, column) && is_centred(line, column);
             let hanging = open.lines.len() == 1
-                && after.is_some_and(|next| (start(next) - start(line)).abs() < 0.5 * em)
-                && end(previous) > column.right - 3.0 * em;
+                && after
+                    .is_some_and(|next| (column.start(next) - column.start(line)).abs() < 0.5 * em)
+                && column.end(previous) > column.right - 3.0 * em;
             if !centred && !hanging {
                 return Verdict::Break;
             }
@@ -185,7 +224,7 @@ fn verdict(
 fn short_line(previous: &Line, line: &Line, column: &Column, open: &Paragraph<'_>) -> Verdict {
     let em = line.size;
     let first = line.words.first().map_or(0.0, |word| word.bbox.width());
-    let room = column.right - end(previous);
+    let room = column.right - column.end(previous);
     let centred = is_centred(previous, column) && is_centred(line, column);
     let room = if centred { room * 2.0 } else { room };
     if room <= first + 1.3 * em {
@@ -215,6 +254,6 @@ fn is_short(line: &Line, column: &Column) -> bool {
 }
 
 fn is_centred(line: &Line, column: &Column) -> bool {
-    let (left, right) = (start(line) - column.left, column.right - end(line));
+    let (left, right) = (column.start(line) - column.left, column.right - column.end(line));
     left > line.size && (left - right).abs() < 1.5 * line.size
 }

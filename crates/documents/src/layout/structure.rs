@@ -294,7 +294,9 @@ fn is_heading(
     if bullet || hard || content.ends_with(':') && paragraph.marker.is_none() && chars > 40 {
         return false;
     }
-    let caps = content.chars().filter(|c| c.is_alphabetic()).all(|c| !c.is_lowercase());
+    // Most scripts have no capitals; what is set in them is not all capitals for that.
+    let capitals = content.chars().filter(|c| c.is_uppercase()).count();
+    let caps = capitals * 2 > letters && !content.chars().any(char::is_lowercase);
     // A term in bold that begins small is defined, not headed.
     let small = content.chars().find(|c| c.is_alphabetic()).is_some_and(char::is_lowercase);
     (bold && chars <= 150 && !small)

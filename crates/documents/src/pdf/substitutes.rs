@@ -80,7 +80,7 @@ const FACES: [Face; 36] = [
     ("ukai.ttc", [None, None, Some(0), Some(1)]),
     ("wqy-microhei.ttc", [Some(0); 4]),
     ("wqy-zenhei.ttc", [Some(0); 4]),
-    ("DroidSansFallbackFull.ttf", [Some(0); 4]),
+    ("DroidSansFallbackFull.ttf", [Some(0), None, Some(0), Some(0)]),
     ("Arial Unicode.ttf", [Some(0); 4]),
 ];
 
@@ -186,7 +186,8 @@ mod tests {
         let fonts = Substitutes { files: files.into(), ..Substitutes::default() };
         let bytes = |script| fonts.of(script).map(|(data, _)| (*data).as_ref().to_vec());
         assert_eq!(bytes(Script::Japanese).unwrap(), b"ipa");
-        assert_eq!(bytes(Script::Korean).unwrap(), b"droid");
+        assert_eq!(bytes(Script::Simplified).unwrap(), b"droid");
+        assert_eq!(bytes(Script::Korean), None);
         fs::remove_file(folder.path().join("ipag.ttf")).unwrap();
         assert_eq!(bytes(Script::Japanese).unwrap(), b"ipa", "read once");
     }

@@ -8,6 +8,7 @@ mod pictures;
 mod pipeline;
 mod render;
 mod siege;
+mod suite;
 mod worker;
 
 use documents::pipeline::lay_out;
