@@ -1,7 +1,9 @@
 //! Files that are broken, locked, endless, or no PDFs.
 
+use std::path::Path;
 use std::time::Instant;
 
+use documents::pipeline::{Parse as _, Raster, Render as _};
 use documents::{Error, FileKind, Kind, Limits, OpenFailure, Origin, PageFailure, Source};
 use testkit::pdf::{Pdf, text};
 
@@ -89,23 +91,54 @@ fn other_kinds_are_named() {
     assert_eq!(*failure, OpenFailure::NotPdf { found: FileKind::Docx });
 }
 
-/// Encrypted with qpdf: RC4 128 and AES-256, user password `user`, owner password `owner`.
-const LOCKED: [&[u8]; 2] =
-    [include_bytes!("../data/locked-rc4.pdf"), include_bytes!("../data/locked-aes256.pdf")];
+/// A file of `fixtures/documents/locked`.
+fn locked(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/documents/locked");
+    std::fs::read(folder.join(name).with_extension("pdf")).expect("a fixture")
+}
 
 #[test]
 fn passwords_open_what_they_should() {
-    for bytes in LOCKED {
-        let failure = |passwords: &[&str]| match try_read(bytes.to_vec(), passwords) {
+    // The owner's password opens those of the newest kind only.
+    for (name, user, owner) in [
+        ("rc4-40", "user", None),
+        ("rc4-128", "user", None),
+        ("aes-128", "user", None),
+        ("aes-128-metadata", "user", None),
+        ("aes-256-r5", "user", Some("owner")),
+        ("aes-256", "user", Some("owner")),
+        ("utf-8", "пароль-ß-鍵", Some("owner-é")),
+    ] {
+        let bytes = locked(name);
+        let failure = |passwords: &[&str]| match try_read(bytes.clone(), passwords) {
             Err(Error::Open { failure, .. }) => failure,
-            other => panic!("{other:?}"),
+            other => panic!("{name}: {other:?}"),
         };
-        assert_eq!(failure(&[]), OpenFailure::PasswordRequired);
-        assert_eq!(failure(&["a", "b"]), OpenFailure::PasswordWrong { tried: 2 });
-        let document = try_read(bytes.to_vec(), &["wrong", "user"]).unwrap();
-        assert!(document.encrypted);
-        assert_eq!(markdown(&document), "Locked text\n");
+        assert_eq!(failure(&[]), OpenFailure::PasswordRequired, "{name}");
+        assert_eq!(failure(&["a", "b"]), OpenFailure::PasswordWrong { tried: 2 }, "{name}");
+        for password in [Some(user), owner].into_iter().flatten() {
+            let document = try_read(bytes.clone(), &["wrong", password]).unwrap();
+            assert!(document.encrypted, "{name}");
+            assert_eq!(markdown(&document), "Locked text\n", "{name}");
+        }
     }
+}
+
+#[test]
+fn a_file_that_anybody_may_read_needs_no_password_and_is_drawn() {
+    let mut pictures = Vec::new();
+    for (name, password) in [("empty-user", ""), ("empty-user-rc4", ""), ("aes-128", "user")] {
+        let bytes = locked(name);
+        let document = try_read(bytes.clone(), &[password]).unwrap();
+        assert!(document.encrypted, "{name}");
+        assert_eq!(markdown(&document), "Locked text\n", "{name}");
+        let mut reader = documents::pdf::Reader::new(Limits::default());
+        let source = Source { name: name.to_owned(), bytes };
+        reader.open(source, &[password.to_owned()]).unwrap();
+        pictures.push(reader.render(0, Raster { longest: 300 }).unwrap());
+    }
+    assert!(!pictures[0].is_blank());
+    assert!(pictures.iter().all(|picture| *picture == pictures[0]));
 }
 
 #[test]

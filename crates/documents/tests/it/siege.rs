@@ -16,7 +16,7 @@ fn limits() -> Limits {
     Limits {
         open_time: Duration::from_secs(20),
         page_time: Duration::from_secs(2),
-        memory_bytes: 1 << 30,
+        memory_bytes: 512 << 20,
         operators_per_page: 500_000,
         content_bytes_per_page: 32 << 20,
         ..Limits::default()
@@ -28,7 +28,7 @@ fn no_file_ends_hangs_or_bloats_more_than_its_own_page() {
     let files = hostile::files();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..4 {
             scope.spawn(|| {
                 let start = || Command::new(env!("CARGO_BIN_EXE_documents-worker"));
                 let mut worker = Worker::new(start, limits());

@@ -171,7 +171,7 @@ fn a_worker_does_not_inherit_the_environment() {
 #[test]
 fn errors_of_files_come_through_with_their_names() {
     let mut worker = Worker::new(command(&[]), limits());
-    let locked = include_bytes!("../data/locked-aes256.pdf").to_vec();
+    let locked = include_bytes!("../../../../fixtures/documents/locked/aes-256.pdf").to_vec();
     let source = Source { name: "locked.pdf".to_owned(), bytes: locked.clone() };
     let error = worker.open(source, &[]).unwrap_err();
     assert_eq!(error.to_string(), "locked.pdf: is encrypted and needs a password");
