@@ -2,7 +2,8 @@
 //!
 //! They are installed under `target/clients`, from PyPI (Node among them) and by Node's own installer. What they ask stands
 //! in `crates/server/tests/clients`: `ask.py`, `ask.mjs`, and `fuzz.py`, which asks what the server's own description lets be
-//! asked, and what it does not.
+//! asked, and what it does not. Workspaces are shared with olmOCR, whose own code runs beside ours: see
+//! `crates/manager/tests/olmocr`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ use crate::goldens::requirements;
 const KEY: &str = "sesame";
 /// Seconds that random questions are asked for at most.
 const FUZZ_SECONDS: &str = "90";
+
+/// The version of olmOCR whose workspaces are shared.
+const OLMOCR: &str = "olmocr==0.4.27";
 
 /// Builds the program, starts its server on a free port, and lets all clients ask it.
 pub(crate) fn run(root: &Path) -> Result<bool> {
@@ -55,7 +59,30 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     holds &= succeeds(&mut ask)?;
     let mut fuzz = Command::new(&python);
     fuzz.arg(scripts.join("fuzz.py")).args([&address, KEY]).arg(target.join("fuzz"));
-    Ok(holds & succeeds(fuzz.arg(FUZZ_SECONDS))?)
+    holds &= succeeds(fuzz.arg(FUZZ_SECONDS))?;
+    Ok(holds & workspaces(root, &target)?)
+}
+
+/// Lets olmOCR's own queue and ours work at the same workspaces, in folders and in an S3 of PyPI's.
+fn workspaces(root: &Path, target: &Path) -> Result<bool> {
+    let scripts = root.join("crates/manager/tests/olmocr");
+    let pins = std::fs::read_to_string(scripts.join("requirements.txt"))?;
+    // What olmOCR wants besides is for reading pages, which is not done here.
+    let wanted = [requirements(&pins), format!("--no-deps {OLMOCR}")];
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let python = python_environment(&target.join("olmocr"), &wanted)
+        .context("cannot install olmOCR (it needs python3, its venv module, and PyPI)")?;
+    must(cargo(root).args([
+        "build",
+        "--locked",
+        "--package",
+        "manager",
+        "--example",
+        "workspace",
+    ]))?;
+    let program = root.join("target/debug/examples/workspace");
+    let mut share = Command::new(&python);
+    succeeds(share.arg(scripts.join("workspace.py")).arg(program).arg(target.join("workspaces")))
 }
 
 /// A program of the environment that `python` belongs to.

@@ -15,6 +15,7 @@ pub mod machine;
 pub mod memory;
 mod peak;
 pub mod plan;
+pub mod read;
 pub mod remote;
 pub mod residency;
 pub mod route;

@@ -5,4 +5,5 @@ pub mod hub;
 pub mod mlx;
 pub mod pdf;
 pub mod quantize;
+pub mod s3;
 pub mod safetensors;

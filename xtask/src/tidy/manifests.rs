@@ -34,6 +34,7 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("reqwest", &["manager", "server", "cli"]),
     ("ureq", &["manager", "server", "cli"]),
     ("hf-hub", &["manager"]),
+    ("object_store", &["manager"]),
     ("axum", &["server"]),
     ("rmcp", &["server"]),
     ("schemars", &["server"]),

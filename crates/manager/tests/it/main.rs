@@ -7,6 +7,7 @@ mod constrained;
 mod fetch;
 mod house;
 mod invariant;
+mod objects;
 mod runtime;
 mod sampling;
 mod vision;

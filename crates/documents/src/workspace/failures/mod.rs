@@ -269,12 +269,14 @@ impl Failures {
         outcomes: &[Outcome<'_>],
         now: SystemTime,
     ) -> Result<(), Error> {
+        // To the second, as it is written.
+        let time = moment::read(&moment::write(now));
         let mut lines = Vec::new();
         for outcome in outcomes {
             let line = |failure: Option<Failure>| Line {
                 source: outcome.source.to_owned(),
                 group: group.to_owned(),
-                time: Some(now),
+                time,
                 failure,
             };
             if !outcome.failures.is_empty() || self.documents.contains_key(outcome.source) {

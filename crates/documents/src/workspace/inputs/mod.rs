@@ -15,10 +15,8 @@ use super::{Index, PathFault, Store, WorkspaceFault, index};
 use crate::{Error, FileKind};
 
 /// Extensions of files that are read, in lower case.
-const EXTENSIONS: [&str; 7] = [".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"];
-/// What such a file must be by its first bytes.
-const READ: [FileKind; 5] =
-    [FileKind::Pdf, FileKind::Png, FileKind::Jpeg, FileKind::Tiff, FileKind::Webp];
+const EXTENSIONS: [&str; 9] =
+    [".pdf", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif"];
 /// How long a list of paths may be.
 const MOST_LIST: u64 = 1 << 30;
 /// How many documents are opened to tell how many pages documents have.
@@ -190,7 +188,7 @@ impl Inputs {
             Ok(head) if head.is_empty() => self.skip(path, Why::Empty),
             Ok(head) => {
                 let found = FileKind::of(&head);
-                if READ.contains(&found) {
+                if found.is_document() {
                     self.add_document(path);
                 } else {
                     self.skip(path, Why::Kind(found));

@@ -1,0 +1,3 @@
+//! Reading documents: what `documents` leaves to whoever runs it.
+
+pub mod store;
