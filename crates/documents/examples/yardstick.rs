@@ -16,6 +16,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use documents::layout::{Line, PageLayout, Region};
+use documents::picture::png;
 use documents::pipeline::{Parse, Raster, Render};
 use documents::worker::Worker;
 use documents::{Limits, Source, pdf};
@@ -84,8 +85,13 @@ struct Sum {
     pages: usize,
     failed: usize,
     omissions: BTreeMap<&'static str, u32>,
-    /// Seconds of the processor: ours for layouts, ours for drawing, theirs for drawing, theirs for text.
-    seconds: [f64; 4],
+    /// Seconds of the processor: ours for layouts, ours for drawing, theirs for drawing, theirs for text, and ours for
+    /// writing PNGs and telling blank pages.
+    seconds: [f64; 5],
+    /// Pages that are drawn blank: such without text, and such with.
+    blank: [usize; 2],
+    /// Bytes of all PNGs.
+    bytes: usize,
     texts: Vec<Text>,
 }
 
@@ -118,16 +124,36 @@ fn measure(file: &Path, pages: u32, drawing: bool, list: bool, sum: &mut Sum) {
     sum.seconds[0] += laid_out - begin;
     sum.pages += last as usize;
     if drawing {
+        let mut pictures = Vec::new();
         for index in 0..last {
-            if let Err(failure) = reader.render(index, RASTER) {
-                eprintln!("{}: page {}: {failure}", file.display(), index + 1);
-                sum.failed += 1;
+            match reader.render(index, RASTER) {
+                Ok(picture) => pictures.push((index as usize, picture)),
+                Err(failure) => {
+                    eprintln!("{}: page {}: {failure}", file.display(), index + 1);
+                    sum.failed += 1;
+                }
             }
             for (warning, count) in reader.omissions() {
                 *sum.omissions.entry(warning.name()).or_default() += count;
             }
         }
-        sum.seconds[1] += processor(false) - laid_out;
+        let drawn = processor(false);
+        sum.seconds[1] += drawn - laid_out;
+        for (index, picture) in pictures {
+            let text = layouts[index].as_ref().map_or(0, |page| page.visible_glyphs);
+            if picture.is_blank() {
+                sum.blank[usize::from(text > 0)] += 1;
+                if text > 0 {
+                    eprintln!(
+                        "{}: page {}: {text} characters, but blank",
+                        file.display(),
+                        index + 1
+                    );
+                }
+            }
+            sum.bytes += png(&picture).len();
+        }
+        sum.seconds[4] += processor(false) - drawn;
         let theirs = processor(true);
         let longest = RASTER.longest.to_string();
         run("pdftoppm", &["-scale-to", &longest], last, file, &[]);
@@ -279,6 +305,13 @@ impl Sum {
             milliseconds(1),
             milliseconds(3),
             milliseconds(2)
+        );
+        println!(
+            "{:.1} ms for a PNG of {} KB; blank: {} pages without text, {} with",
+            milliseconds(4),
+            self.bytes / self.pages.max(1) / 1000,
+            self.blank[0],
+            self.blank[1],
         );
         println!("{} pages not drawn; left out: {:?}", self.failed, self.omissions);
         let mean = |value: fn(&Text) -> f64| {

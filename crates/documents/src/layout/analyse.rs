@@ -78,6 +78,7 @@ fn arrange(frame: &Frame, glyphs: &[Glyph], rules: &[Rule], links: &[Link]) -> (
     if !links.is_empty() {
         pieces = pieces.into_iter().flat_map(|piece| link(piece, links)).collect();
     }
+    let backwards = bidi::is_mostly_rtl(pieces.iter().flat_map(|piece| piece.word.text.chars()));
     let mut blocks: Vec<Block<Part>> = Vec::new();
     for grid in grid::grids(rules) {
         if let Some(table) = ruled_table(frame, &grid, &mut pieces) {
@@ -98,11 +99,11 @@ fn arrange(frame: &Frame, glyphs: &[Glyph], rules: &[Rule], links: &[Link]) -> (
     for column in order::stack(join_markers(rest)) {
         blocks.push(Block { bbox: column.bbox, content: Part::Column(column.content) });
     }
-    let arranged = order::order(&mut blocks);
+    let arranged = order::order(&mut blocks, backwards);
     let regions = blocks
         .into_iter()
         .map(|block| match block.content {
-            Part::Table(table) => Region::Table(table),
+            Part::Table(table) => Region::Table(in_reading_order(table)),
             Part::Column(segments) => {
                 let lines = segments.into_iter().map(|s| line(frame, s)).collect();
                 let (left, right) = (block.bbox.x0, block.bbox.x1);
@@ -111,6 +112,16 @@ fn arrange(frame: &Frame, glyphs: &[Glyph], rules: &[Rule], links: &[Link]) -> (
         })
         .collect();
     (regions, arranged)
+}
+
+/// A table whose first column is the first to read, which is the right one where text runs from right to left.
+fn in_reading_order(mut table: TableRegion) -> TableRegion {
+    let lines = table.rows.iter().flatten().flat_map(|cell| &cell.lines);
+    let words = lines.flat_map(|line| &line.words);
+    if bidi::is_mostly_rtl(words.flat_map(|word| word.text.chars())) {
+        table.rows.iter_mut().for_each(|row| row.reverse());
+    }
+    table
 }
 
 /// Gives a word the link that covers its middle; punctuation that sticks out of the link's box

@@ -10,6 +10,16 @@ pub(crate) fn is_rtl(c: char) -> bool {
         && !matches!(c, '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}')
 }
 
+/// Whether most letters of a text are of scripts that are written from right to left.
+pub(super) fn is_mostly_rtl(text: impl Iterator<Item = char>) -> bool {
+    let (mut rtl, mut all) = (0usize, 0usize);
+    for c in text.filter(|c| c.is_alphabetic()) {
+        all += 1;
+        rtl += usize::from(is_rtl(c));
+    }
+    rtl * 2 > all
+}
+
 /// Whether a character takes part in no script: it follows its neighbours.
 fn is_neutral(c: char) -> bool {
     !c.is_alphanumeric()

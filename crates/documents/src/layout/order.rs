@@ -109,13 +109,14 @@ fn bbox(segment: &Segment) -> Rect {
     }
 }
 
-/// Puts blocks into reading order. Returns whether their arrangement was looked at; too many of
-/// them are only sorted from top to bottom.
-pub(super) fn order<T>(blocks: &mut Vec<Block<T>>) -> bool {
+/// Puts blocks into reading order: of columns beside each other the left one is the first, or the right one where text
+/// runs `backwards`. Returns whether their arrangement was looked at; too many of them are only
+/// sorted from top to bottom.
+pub(super) fn order<T>(blocks: &mut Vec<Block<T>>, backwards: bool) -> bool {
     let few = blocks.len() <= MOST;
     if few {
         let all = std::mem::take(blocks);
-        arrange(all, DEPTH, blocks);
+        arrange(all, DEPTH, backwards, blocks);
     } else {
         sort(blocks);
     }
@@ -126,9 +127,9 @@ fn sort<T>(blocks: &mut [Block<T>]) {
     blocks.sort_by(|a, b| a.bbox.y0.total_cmp(&b.bbox.y0).then(a.bbox.x0.total_cmp(&b.bbox.x0)));
 }
 
-/// Finds the gutter that parts most of the text, and reads: left of it, then right of it, from
-/// one block that spans it to the next.
-fn arrange<T>(mut blocks: Vec<Block<T>>, depth: usize, out: &mut Vec<Block<T>>) {
+/// Finds the gutter that parts most of the text, and reads: left of it, then right of it (or the
+/// other way round), from one block that spans it to the next.
+fn arrange<T>(mut blocks: Vec<Block<T>>, depth: usize, backwards: bool, out: &mut Vec<Block<T>>) {
     sort(&mut blocks);
     let gutter = if depth == 0 || blocks.len() < 2 { None } else { gutter(&blocks) };
     let Some(x) = gutter else {
@@ -137,8 +138,10 @@ fn arrange<T>(mut blocks: Vec<Block<T>>, depth: usize, out: &mut Vec<Block<T>>) 
     };
     let (mut left, mut right) = (Vec::new(), Vec::new());
     let flush = |left: &mut Vec<Block<T>>, right: &mut Vec<Block<T>>, out: &mut Vec<Block<T>>| {
-        arrange(std::mem::take(left), depth - 1, out);
-        arrange(std::mem::take(right), depth - 1, out);
+        let sides = if backwards { [right, left] } else { [left, right] };
+        for side in sides {
+            arrange(std::mem::take(side), depth - 1, backwards, out);
+        }
     };
     for block in blocks {
         match side(&block.bbox, x) {
@@ -237,7 +240,7 @@ mod tests {
     }
 
     fn ordered(mut blocks: Vec<Block<&'static str>>) -> String {
-        assert!(order(&mut blocks));
+        assert!(order(&mut blocks, false));
         blocks.iter().map(|b| b.content).collect::<Vec<_>>().join(" ")
     }
 

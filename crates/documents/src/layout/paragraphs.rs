@@ -1,6 +1,6 @@
 //! Lines of a column to paragraphs and list items.
 
-use super::bidi::is_rtl;
+use super::bidi::is_mostly_rtl;
 use super::markers::{Marker, marker};
 use super::model::{Line, Style};
 use crate::Rect;
@@ -73,10 +73,7 @@ fn edge(bbox: &Rect, backwards: bool, end: bool) -> f32 {
 
 /// Whether most letters of a line are of scripts that run from right to left.
 fn runs_backwards(line: &Line) -> bool {
-    let letters =
-        line.words.iter().flat_map(|word| word.text.chars()).filter(|c| c.is_alphabetic());
-    let (backwards, forwards): (Vec<char>, Vec<char>) = letters.partition(|&c| is_rtl(c));
-    backwards.len() > forwards.len()
+    is_mostly_rtl(line.words.iter().flat_map(|word| word.text.chars()))
 }
 
 /// The marker a line begins with, when text or nothing follows it.
