@@ -209,6 +209,24 @@ impl Engine {
         self
     }
 
+    /// The pages that are kept for later prompts, for who wants to [put them away](Self::put_away) before the engine goes: in the order
+    /// of what they are worth. Empty where there is no shelf.
+    pub fn kept_pages(&mut self) -> Vec<u32> {
+        if self.shelf.is_some() { self.scheduler.pool().by_worth() } else { Vec::new() }
+    }
+
+    /// The bytes of a page.
+    pub fn page_bytes(&self) -> usize {
+        self.cache.page_bytes()
+    }
+
+    /// Puts a page on the shelf that is kept, and not there.
+    pub fn put_away(&mut self, page: u32) {
+        if let Some(beginning) = self.scheduler.pool().beginning_of(page) {
+            self.put_on_shelf(page, &beginning);
+        }
+    }
+
     /// Queues a request.
     ///
     /// # Errors

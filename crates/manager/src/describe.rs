@@ -7,7 +7,9 @@ use std::path::Path;
 
 use checkpoint::{Config, Folder, Generation, Index, IndexTensor, Module, PoolingMode};
 use kernels::{CpuOptions, Device, KvFormat, KvLayer};
-use models::{EmbeddingHead, LayerCache, Model, Network, Remember, TokenHeads};
+use models::{
+    EmbeddingHead, LayerCache, Model, Network, Preprocess, Remember, TokenHeads, Vision, media,
+};
 use serde_json::Value;
 use text::{Template, Tokenizer};
 
@@ -172,6 +174,8 @@ pub struct NetworkFacts {
     pub bytes_per_pass: u64,
     /// Bytes of activations that one more token in a pass takes at most.
     pub bytes_per_token: u64,
+    /// Bytes that a look at a page of paper takes at most, of 1280 pixels along its longer side; 0 for a network that is blind.
+    pub bytes_per_look: u64,
 }
 
 /// What one layer keeps of each token.
@@ -209,7 +213,9 @@ impl NetworkFacts {
             }
             Network::Classifier(_) => (ModelKind::Classifier, Vec::new(), None),
         };
-        let sees = network.vision().is_some();
+        let vision = network.vision().map(Vision::preprocess);
+        let sees = vision.is_some();
+        let rows = vision.map_or(0, |vision| rows_of_a_page(&*vision));
         let layers = layers.iter().map(LayerFacts::of).collect();
         let looked_up = looked_up(index, kind, vocabulary);
         Ok(Self {
@@ -223,6 +229,7 @@ impl NetworkFacts {
             layers,
             bytes_per_pass: experts.read(index).saturating_sub(looked_up),
             bytes_per_token: activations(index, hidden, &experts),
+            bytes_per_look: rows.saturating_mul(tower(index, hidden)),
         })
     }
 
@@ -449,6 +456,30 @@ impl Experts {
 /// Bytes that a token takes in the widest layer if all outputs of its matrices were kept until its end, beside the
 /// states that go in and out: more than is ever held at once.
 fn activations(index: &Index, hidden: usize, experts: &Experts) -> u64 {
+    let widest = outputs(index, experts).into_values().max().unwrap_or(0);
+    row_bytes(widest, hidden)
+}
+
+/// The same for a row of what looks at images: of all stacks of layers but the one with the most outputs, which is the decoder.
+fn tower(index: &Index, hidden: usize) -> u64 {
+    let mut stacks: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (layer, outputs) in outputs(index, &Experts(BTreeMap::new())) {
+        let stack = layer.trim_end_matches(|c: char| c.is_ascii_digit());
+        let (all, widest) = stacks.entry(stack).or_default();
+        (*all, *widest) = (all.saturating_add(outputs), outputs.max(*widest));
+    }
+    let decoder = stacks.iter().max_by_key(|(_, (all, _))| *all).map(|(stack, _)| *stack);
+    let others = stacks.iter().filter(|(stack, _)| Some(**stack) != decoder);
+    row_bytes(others.map(|(_, (_, widest))| *widest).max().unwrap_or(0), hidden)
+}
+
+/// Bytes of so many outputs of a row, beside the states that go in and out.
+fn row_bytes(outputs: u64, hidden: usize) -> u64 {
+    outputs.saturating_add(2 * hidden as u64).saturating_mul(size_of::<f32>() as u64)
+}
+
+/// Outputs of the matrices of each layer.
+fn outputs<'a>(index: &'a Index, experts: &Experts) -> BTreeMap<&'a str, u64> {
     let mut layers: BTreeMap<&str, u64> = BTreeMap::new();
     for tensor in index.tensors.iter().filter(|t| t.name.ends_with(".weight")) {
         let Some(layer) = layer(&tensor.name) else { continue };
@@ -458,8 +489,17 @@ fn activations(index: &Index, hidden: usize, experts: &Experts) -> u64 {
         let rows = rows.iter().fold(1, |product: u64, &n| product.saturating_mul(n as u64));
         *layers.entry(layer).or_default() += experts.share(&tensor.name, rows);
     }
-    let widest = layers.into_values().max().unwrap_or(0) as usize;
-    ((widest + 2 * hidden) * size_of::<f32>()) as u64
+    layers
+}
+
+/// How many rows a page of paper is for a tower, with a row for each 14 pixels across and down: no tower that there is cuts finer.
+fn rows_of_a_page(vision: &dyn Preprocess) -> u64 {
+    const PAGE: [usize; 2] = [905, 1280];
+    const PATCH: usize = 14;
+    let white = media::Image::new(PAGE[0], PAGE[1], vec![255; PAGE[0] * PAGE[1] * 3]);
+    let Some(Ok(page)) = white.map(|white| vision.picture(&white)) else { return 0 };
+    let pixels = page.parts.iter().map(|part| part.pixels().len() / 3).sum::<usize>();
+    pixels.div_ceil(PATCH * PATCH) as u64
 }
 
 /// The name up to its first number: `model.layers.3`.
@@ -485,6 +525,21 @@ mod tests {
         assert_eq!(layer("lm_head.weight"), None);
         assert_eq!(layer("7"), Some("7"));
         assert_eq!(layer(""), None);
+    }
+
+    #[test]
+    fn a_look_takes_memory_of_its_own() {
+        let facts = |name: &str| {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+            let folder = Folder::open(&root.join(name)).unwrap();
+            NetworkFacts::of(&folder, &folder.index().unwrap()).unwrap()
+        };
+        assert_eq!(facts("models/llama").bytes_per_look, 0);
+        let seeing = facts("vision/qwen2_5_vl");
+        // A row for each patch, with all that a block of the tower makes of it.
+        let rows = (905 / 28) * (1280 / 28) * 4;
+        let row = seeing.bytes_per_look / rows;
+        assert!(seeing.sees && (64..1 << 20).contains(&row), "{seeing:?}");
     }
 
     #[test]

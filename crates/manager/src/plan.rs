@@ -14,7 +14,7 @@ pub struct Demand {
     pub cache_per_token: u64,
     /// The most positions that the cache keeps of a sequence, if not all.
     pub window: Option<u64>,
-    /// Bytes of activations, when a step is full.
+    /// Bytes of activations, when a step is full and a page is looked at.
     pub working: u64,
     /// Bytes of weights that are read for each token.
     pub read_per_token: u64,
@@ -37,7 +37,9 @@ impl Demand {
             cache_per_token: network.cache_bytes_per_token(cache),
             // A step writes its tokens before it leaves those behind that no later one looks at.
             window: network.window().map(|window| (window as u64).saturating_add(step_tokens)),
-            working: network.bytes_per_token.saturating_mul(step_tokens).saturating_add(logits),
+            working: (network.bytes_per_token.saturating_mul(step_tokens))
+                .saturating_add(logits)
+                .saturating_add(network.bytes_per_look),
             read_per_token: network.bytes_per_pass,
             context: network.context as u64,
         }

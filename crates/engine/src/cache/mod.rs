@@ -138,6 +138,16 @@ impl PagePool {
         }
     }
 
+    /// The pages that are kept, those of what ended last first, and each before what builds on it.
+    pub(crate) fn by_worth(&self) -> Vec<u32> {
+        self.kept.values().rev().copied().collect()
+    }
+
+    /// What a page holds, if all pages before it are there.
+    pub(crate) fn beginning_of(&self, page: u32) -> Option<Beginning> {
+        self.tree.beginning_of(page)
+    }
+
     /// How many of the pages were ever handed out, at most.
     pub(crate) fn touched(&self) -> usize {
         self.touched

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Error, House};
 use crate::flight::Step;
 use crate::ledger::Class;
-use crate::peak::current_rss;
+use crate::peak::{current_rss, trim};
 use crate::residency::{Decision, Event, Grant, Leave, Refusal};
 use crate::runtime::{LoadOptions, LoadedModel};
 
@@ -15,6 +15,9 @@ use super::lease::{Resident, Waiter};
 
 /// So long a process is given to shrink after a model went.
 const SHRINKING: Duration = Duration::from_secs(2);
+/// Between two times that the allocator is asked for what it keeps: while a model goes, and else.
+const TRIMS_OFTEN: Duration = Duration::from_millis(250);
+const TRIMS: Duration = Duration::from_secs(5);
 
 impl House {
     /// Tells the residency, and does what it decides.
@@ -207,12 +210,18 @@ impl House {
     /// Gives the process a while to shrink. Returns what `excess` still finds then.
     fn measured(model: &str, excess: impl Fn() -> u64) -> u64 {
         let begun = Instant::now();
+        let mut trimmed: Option<Instant> = None;
         let missing = loop {
             let excess = excess();
             if excess == 0 || begun.elapsed() > SHRINKING {
                 break excess;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            if trimmed.is_none_or(|last| last.elapsed() > TRIMS_OFTEN) {
+                trim();
+                trimmed = Some(Instant::now());
+            } else {
+                std::thread::sleep(Duration::from_millis(10));
+            }
         };
         if missing > 0 {
             tracing::warn!(model, missing, "not all of its memory came back");
@@ -227,17 +236,30 @@ impl House {
         resident.saturating_sub(booked.saturating_sub(given)).min(given)
     }
 
-    /// Measures again what had not come back of models that went.
+    /// Measures again what had not come back of models that went; and has the allocator give back what it keeps where more is held
+    /// than is booked.
     pub(super) fn look_for_unreturned(&self) {
         let event = {
-            let rooms = self.rooms();
+            let mut rooms = self.rooms();
             let ledger = rooms.residency.ledger();
             let unreturned = ledger.of_class(Class::Unreturned);
+            let others = ledger.reserved().saturating_sub(unreturned);
+            let now = self.uptime();
+            let due = now >= rooms.trimmed.saturating_add(TRIMS);
+            if unreturned == 0 && !due {
+                return;
+            }
+            let Some(mut resident) = current_rss() else { return };
+            if due {
+                rooms.trimmed = now;
+                if resident > others {
+                    trim();
+                    resident = current_rss().unwrap_or(resident);
+                }
+            }
             if unreturned == 0 {
                 return;
             }
-            let others = ledger.reserved().saturating_sub(unreturned);
-            let Some(resident) = current_rss() else { return };
             Event::Unreturned(resident.saturating_sub(others).min(unreturned))
         };
         self.happened(event);

@@ -156,6 +156,19 @@ impl House {
         Ok(true)
     }
 
+    /// Lets all models go, and waits until they have left: what their caches keep is on the disk then, if there is a place for it.
+    pub async fn vacate(self: &Arc<Self>) {
+        let models: Vec<String> = self.rooms().residents.keys().cloned().collect();
+        for model in &models {
+            self.happened(Event::Dismiss { model: model.clone(), why: Leave::Asked });
+        }
+        self.until(|rooms| {
+            let standing = |model| rooms.residency.status(model).map(|status| status.standing);
+            models.iter().all(|m| standing(m).is_none_or(|it| it == Standing::Unloaded))
+        })
+        .await;
+    }
+
     /// How long a model stays in memory when nobody asks for it; for ever, if absent. It holds until it is told otherwise.
     ///
     /// # Errors

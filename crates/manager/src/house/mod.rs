@@ -142,6 +142,8 @@ struct Rooms {
     /// Models that left, by reason.
     unloads: BTreeMap<&'static str, u64>,
     tickets: u64,
+    /// When the allocator was last asked for what it keeps.
+    trimmed: Duration,
     serving: usize,
     closing: bool,
     kept: bool,
@@ -163,7 +165,8 @@ impl House {
         let limit = limit(&options);
         let mut ledger = Ledger::new(limit);
         // What the program takes before the first model comes. A limit that is less than this lets nobody in.
-        let own = current_rss().unwrap_or(0).saturating_add(GROWTH.min(limit / 8)).min(limit);
+        let growth = GROWTH.saturating_add(runtime.keeps()).min(limit / 8);
+        let own = current_rss().unwrap_or(0).saturating_add(growth).min(limit);
         let _ = ledger.reserve(PROCESS, Class::Process, own);
         let rooms = Rooms {
             residency: Residency::new(ledger, options.policy),
@@ -176,6 +179,7 @@ impl House {
             broken: Broken::default(),
             unloads: BTreeMap::new(),
             tickets: 0,
+            trimmed: Duration::ZERO,
             serving: 0,
             closing: false,
             kept: false,

@@ -4,27 +4,30 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use checkpoint::{Activation, Adapter, Folder};
 use engine::{Engine, Event, Finish, Id, Logprobs, Look, Passage, Request, Shelf, Status};
-use kernels::{CpuOptions, DType, Device, KvFormat, Precision, Tensor};
+use kernels::{CpuOptions, Device, KvFormat, Precision, Tensor};
 use models::{
-    Batch, Cache, Classifier, Decoder, EmbeddingHead, Encoder, LayerCache, Model, Network,
-    Preprocess, Retrieval, TokenHeads, Vision, activate, token_vectors,
+    Batch, Classifier, EmbeddingHead, Encoder, LayerCache, Model, Network, Preprocess, Retrieval,
+    TokenHeads, Vision, token_vectors,
 };
 use text::Pair;
 use tokio::sync::{mpsc, oneshot};
 
 use super::embed::BATCH_TOKENS;
 use super::error::Error;
+use super::inspect::forward;
+use super::leaving::{Leaving, PAUSE as PAUSE_OF_LEAVERS};
 use super::load::LoadOptions;
+use super::rerank::judge;
 use super::share::{Divided, Share, engine_options};
-use super::shelf::{Generation, PageStore};
+use super::shelf::{Generation, MOST_WAITING, PageStore};
 use super::turns::{Busy, PAUSE, Turns};
 
 /// Tokens that are encoded at once while somebody watches another model.
@@ -195,7 +198,12 @@ pub struct Runtime {
     commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     device: Device,
+    /// Whether pages are kept on the disk.
+    shelved: OnceLock<()>,
 }
+
+/// Bytes that the CPU's device keeps of activations that are over, to use them again.
+const SPARE: u64 = 64 << 20;
 
 impl Runtime {
     /// Opens the CPU device and starts its thread.
@@ -216,11 +224,17 @@ impl Runtime {
     pub fn on(device: Device) -> Result<Self, Error> {
         let (commands, inbox) = channel();
         let (slots, turns) = (BTreeMap::new(), Turns::default());
-        let owner = Owner { device: device.clone(), inbox, slots, turns, store: None };
+        let leaving = Leaving::default();
+        let owner = Owner { device: device.clone(), inbox, slots, turns, store: None, leaving };
         let thread = Builder::new().name("device".to_owned()).spawn(move || owner.run());
         let spawn = |_| kernels::Error::Spawn { started: 0, wanted: 1 };
         let thread = thread.map_err(spawn)?;
-        Ok(Self { commands: Some(commands), thread: Some(thread), device })
+        Ok(Self {
+            commands: Some(commands),
+            thread: Some(thread),
+            device,
+            shelved: OnceLock::new(),
+        })
     }
 
     /// The device, for its facts.
@@ -239,7 +253,15 @@ impl Runtime {
     ///
     /// If the thread is gone.
     pub fn keep_pages(&self, store: Arc<PageStore>) -> Result<(), Error> {
+        let _ = self.shelved.set(());
         self.send(Command::Shelve(store))
+    }
+
+    /// Bytes that it may hold beside models: memory to use again, and pages on their way to the disk.
+    pub(crate) fn keeps(&self) -> u64 {
+        let spare = if self.device.as_cpu().is_some() { SPARE } else { 0 };
+        let pages = if self.shelved.get().is_some() { MOST_WAITING } else { 0 };
+        spare + pages
     }
 
     /// Waits until the thread has done all that it was told before.
@@ -274,16 +296,17 @@ struct Owner {
     slots: BTreeMap<ModelId, Slot>,
     turns: Turns,
     store: Option<Arc<PageStore>>,
+    leaving: Leaving,
 }
 
-enum Slot {
+pub(super) enum Slot {
     Language(Box<Language>),
     Embedding(Box<Embedder>, VecDeque<EncodeJob>),
     Classifier(Box<dyn Classifier>, VecDeque<ClassifyJob>),
 }
 
 /// Passages that wait to be encoded, and what was made of those before them.
-struct EncodeJob {
+pub(super) struct EncodeJob {
     passages: VecDeque<Passage>,
     wanted: Wanted,
     /// A look at the first image that is still to be seen.
@@ -293,23 +316,23 @@ struct EncodeJob {
 }
 
 /// Pairs that wait to be judged, and what came of those before them.
-struct ClassifyJob {
+pub(super) struct ClassifyJob {
     pairs: VecDeque<Pair>,
     function: Activation,
     judged: Vec<Vec<f32>>,
     reply: oneshot::Sender<Result<Vec<Vec<f32>>, Error>>,
 }
 
-struct Embedder {
-    encoder: Box<dyn Encoder>,
+pub(super) struct Embedder {
+    pub(super) encoder: Box<dyn Encoder>,
     head: EmbeddingHead,
     tokens: TokenHeads,
 }
 
-struct Language {
-    engine: Engine,
+pub(super) struct Language {
+    pub(super) engine: Engine,
     /// How its cache stores numbers.
-    format: KvFormat,
+    pub(super) format: KvFormat,
     share: Share,
     updates: BTreeMap<Id, mpsc::UnboundedSender<Update>>,
 }
@@ -325,11 +348,22 @@ impl Owner {
     fn run(mut self) {
         loop {
             let busy = self.slots.values().any(Slot::is_busy);
+            if let Some(store) = self.store.as_ref().filter(|_| !self.leaving.is_over())
+                && self.leaving.go_on(store)
+            {
+                self.cleared();
+            }
             let command = if busy {
                 match self.inbox.try_recv() {
                     Ok(command) => Some(command),
                     Err(TryRecvError::Empty) => None,
-                    Err(TryRecvError::Disconnected) => return,
+                    Err(TryRecvError::Disconnected) => return self.end(),
+                }
+            } else if !self.leaving.is_over() {
+                match self.inbox.recv_timeout(PAUSE_OF_LEAVERS) {
+                    Ok(command) => Some(command),
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return self.end(),
                 }
             } else {
                 match self.inbox.recv() {
@@ -341,6 +375,22 @@ impl Owner {
                 Some(command) => self.obey(command),
                 None => self.turn(),
             }
+        }
+    }
+
+    /// Nobody asks for anything any more: who is leaving leaves.
+    fn end(&mut self) {
+        while let Some(store) = self.store.as_ref().filter(|_| !self.leaving.is_over()) {
+            if !self.leaving.go_on(store) {
+                std::thread::sleep(PAUSE_OF_LEAVERS);
+            }
+        }
+    }
+
+    /// Gives up what the device keeps of what is gone.
+    fn cleared(&self) {
+        if let Some(mlx) = self.device.as_mlx() {
+            mlx.clear_cache();
         }
     }
 
@@ -373,15 +423,16 @@ impl Owner {
                 let _ = reply.send(loaded);
             }
             Command::Unload(id) => {
-                self.slots.remove(&id);
-                if let Some(mlx) = self.device.as_mlx() {
-                    mlx.clear_cache();
+                match (self.slots.remove(&id), &self.store) {
+                    (Some(Slot::Language(language)), Some(store)) => {
+                        self.leaving.add(language.engine, store);
+                    }
+                    (slot, _) => drop(slot),
                 }
+                self.cleared();
             }
             Command::Shelve(store) => self.store = Some(store),
-            Command::Wait(reply) => {
-                let _ = reply.send(());
-            }
+            Command::Wait(reply) => self.leaving.wait(reply),
             Command::Generate { model, request, updates, reply } => {
                 let id = Id(number());
                 let added = match self.slots.get_mut(&model) {
@@ -743,48 +794,4 @@ impl Embedder {
         }
         made
     }
-}
-
-/// `function` of the logits of each pair.
-fn judge(classifier: &dyn Classifier, pairs: &[Pair], function: Activation) -> Vec<Vec<f32>> {
-    let mut batch = Batch::default();
-    for Pair { ids, types, .. } in pairs {
-        batch.push_pair(ids, types);
-    }
-    let logits = classifier.classify(&classifier.forward(&batch), &batch.spans);
-    let scores = activate(function, &logits);
-    scores.chunks_exact(logits.width().max(1)).map(<[f32]>::to_vec).collect()
-}
-
-/// One pass over `passage` alone, with all that can be seen on the way.
-fn forward(slot: &Slot, device: &Device, passage: &Passage, taps: bool) -> ForwardReply {
-    const PAGE: usize = 32;
-    let mut batch = Batch::default();
-    let pages = passage.tokens.len().div_ceil(PAGE);
-    if taps {
-        batch.record();
-    }
-    let vision = match slot {
-        Slot::Language(language) => language.engine.decoder().vision(),
-        Slot::Embedding(embedder, _) => embedder.encoder.vision(),
-        Slot::Classifier(classifier, _) => classifier.vision(),
-    };
-    passage.push(&mut batch, (0..pages as u32).collect(), vision);
-    let (name, out) = match slot {
-        Slot::Language(language) => {
-            let decoder: &dyn Decoder = language.engine.decoder();
-            // Codes are what is judged; without them nothing is rounded.
-            let format = match language.format.quantization {
-                Some(_) => language.format,
-                None => DType::F32.into(),
-            };
-            let mut cache = Cache::new(device, &decoder.layers(), PAGE, pages, format);
-            ("logits", decoder.unembed(&decoder.forward(&batch, &mut cache)))
-        }
-        Slot::Embedding(embedder, _) => ("last_hidden_state", embedder.encoder.forward(&batch)),
-        Slot::Classifier(classifier, _) => ("last_hidden_state", classifier.forward(&batch)),
-    };
-    let taps = batch.recorded().into_iter();
-    let taps = taps.map(|(name, tensor)| (name, tensor.shape().to_vec(), tensor.to_vec()));
-    ForwardReply { name, width: out.width(), rows: out.to_vec(), taps: taps.collect() }
 }

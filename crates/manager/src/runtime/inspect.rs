@@ -4,9 +4,11 @@ use std::path::Path;
 
 use checkpoint::{Dtype, NewTensor};
 use engine::Passage;
+use kernels::{DType, Device};
+use models::{Batch, Cache, Decoder};
 use tokio::sync::oneshot;
 
-use super::device::{Command, ForwardReply};
+use super::device::{Command, ForwardReply, Slot};
 use super::error::Error;
 use super::generate::Prompt;
 use super::load::LoadedModel;
@@ -72,4 +74,37 @@ impl ForwardReply {
             .collect();
         Ok(checkpoint::write(path, &tensors, &Default::default())?)
     }
+}
+
+/// One pass over `passage` alone, with all that can be seen on the way.
+pub(super) fn forward(slot: &Slot, device: &Device, passage: &Passage, taps: bool) -> ForwardReply {
+    const PAGE: usize = 32;
+    let mut batch = Batch::default();
+    let pages = passage.tokens.len().div_ceil(PAGE);
+    if taps {
+        batch.record();
+    }
+    let vision = match slot {
+        Slot::Language(language) => language.engine.decoder().vision(),
+        Slot::Embedding(embedder, _) => embedder.encoder.vision(),
+        Slot::Classifier(classifier, _) => classifier.vision(),
+    };
+    passage.push(&mut batch, (0..pages as u32).collect(), vision);
+    let (name, out) = match slot {
+        Slot::Language(language) => {
+            let decoder: &dyn Decoder = language.engine.decoder();
+            // Codes are what is judged; without them nothing is rounded.
+            let format = match language.format.quantization {
+                Some(_) => language.format,
+                None => DType::F32.into(),
+            };
+            let mut cache = Cache::new(device, &decoder.layers(), PAGE, pages, format);
+            ("logits", decoder.unembed(&decoder.forward(&batch, &mut cache)))
+        }
+        Slot::Embedding(embedder, _) => ("last_hidden_state", embedder.encoder.forward(&batch)),
+        Slot::Classifier(classifier, _) => ("last_hidden_state", classifier.forward(&batch)),
+    };
+    let taps = batch.recorded().into_iter();
+    let taps = taps.map(|(name, tensor)| (name, tensor.shape().to_vec(), tensor.to_vec()));
+    ForwardReply { name, width: out.width(), rows: out.to_vec(), taps: taps.collect() }
 }

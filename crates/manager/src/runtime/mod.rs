@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod fault;
 mod generate;
 mod inspect;
+mod leaving;
 mod load;
 mod logprobs;
 mod look;

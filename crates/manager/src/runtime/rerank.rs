@@ -2,6 +2,7 @@
 
 use checkpoint::Activation;
 use engine::pack;
+use models::{Batch, Classifier, activate};
 use text::{Pair, Special};
 use tokio::sync::oneshot;
 
@@ -95,4 +96,19 @@ impl LoadedModel {
         self.runtime.send(Command::Classify { model: self.id, pairs, function, reply })?;
         answer.blocking_recv().map_err(|_| Error::Gone)?
     }
+}
+
+/// `function` of the logits of each pair.
+pub(super) fn judge(
+    classifier: &dyn Classifier,
+    pairs: &[Pair],
+    function: Activation,
+) -> Vec<Vec<f32>> {
+    let mut batch = Batch::default();
+    for Pair { ids, types, .. } in pairs {
+        batch.push_pair(ids, types);
+    }
+    let logits = classifier.classify(&classifier.forward(&batch), &batch.spans);
+    let scores = activate(function, &logits);
+    scores.chunks_exact(logits.width().max(1)).map(<[f32]>::to_vec).collect()
 }

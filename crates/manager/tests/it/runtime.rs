@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use manager::runtime::{
     BenchOptions, EmbedOptions, Error, FinishReason, GenerateOptions, KvCodes, LoadOptions,
@@ -431,6 +432,32 @@ fn beginnings_of_prompts_survive_on_the_disk() {
     let codes = KvCodes { bits: 8, group_size: None };
     let (_, found, _) = ask(LoadOptions { kv: Some(codes), ..options });
     assert_eq!(found, 0, "pages of floats are of no use to codes");
+}
+
+/// What memory still has when a model goes is found again, by the next server too.
+#[test]
+fn beginnings_of_prompts_are_put_away_when_a_model_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = || {
+        let runtime = runtime();
+        let store = PageStore::open(folder.path(), 1 << 30).unwrap();
+        runtime.keep_pages(Arc::clone(&store)).unwrap();
+        let fetched = |prompt: &Prompt| {
+            let options = LoadOptions::default();
+            let model = LoadedModel::load(&runtime, &fixture("qwen3"), options).unwrap();
+            let said = all(&model, prompt, &limited(5));
+            let found = model.status().unwrap().prefix.fetched;
+            LoadedModel::leave(model);
+            assert!(store.settle(Duration::from_secs(60)));
+            (said, found)
+        };
+        [fetched(&tokens(100)), fetched(&tokens(100)), fetched(&tokens(70))]
+    };
+    let [first, again, short] = ask();
+    assert_eq!((first.1, again.1, short.1), (0, 3, 2), "pages of this model before");
+    assert_eq!(again.0, first.0);
+    let [later, ..] = ask();
+    assert_eq!(later, again, "by the next server");
 }
 
 #[test]

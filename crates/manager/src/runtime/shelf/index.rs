@@ -20,7 +20,7 @@ pub(super) struct Name {
 const EXTENSION: &str = "page";
 
 /// Bytes of pages that may wait in memory to be written.
-const MOST_WAITING: u64 = 64 << 20;
+pub(in crate::runtime) const MOST_WAITING: u64 = 64 << 20;
 
 impl Name {
     /// Where its file is.
@@ -119,6 +119,11 @@ impl Index {
         self.waiting += bytes;
         self.expected.insert(name, bytes);
         true
+    }
+
+    /// Bytes that may wait beside those that do.
+    pub(super) fn room(&self) -> u64 {
+        MOST_WAITING.saturating_sub(self.waiting)
     }
 
     /// Notes that it waits no more.

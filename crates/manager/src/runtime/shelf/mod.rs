@@ -18,11 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use engine::{Beginning, Shelf};
 use sha2::{Digest as _, Sha256};
 
 pub(super) use self::generation::Generation;
+pub(super) use self::index::MOST_WAITING;
 use self::index::{Index, Name};
 use super::error::Error;
 
@@ -85,6 +87,23 @@ impl PageStore {
     pub fn bytes(&self) -> (u64, u64) {
         let index = self.shared.index();
         (index.held(), index.cap())
+    }
+
+    /// Bytes of pages that may be put here without being left out.
+    pub(super) fn room(&self) -> u64 {
+        self.shared.index().room()
+    }
+
+    /// Waits until all is written that was put here, but no longer than `patience`. Returns whether it is. Blocks.
+    pub fn settle(&self, patience: Duration) -> bool {
+        let begun = Instant::now();
+        while self.room() < MOST_WAITING {
+            if begun.elapsed() > patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     /// The part of it for one generation.
