@@ -15,7 +15,7 @@ use crate::report::{self, Problem, Result};
 use crate::settings::Settings;
 
 /// How the keys of settings begin that hold from the start until the end.
-const FIXED: [&str; 15] = [
+const FIXED: [&str; 14] = [
     "server.host",
     "server.port",
     "server.max_body",
@@ -29,7 +29,6 @@ const FIXED: [&str; 15] = [
     "performance.patience",
     "performance.max_parallel_models",
     "performance.model_cache_size",
-    "performance.batch_size",
     "logging.",
 ];
 

@@ -205,7 +205,7 @@ pub struct Choice {
     passed: Vec<Passed>,
     /// How the route's settings would have them answer.
     pub sampling: Sampling,
-    /// Texts at once, if the route says it.
+    /// Texts at once, if the route or the settings of all say it.
     pub batch_size: Option<u64>,
 }
 
@@ -375,6 +375,7 @@ pub fn route(config: &Config, wish: &Wish, facts: &dyn Facts) -> Result<Choice, 
     }
     let settings = own.map(|route| (route.sampling.clone(), route.batch_size));
     let (sampling, batch_size) = settings.unwrap_or_default();
+    let batch_size = batch_size.or(config.performance.batch_size);
     Ok(Choice { asked: asked.to_owned(), task, left, passed, sampling, batch_size })
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct ConfigCommand {
 enum What {
     Check(Box<Check>),
     Keys(Keys),
+    Schema(SchemaOfFile),
 }
 
 /// Tell what is in force, where it comes from, and what will not work.
@@ -60,11 +61,19 @@ struct Keys {
     json: bool,
 }
 
+/// Print a JSON Schema of the file, for editors that complete and check it.
+#[derive(Args, Debug)]
+struct SchemaOfFile {}
+
 impl ConfigCommand {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.what {
             What::Check(check) => check.run(),
             What::Keys(keys) => keys.run(),
+            What::Schema(SchemaOfFile {}) => {
+                output::write(&format!("{:#}\n", manager::config::schema()))?;
+                Ok(ExitCode::SUCCESS)
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use manager::Environment;
 use manager::house::House;
 
-use super::serve::{furnished, heeded};
+use super::serve::furnished;
 use crate::args::{Compute, Kept};
 use crate::report::{Problem, Result};
 use crate::settings::Settings;
@@ -48,7 +48,6 @@ impl Mcp {
         let (models, roots) = (named("model", self.model), named("server.roots", self.allow_root));
         let flags = [models, roots, named("set", self.set)].concat();
         let config = Settings::of(self.config, flags).load()?;
-        heeded(&config);
         log::begin(&config.logging)?;
         let files = material::files(&config.server.roots)?;
         for model in &config.models {

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use manager::Environment;
-use manager::config::{Config, Origin, ServerKey, memory_limit};
+use manager::config::{Config, ServerKey, memory_limit};
 use manager::house::{House, HouseOptions};
 use manager::machine::Machine;
 use manager::residency::Policy;
@@ -41,7 +42,6 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let config = self.settings.load()?;
-        heeded(&config);
         log::begin(&config.logging)?;
         let gate = gate(&config)?;
         let address = SocketAddr::new(config.server.host, config.server.port);
@@ -64,10 +64,12 @@ impl Serve {
         let (manage, drain) = (config.server.manage, config.server.drain);
         let device = models::runtime(self.compute)?;
         let environment = Environment::from_process();
+        let mut pages = None;
         if let Some(cap) = config.memory.disk_cache {
             let folder = config.memory.disk_cache_folder.clone();
             let folder = folder.unwrap_or_else(|| environment.data.join("folio/pages"));
-            device.keep_pages(PageStore::open(&folder, cap)?)?;
+            let store = pages.insert(PageStore::open(&folder, cap)?);
+            device.keep_pages(Arc::clone(store))?;
         }
         let house = House::open(device, environment, options);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -100,8 +102,9 @@ impl Serve {
                 house.close();
                 house.emptied().await;
             });
+            let kept = pages.map(|pages| (Arc::clone(&house), pages));
             // The time for answers under way begins when the end is asked for.
-            tokio::select! {
+            let ended = tokio::select! {
                 () = &mut ending => Ok(ExitCode::SUCCESS),
                 () = async {
                     let _ = told.changed().await;
@@ -110,10 +113,26 @@ impl Serve {
                     eprintln!("some answers took too long and were cut: `server.drain` gives them more time");
                     Ok(ExitCode::FAILURE)
                 }
+            };
+            if let Some((house, pages)) = kept {
+                put_away(&house, pages).await;
             }
+            ended
         });
         runtime.shutdown_background();
         done
+    }
+}
+
+/// So long the beginnings of prompts may take to the disk when the server ends.
+const PUT_AWAY: Duration = Duration::from_secs(5);
+
+/// Puts the beginnings of prompts on the disk that are still in memory.
+async fn put_away(house: &Arc<House>, pages: Arc<PageStore>) {
+    let left = tokio::time::timeout(PUT_AWAY, house.vacate()).await.is_ok();
+    let settled = tokio::task::spawn_blocking(move || pages.settle(PUT_AWAY)).await;
+    if !left || !settled.unwrap_or(false) {
+        eprintln!("note: some beginnings of prompts were not written to the disk in time");
     }
 }
 
@@ -154,17 +173,6 @@ pub(crate) fn furnished(config: &Config, kept: &Kept) -> HouseOptions {
         policy,
         config: config.clone(),
         ..HouseOptions::default()
-    }
-}
-
-/// Says what of the settings has no effect here.
-pub(super) fn heeded(config: &Config) {
-    let set = |key: &str| config.origin(key).is_some_and(|origin| *origin != Origin::Default);
-    if set("performance.batch_size") {
-        eprintln!(
-            "note: `performance.batch_size` has no effect: texts are put together by their tokens; \
-             `batch_size` of a route has one"
-        );
     }
 }
 

@@ -8,7 +8,7 @@ use std::str::FromStr as _;
 use super::document::{flags, variable_of};
 use super::fault::{Fault, Origin};
 use super::names::Meant;
-use super::read::{Log, Table};
+use super::read::{Form, Log, Shape, Table};
 use super::tree::{Node, Value};
 use super::{
     Candidate, Config, Fallback, KeySource, LOOPBACK, Level, Logging, Memory, Model, Performance,
@@ -122,6 +122,7 @@ pub(super) fn config(mut root: Table<'_>) -> Config {
     let mut models = Vec::new();
     let mut routes = BTreeMap::new();
     let listed = root.node("models");
+    root.also("models", Shape::Items("routes"));
     if let Some(node) = listed {
         if let Some(items) = node.value.as_list() {
             for item in items {
@@ -168,7 +169,7 @@ fn server(mut table: Table<'_>) -> Server {
     let address = |text: &str| text.parse::<IpAddr>().ok();
     let host = table.parsed(
         ("host", "The address to listen on; another than a loopback address needs a key"),
-        "an address, such as 127.0.0.1 or ::1",
+        ("an address, such as 127.0.0.1 or ::1", Form::Text("^ *[0-9a-fA-F.:]+ *$".to_owned())),
         Some("127.0.0.1"),
         address,
     );
@@ -257,7 +258,7 @@ fn server_key(mut table: Table<'_>) -> Option<ServerKey> {
     };
     let sha256: Option<[u8; 32]> = table.parsed(
         ("sha256", "The key's SHA-256: `printf %s KEY | sha256sum`"),
-        "64 hexadecimal digits",
+        ("64 hexadecimal digits", Form::Text("^ *[0-9a-fA-F]{64} *$".to_owned())),
         None,
         digest,
     );
@@ -327,9 +328,9 @@ fn performance(mut table: Table<'_>) -> Performance {
         None,
     );
     let batch_size = table.number(
-        ("batch_size", "Texts or documents that are worked on at once, where memory allows"),
+        ("batch_size", "Texts of a request that are embedded at once, and documents that are judged, where its route does not say it [default: all of them]"),
         1..=65_536,
-        Some(64),
+        None,
     );
     let sequences =
         table.number(("sequences", "Answers that one model gives at once"), 1..=4096, Some(64));
@@ -343,11 +344,11 @@ fn performance(mut table: Table<'_>) -> Performance {
         0.0..=1.0,
         Some(0.8),
     );
-    let preemption = table.parsed(
+    let preemptions = Preemption::ALL.map(|known| (known.name(), known));
+    let preemption = table.one_of(
         ("preemption", "What becomes of the past tokens of an answer that is put aside for others: computed again, copied within the memory of the cache, or what takes less time"),
-        "recompute, swap or auto",
+        &preemptions,
         Some("recompute"),
-        |text| Preemption::ALL.into_iter().find(|known| known.name() == text),
     );
     let patience = table.time(
         ("patience", "How long a request waits behind busy models until it comes next"),
@@ -357,7 +358,7 @@ fn performance(mut table: Table<'_>) -> Performance {
     Performance {
         max_parallel_models,
         model_cache_size,
-        batch_size: batch_size.unwrap_or(64),
+        batch_size,
         sequences: sequences.unwrap_or(64),
         step_tokens: step_tokens.unwrap_or(512),
         decode_share: decode_share.unwrap_or(0.8),
@@ -383,30 +384,17 @@ fn fallback(mut table: Table<'_>) -> Fallback {
 }
 
 fn logging(mut table: Table<'_>) -> Logging {
-    let level = |text: &str| {
-        Some(match text {
-            "off" => Level::Off,
-            "error" => Level::Error,
-            "warn" => Level::Warn,
-            "info" => Level::Info,
-            "debug" => Level::Debug,
-            "trace" => Level::Trace,
-            _ => return None,
-        })
-    };
-    let level = table.parsed(
-        ("level", "How much is written down"),
-        "off, error, warn, info, debug or trace",
-        Some("info"),
-        level,
-    );
-    let json = |text: &str| match text {
-        "text" => Some(false),
-        "json" => Some(true),
-        _ => None,
-    };
-    let json =
-        table.parsed(("format", "How lines are written"), "text or json", Some("text"), json);
+    let levels = [
+        ("off", Level::Off),
+        ("error", Level::Error),
+        ("warn", Level::Warn),
+        ("info", Level::Info),
+        ("debug", Level::Debug),
+        ("trace", Level::Trace),
+    ];
+    let level = table.one_of(("level", "How much is written down"), &levels, Some("info"));
+    let formats = [("text", false), ("json", true)];
+    let json = table.one_of(("format", "How lines are written"), &formats, Some("text"));
     let file = table.path(("file", "Where lines go [default: standard error]"), "a file");
     table.finish();
     Logging { level: level.unwrap_or(Level::Info), json: json.unwrap_or(false), file }
@@ -542,10 +530,11 @@ fn model(root: &mut Table<'_>, item: &Node, memory: &Memory, names: &mut Names) 
         return Some(model);
     }
     let mut table = root.at(key, item);
-    table.text(
+    let called = table.text(
         ("name", "A folder, ORG/NAME of the hub, or a name that `folio list` shows"),
         "a name",
     );
+    table.needs("name", called.is_some());
     model.adapter =
         table.text(("adapter", "An adapter (LoRA) over its weights"), "a folder or a name");
     model.aliases = table.list(("aliases", "Other names that it answers to"), "names");
@@ -554,20 +543,15 @@ fn model(root: &mut Table<'_>, item: &Node, memory: &Memory, names: &mut Names) 
         1..=1 << 32,
         None,
     );
-    let code = |texts: &'static [&str]| {
-        move |text: &str| texts.contains(&text).then(|| text.parse().ok())?
-    };
-    model.kv_bits = table.parsed(
+    model.kv_bits = table.one_of(
         ("kv_bits", "Keep past tokens as codes of so many bits [default: as 16-bit floats]"),
-        "8 or 4",
+        &[("8", 8), ("4", 4)],
         None,
-        code(&["8", "4"]),
     );
-    model.kv_group_size = table.parsed(
+    model.kv_group_size = table.one_of(
         ("kv_group_size", "Elements that share a scale in those codes"),
-        "32, 64 or 128",
+        &[("32", 32), ("64", 64), ("128", 128)],
         None,
-        code(&["32", "64", "128"]),
     );
     model.priority = table.signed(("priority", "Lower ones are evicted first"), 0);
     model.pinned =
@@ -587,6 +571,7 @@ fn model(root: &mut Table<'_>, item: &Node, memory: &Memory, names: &mut Names) 
 fn route(root: &mut Table<'_>, key: String, node: &Node, names: &mut Names) -> Route {
     let mut route = Route::default();
     let mut written = Vec::new();
+    root.also(&key, Shape::Texts);
     if node.value.as_text().is_some() || node.value.as_list().is_some() {
         written = texts(root, &key, node);
     } else {
@@ -608,7 +593,7 @@ fn route(root: &mut Table<'_>, key: String, node: &Node, names: &mut Names) -> R
         }
         route.sampling = sampling(&mut table);
         route.batch_size = table.number(
-            ("batch_size", "Texts that are embedded at once, here or by a server elsewhere; all of a request, if absent"),
+            ("batch_size", "Texts of a request that are embedded at once, and documents that are judged, here or by a server elsewhere [default: as `performance` says]"),
             1..=65_536,
             None,
         );
@@ -617,6 +602,7 @@ fn route(root: &mut Table<'_>, key: String, node: &Node, names: &mut Names) -> R
                 1..=1 << 32,
                 None,
             );
+        table.needs_one(&["model", "models"]);
         if written.is_empty() && matches!(node.value, Value::Table(_)) {
             let key = table.key("models");
             let origin = table.origin();
@@ -653,19 +639,14 @@ fn texts(table: &mut Table<'_>, key: &str, node: &Node) -> Vec<(String, Origin)>
 }
 
 fn remote(mut table: Table<'_>) -> Option<Remote> {
-    let kind = |text: &str| {
-        [RemoteKind::Ollama, RemoteKind::OpenAi, RemoteKind::Responses]
-            .into_iter()
-            .find(|kind| kind.name() == text)
-    };
-    let kind = table.parsed(
+    let kinds = [RemoteKind::Ollama, RemoteKind::OpenAi, RemoteKind::Responses];
+    let kind = table.one_of(
         (
             "kind",
             "What it speaks: Ollama's interface, OpenAI's chat completions, or OpenAI's responses",
         ),
-        "ollama, openai or responses",
+        &kinds.map(|kind| (kind.name(), kind)),
         None,
-        kind,
     );
     let address = |text: &str| {
         let url = reqwest::Url::parse(text).ok()?;
@@ -678,7 +659,10 @@ fn remote(mut table: Table<'_>) -> Option<Remote> {
     };
     let url = table.parsed(
         ("url", "Where it is, without `/v1` or `/api`"),
-        "an address, such as http://127.0.0.1:8000, without a key in it",
+        (
+            "an address, such as http://127.0.0.1:8000, without a key in it",
+            Form::Text("^ *[hH][tT][tT][pP][sS]?:[^@?]+$".to_owned()),
+        ),
         None,
         address,
     );

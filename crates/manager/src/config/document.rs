@@ -31,12 +31,17 @@ const SAMPLE: &str =
 
 /// Every setting that there is, by section.
 pub fn keys() -> Vec<Key> {
+    every().keys
+}
+
+/// What is noted while a file is read in which every table occurs.
+pub(super) fn every() -> Log {
     let mut log = Log::default();
     // What the sample leaves out are faults, which say nothing here.
     if let Ok(root) = tree::read(Path::new("sample.toml"), SAMPLE) {
         bind::config(Table::root(&root, &mut log));
     }
-    log.keys
+    log
 }
 
 impl Key {

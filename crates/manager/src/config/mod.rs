@@ -10,6 +10,7 @@ mod document;
 mod fault;
 mod names;
 mod read;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -24,7 +25,8 @@ pub use check::{Finding, Limit, Severity, check, memory_limit};
 pub use document::{document, keys, variable_of};
 pub use fault::{Fault, Faults, Origin};
 pub use names::{Meant, resolve as resolve_name};
-pub use read::{Key, Setting};
+pub use read::{Form, Key, Setting};
+pub use schema::schema;
 
 use read::{Log, Table};
 use tree::Node;
@@ -226,7 +228,7 @@ pub struct Route {
     pub candidates: Vec<Candidate>,
     /// How they answer.
     pub sampling: Sampling,
-    /// Texts at once, for embeddings.
+    /// Texts at once, for embeddings and judgements.
     pub batch_size: Option<u64>,
     /// Inputs of more tokens than this come here, for `long_context`.
     pub above: Option<u64>,
@@ -325,8 +327,8 @@ pub struct Performance {
     pub max_parallel_models: Option<u64>,
     /// Models in memory at once.
     pub model_cache_size: Option<u64>,
-    /// Texts or documents that are worked on at once.
-    pub batch_size: u64,
+    /// Texts of a request that are embedded at once, and documents that are judged, where its route does not say it.
+    pub batch_size: Option<u64>,
     /// Answers of one model at once.
     pub sequences: u64,
     /// Tokens of one step.

@@ -23,7 +23,7 @@ pub struct Setting {
 }
 
 /// A setting that there is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     /// Its key; a name that the user chooses is in capitals.
     pub key: String,
@@ -33,13 +33,50 @@ pub struct Key {
     pub expected: String,
     /// What it is if nobody sets it.
     pub default: String,
+    /// The same as `expected`, for programs.
+    pub form: Form,
 }
+
+/// What a value may be.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Form {
+    /// A whole number within these.
+    Whole(i64, u64),
+    /// A number within these.
+    Number(f64, f64),
+    /// On or off.
+    Switch,
+    /// One of these texts; a number where the text is one.
+    OneOf(Vec<&'static str>),
+    /// A text that this regular expression finds something in.
+    Text(String),
+    /// The same, or a number from 0 to below this.
+    Measure(String, f64),
+    /// A text, or a list of texts.
+    Texts,
+}
+
+/// Other shapes that what stands under a key may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A list of tables, each of which may be the text of its name alone; or a table like that of this key.
+    Items(&'static str),
+    /// A text or a list of texts in place of the table.
+    Texts,
+}
+
+/// Any text that is not blank.
+const SOMETHING: &str = r"\S";
 
 /// What was found on the way.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) settings: Vec<Setting>,
     pub(super) keys: Vec<Key>,
+    /// Of the keys of each of these, one is needed.
+    pub(super) needed: Vec<Vec<String>>,
+    pub(super) shapes: Vec<(String, Shape)>,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -132,11 +169,24 @@ impl<'a> Table<'a> {
     /// Lists a setting that is read otherwise than one by one.
     pub(super) fn explain(&mut self, name: &str, meaning: &'static str, expected: &str) {
         let (key, expected) = (self.key(name), expected.to_owned());
-        self.log.keys.push(Key { key, meaning, expected, default: "-".to_owned() });
+        let form = Form::Texts;
+        self.log.keys.push(Key { key, meaning, expected, default: "-".to_owned(), form });
+    }
+
+    /// Notes what else may stand in place of the table of `key`.
+    pub(super) fn also(&mut self, key: &str, shape: Shape) {
+        self.log.shapes.push((key.to_owned(), shape));
+    }
+
+    /// Notes that one of these has to be set.
+    pub(super) fn needs_one(&mut self, names: &[&str]) {
+        let keys = names.iter().map(|name| self.key(name)).collect();
+        self.log.needed.push(keys);
     }
 
     /// A fault, if `name` is not set at all and has to be.
     pub(super) fn needs(&mut self, name: &str, there: bool) {
+        self.needs_one(&[name]);
         let tried = self.node.map_or(&[][..], Node::entries).iter().any(|entry| entry.key == name);
         if !there && !tried {
             let (key, origin) = (self.key(name), self.origin());
@@ -153,14 +203,15 @@ impl<'a> Table<'a> {
     fn setting<T>(
         &mut self,
         (name, meaning): Named,
-        expected: &str,
+        (expected, form): (&str, Form),
         default: Option<(T, String)>,
         parse: impl Fn(&Node) -> Option<(T, String)>,
     ) -> Option<T> {
         let key = self.key(name);
         let shown = default.as_ref().map_or_else(|| "-".to_owned(), |(_, shown)| shown.clone());
         let expected = expected.to_owned();
-        let entry = Key { key: key.clone(), meaning, expected: expected.clone(), default: shown };
+        let entry =
+            Key { key: key.clone(), meaning, expected: expected.clone(), default: shown, form };
         self.log.keys.push(entry);
         let node = self.take(name);
         let parsed = node.map(|node| (parse(node), node));
@@ -193,7 +244,9 @@ impl<'a> Table<'a> {
             (first, last) => format!("a whole number from {first} to {last}"),
         };
         let default = default.map(|number| (number, number.to_string()));
-        self.setting(named, &expected, default, |node| {
+        let least = i64::try_from(*range.start()).unwrap_or(i64::MAX);
+        let form = Form::Whole(least, *range.end());
+        self.setting(named, (&expected, form), default, |node| {
             let written = || node.written()?.parse().ok();
             let number = match node.value.as_integer() {
                 Some(number) => u64::try_from(number).ok()?,
@@ -206,14 +259,19 @@ impl<'a> Table<'a> {
     /// A whole number with a sign.
     pub(super) fn signed(&mut self, named: Named, default: i32) -> i32 {
         let fallback = Some((default, default.to_string()));
-        let read = self.setting(named, "a whole number", fallback, |node| {
-            let written = || node.written()?.parse().ok();
-            let number = match node.value.as_integer() {
-                Some(number) => i32::try_from(number).ok()?,
-                None => written()?,
-            };
-            Some((number, number.to_string()))
-        });
+        let read = self.setting(
+            named,
+            ("a whole number", Form::Whole(i32::MIN.into(), i32::MAX as u64)),
+            fallback,
+            |node| {
+                let written = || node.written()?.parse().ok();
+                let number = match node.value.as_integer() {
+                    Some(number) => i32::try_from(number).ok()?,
+                    None => written()?,
+                };
+                Some((number, number.to_string()))
+            },
+        );
         read.unwrap_or(default)
     }
 
@@ -226,7 +284,8 @@ impl<'a> Table<'a> {
     ) -> Option<f64> {
         let expected = format!("a number from {} to {}", range.start(), range.end());
         let default = default.map(|number| (number, number.to_string()));
-        self.setting(named, &expected, default, |node| {
+        let form = Form::Number(*range.start(), *range.end());
+        self.setting(named, (&expected, form), default, |node| {
             let written = || node.written()?.parse().ok();
             let number: f64 = node.value.as_float().or_else(written)?;
             range.contains(&number).then(|| (number, number.to_string()))
@@ -236,7 +295,7 @@ impl<'a> Table<'a> {
     /// `true` or `false`.
     pub(super) fn flag(&mut self, named: Named, default: bool) -> bool {
         let fallback = Some((default, default.to_string()));
-        let read = self.setting(named, "true or false", fallback, |node| {
+        let read = self.setting(named, ("true or false", Form::Switch), fallback, |node| {
             let written = || match node.written()? {
                 "true" | "1" | "yes" | "on" => Some(true),
                 "false" | "0" | "no" | "off" => Some(false),
@@ -248,11 +307,31 @@ impl<'a> Table<'a> {
         read.unwrap_or(default)
     }
 
+    /// One of these texts, and what it stands for.
+    pub(super) fn one_of<T: Clone>(
+        &mut self,
+        named: Named,
+        names: &[(&'static str, T)],
+        default: Option<&str>,
+    ) -> Option<T> {
+        let texts: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+        let expected = match texts.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        };
+        let find = |text: &str| {
+            let found = names.iter().find(|(name, _)| *name == text);
+            found.map(|(_, value)| value.clone())
+        };
+        self.parsed(named, (&expected, Form::OneOf(texts)), default, find)
+    }
+
     /// A text that `parse` understands, and that is to be `expected`.
     pub(super) fn parsed<T: Clone>(
         &mut self,
         named: Named,
-        expected: &str,
+        expected: (&str, Form),
         default: Option<&str>,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
@@ -266,7 +345,8 @@ impl<'a> Table<'a> {
 
     /// A text that is not empty.
     pub(super) fn text(&mut self, named: Named, expected: &str) -> Option<String> {
-        self.setting(named, expected, None, |node| {
+        let form = Form::Text(SOMETHING.to_owned());
+        self.setting(named, (expected, form), None, |node| {
             let text = node.value.as_text().filter(|text| !text.trim().is_empty())?;
             Some((text.to_owned(), text.to_owned()))
         })
@@ -279,13 +359,15 @@ impl<'a> Table<'a> {
 
     /// A number of bytes.
     pub(super) fn bytes(&mut self, named: Named, default: Option<&str>) -> Option<u64> {
-        self.parsed(named, "a number of bytes, such as 16GB or 8GiB", default, value::bytes)
+        let form = Form::Measure(value::bytes_pattern(), value::MOST_BYTES);
+        self.parsed(named, ("a number of bytes, such as 16GB or 8GiB", form), default, value::bytes)
     }
 
     /// A time; `never` is none where it may be.
     pub(super) fn time(&mut self, named: Named, default: &str) -> Duration {
-        let read =
-            self.parsed(named, "a time, such as 30s, 5m or 250ms", Some(default), value::time);
+        let form = Form::Measure(value::time_pattern(false), value::MOST_SECONDS);
+        let expected = ("a time, such as 30s, 5m or 250ms", form);
+        let read = self.parsed(named, expected, Some(default), value::time);
         read.unwrap_or_default()
     }
 
@@ -295,7 +377,8 @@ impl<'a> Table<'a> {
         named: Named,
         default: Option<&str>,
     ) -> Option<Option<Duration>> {
-        let expected = "a time, such as 30s or 5m, or `never`";
+        let form = Form::Measure(value::time_pattern(true), value::MOST_SECONDS);
+        let expected = ("a time, such as 30s or 5m, or `never`", form);
         self.parsed(named, expected, default, |text| match text {
             "never" => Some(None),
             text => value::time(text).map(Some),
@@ -306,12 +389,12 @@ impl<'a> Table<'a> {
     pub(super) fn list(&mut self, named: Named, of: &str) -> Vec<String> {
         let expected = format!("a list of {of}");
         let default = Some((Vec::new(), "[]".to_owned()));
-        let read = self.setting(named, &expected, default, |node| {
+        let read = self.setting(named, (&expected, Form::Texts), default, |node| {
             let found: Vec<String> = if let Some(text) = node.written() {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 parts.map(str::to_owned).collect()
             } else if let Some(text) = node.value.as_text() {
-                vec![text.to_owned()]
+                vec![Some(text).filter(|text| !text.trim().is_empty())?.to_owned()]
             } else {
                 let text = |item: &Node| {
                     let text = item.value.as_text().filter(|text| !text.trim().is_empty());

@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 use crate::catalog::Catalog;
 
-const MISSION: &str = include_str!("mission.yaml");
+pub(super) const MISSION: &str = include_str!("mission.yaml");
 
 fn with(name: &str, text: &str) -> (tempfile::TempDir, Sources) {
     let folder = tempfile::tempdir().unwrap();
@@ -25,7 +25,7 @@ fn flags(flags: &[(&str, &str)]) -> Sources {
     Sources { flags: flags.collect(), ..Sources::default() }
 }
 
-const FULL: &str = r#"
+pub(super) const FULL: &str = r#"
 [server]
 host = "::1"
 port = 8080
@@ -132,7 +132,7 @@ fn the_missions_file_means_the_obvious() {
     assert!(origin.to_string().ends_with("mlx_config.yaml:18"), "{origin}");
     assert_eq!(config.performance.max_parallel_models, Some(4));
     assert_eq!(config.performance.model_cache_size, Some(10));
-    assert_eq!(config.performance.batch_size, 20);
+    assert_eq!(config.performance.batch_size, Some(20));
     assert_eq!(
         (config.memory.limit, config.memory.reserve),
         (Some(100_000_000_000), 28_000_000_000)

@@ -3,35 +3,60 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Units, and how many of the smallest each is.
+type Units = [(&'static str, f64)];
+
+const BYTES: &Units = &[
+    ("", 1.0),
+    ("b", 1.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("g", 1e9),
+    ("tb", 1e12),
+    ("kib", 1024.0),
+    ("mib", 1_048_576.0),
+    ("gib", 1_073_741_824.0),
+    ("tib", 1_099_511_627_776.0),
+    ("m", 1e6),
+];
+const TIMES: &Units =
+    &[("", 1.0), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+/// There are less bytes, and less seconds, than this.
+pub(super) const MOST_BYTES: f64 = 1e18;
+pub(super) const MOST_SECONDS: f64 = 1e9;
+
 /// A number of bytes: `16GB`, `7.5 GiB`, `1000`.
 pub(super) fn bytes(text: &str) -> Option<u64> {
-    const UNITS: [(&str, f64); 12] = [
-        ("", 1.0),
-        ("b", 1.0),
-        ("kb", 1e3),
-        ("mb", 1e6),
-        ("gb", 1e9),
-        ("g", 1e9),
-        ("tb", 1e12),
-        ("kib", 1024.0),
-        ("mib", 1_048_576.0),
-        ("gib", 1_073_741_824.0),
-        ("tib", 1_099_511_627_776.0),
-        ("m", 1e6),
-    ];
-    let bytes = scaled(text, &UNITS)?;
-    (0.0..1e18).contains(&bytes).then_some(bytes as u64)
+    let bytes = scaled(text, BYTES)?;
+    (0.0..MOST_BYTES).contains(&bytes).then_some(bytes as u64)
 }
 
 /// A time: `30s`, `1.5h`, `250ms`; a bare number is seconds.
 pub(super) fn time(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, f64); 6] =
-        [("", 1.0), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
-    let seconds = scaled(text, &UNITS)?;
-    (0.0..1e9).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+    let seconds = scaled(text, TIMES)?;
+    (0.0..MOST_SECONDS).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
 }
 
-fn scaled(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+/// What [`bytes`] reads, as a regular expression.
+pub(super) fn bytes_pattern() -> String {
+    format!("^{}$", pattern(BYTES))
+}
+
+/// What [`time`] reads, as a regular expression, or `never`.
+pub(super) fn time_pattern(never: bool) -> String {
+    let never = if never { "|never" } else { "" };
+    format!("^({}{never})$", pattern(TIMES))
+}
+
+fn pattern(units: &Units) -> String {
+    let any = |letter: char| format!("[{letter}{}]", letter.to_ascii_uppercase());
+    let spelled = |(unit, _): &(&str, f64)| unit.chars().map(any).collect::<String>();
+    let units: Vec<_> = units.iter().map(spelled).collect();
+    format!(r"([0-9]+(\.[0-9]*)?|\.[0-9]+) *({})", units.join("|"))
+}
+
+fn scaled(text: &str, units: &Units) -> Option<f64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

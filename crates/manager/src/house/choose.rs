@@ -26,8 +26,16 @@ pub(super) struct Turn {
     pub(super) fallback: bool,
     /// How the route's settings would have it answer.
     pub(super) sampling: Sampling,
-    /// Texts at once, if the route says it.
+    /// Texts at once, if the route or the settings of all say it.
     pub(super) batch_size: Option<u64>,
+}
+
+impl Turn {
+    /// How many of `all` are taken at once: as many as is said, else all. A pass is bounded by its tokens in any case.
+    pub(super) fn at_once(&self, all: usize) -> usize {
+        let most = self.batch_size.and_then(|size| usize::try_from(size).ok());
+        most.unwrap_or(all).max(1)
+    }
 }
 
 impl House {

@@ -73,9 +73,7 @@ impl House {
         texts: &Arc<[String]>,
         options: &Arc<EmbedOptions>,
     ) -> Result<Made<Embedding>, Error> {
-        // A route may say how many texts are taken at once. Else all are: a pass is bounded by its tokens in any case.
-        let most = turn.batch_size.and_then(|size| usize::try_from(size).ok());
-        let most = most.unwrap_or(texts.len()).max(1);
+        let most = turn.at_once(texts.len());
         match turn.candidate {
             Candidate::Local(name) => {
                 let lease = self.lease_or(&name, turn.fallback, 0).await?;
@@ -152,12 +150,16 @@ impl House {
     ) -> Result<Judged, Error> {
         let texts = &Arc::new((query, documents));
         let at = |turn: Turn| async move {
+            let most = turn.at_once(texts.1.len());
             match turn.candidate {
                 Candidate::Local(name) => {
                     let lease = self.lease_or(&name, turn.fallback, 0).await?;
                     let texts = Arc::clone(texts);
                     apart(move || {
-                        let all = lease.tried(lease.rerank(&texts.0, &texts.1, options))?;
+                        let mut all = Vec::with_capacity(texts.1.len());
+                        for documents in texts.1.chunks(most) {
+                            all.extend(lease.tried(lease.rerank(&texts.0, documents, options))?);
+                        }
                         let tokens = all.iter().map(|relevance| relevance.tokens).sum();
                         Ok(Made { model: lease.name().to_owned(), all, tokens })
                     })
@@ -165,12 +167,17 @@ impl House {
                 }
                 Candidate::Remote { remote, model } => {
                     let backend = self.backend(&remote).ok_or(Error::Lost)?;
-                    let judged = backend.rerank(&model, &texts.0, &texts.1, options).await?;
+                    let (mut all, mut tokens) = (Vec::with_capacity(texts.1.len()), Some(0_usize));
+                    let relevance = |score| Relevance { score, tokens: None, truncated: false };
+                    for documents in texts.1.chunks(most) {
+                        let judged = backend.rerank(&model, &texts.0, documents, options).await?;
+                        tokens =
+                            tokens.zip(judged.tokens).map(|(sum, more)| sum.saturating_add(more));
+                        all.extend(judged.scores.into_iter().map(relevance));
+                    }
                     let model = format!("{remote}:{model}");
                     flight::note(|| Step::Sent { to: model.clone() });
-                    let relevance = |score| Relevance { score, tokens: None, truncated: false };
-                    let all = judged.scores.into_iter().map(relevance).collect();
-                    Ok(Made { model, all, tokens: judged.tokens })
+                    Ok(Made { model, all, tokens })
                 }
             }
         };
