@@ -4,6 +4,7 @@ pub mod bandwidth;
 pub mod catalog;
 pub mod config;
 pub mod describe;
+mod digest;
 pub mod disk;
 pub mod environment;
 mod error;
@@ -24,6 +25,7 @@ pub mod self_test;
 pub mod stats;
 pub mod web;
 
+pub use digest::hex;
 pub use environment::Environment;
 pub use error::{AnswerFault, Error, Kind, NameFault, Result};
 pub use peak::{current_rss, peak_rss};

@@ -562,6 +562,10 @@ fn model(root: &mut Table<'_>, item: &Node, memory: &Memory, names: &mut Names) 
         None,
     );
     model.ttl = ttl.unwrap_or(memory.ttl);
+    model.batch_invariant = table.flag(
+        ("batch_invariant", "Compute all its answers so that none depends on what else is computed, to the last bit; they take longer"),
+        false,
+    );
     model.sampling = sampling(&mut table);
     table.finish();
     Some(model)

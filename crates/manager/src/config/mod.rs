@@ -175,6 +175,8 @@ pub struct Model {
     pub preload: bool,
     /// Unloaded when idle for so long; for ever, if absent.
     pub ttl: Option<Duration>,
+    /// Whether no answer depends on what else is computed.
+    pub batch_invariant: bool,
     /// How it answers.
     pub sampling: Sampling,
 }
@@ -193,6 +195,7 @@ impl Model {
             pinned: false,
             preload: false,
             ttl: memory.ttl,
+            batch_invariant: false,
             sampling: Sampling::default(),
         }
     }

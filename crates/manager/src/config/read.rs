@@ -187,7 +187,10 @@ impl<'a> Table<'a> {
     /// A fault, if `name` is not set at all and has to be.
     pub(super) fn needs(&mut self, name: &str, there: bool) {
         self.needs_one(&[name]);
-        let tried = self.node.map_or(&[][..], Node::entries).iter().any(|entry| entry.key == name);
+        let tried = self.node.map_or(&[][..], Node::entries).iter().any(|entry| {
+            // What is empty is as good as absent.
+            entry.key == name && entry.node.value != Value::Null
+        });
         if !there && !tried {
             let (key, origin) = (self.key(name), self.origin());
             self.fault(Fault::Missing { key, origin });

@@ -75,10 +75,9 @@ impl Digest {
 
     /// In hexadecimal; `None` when there is nothing to verify with.
     pub(super) fn finish(self) -> Option<String> {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         match self {
-            Self::Sha256(digest) => Some(hex(&digest.finalize())),
-            Self::Sha1(digest) => Some(hex(&digest.finalize())),
+            Self::Sha256(digest) => Some(crate::hex(&digest.finalize())),
+            Self::Sha1(digest) => Some(crate::hex(&digest.finalize())),
             Self::None => None,
         }
     }

@@ -170,7 +170,8 @@ impl House {
             match &turn.candidate {
                 Candidate::Local(name) => {
                     let set = self.settings().options.config.model(name);
-                    let options = settled(options, &set.sampling);
+                    let invariant = options.invariant || set.batch_invariant;
+                    let options = GenerateOptions { invariant, ..settled(options, &set.sampling) };
                     self.local(name, prompt, options, turn.fallback).await
                 }
                 Candidate::Remote { remote, model } => {

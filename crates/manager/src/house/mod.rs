@@ -222,9 +222,9 @@ impl House {
     }
 
     /// Is kept otherwise from now on: requests under way go on as they began. Models that are in memory stay there as long as
-    /// they may; those that are not offered any more go when nobody uses them. `policy` stays what it was.
+    /// they may; those that are not offered any more go when nobody uses them.
     pub async fn reload(self: &Arc<Self>, options: HouseOptions) {
-        let limit = limit(&options);
+        let (limit, policy) = (limit(&options), options.policy);
         let before = self.settings();
         let backends = backends(&options.config, &self.environment, &before.backends);
         let told = Arc::new(Settings { options, backends });
@@ -234,6 +234,7 @@ impl House {
             let mut rooms = self.rooms();
             rooms.known.clear();
             rooms.refused.clear();
+            rooms.residency.set_policy(policy);
             rooms.found.keys().cloned().collect()
         };
         self.happened(Event::Limit(limit));

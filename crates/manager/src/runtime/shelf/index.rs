@@ -1,13 +1,13 @@
 //! Which pages are on the disk, how large they are, and when each was last wanted.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{Generation, LOCK};
+use crate::hex;
 
 /// The name of a page.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -28,14 +28,6 @@ impl Name {
         let file = format!("{}.{EXTENSION}", hex(&self.key));
         folder.join(hex(&self.generation.0)).join(file)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
