@@ -6,30 +6,24 @@ use std::sync::Arc;
 
 use manager::config::Config;
 use manager::house::House;
-use server::Gate;
+use server::Rules;
 use tokio::sync::watch;
 
 use crate::args::Kept;
-use crate::commands::serve::{furnished, gate};
+use crate::commands::serve::{furnished, rules};
+use crate::log;
 use crate::report::{self, Problem, Result};
 use crate::settings::Settings;
 
 /// How the keys of settings begin that hold from the start until the end.
-const FIXED: [&str; 14] = [
+const FIXED: [&str; 7] = [
     "server.host",
     "server.port",
     "server.max_body",
     "server.connections",
-    "server.queue",
     "server.drain",
-    "server.roots",
-    "server.urls",
-    "server.manage",
     "memory.disk_cache",
-    "performance.patience",
-    "performance.max_parallel_models",
-    "performance.model_cache_size",
-    "logging.",
+    "logging.format",
 ];
 
 /// What a server was told last.
@@ -40,10 +34,10 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    /// Reads the settings again whenever SIGHUP comes, and does what they say; tells who may speak. Where they make no sense,
+    /// Reads the settings again whenever SIGHUP comes, and does what they say; tells who may do what. Where they make no sense,
     /// all stays as it is.
     #[cfg(unix)]
-    pub(crate) fn watch(mut self, house: &Arc<House>, first: Gate) -> watch::Receiver<Arc<Gate>> {
+    pub(crate) fn watch(mut self, house: &Arc<House>, first: Rules) -> watch::Receiver<Arc<Rules>> {
         use tokio::signal::unix::{SignalKind, signal};
         let (tell, told) = watch::channel(Arc::new(first));
         let house = Arc::clone(house);
@@ -51,13 +45,13 @@ impl Now {
             let Ok(mut asked) = signal(SignalKind::hangup()) else { return };
             while asked.recv().await.is_some() {
                 match self.read_again() {
-                    Ok((config, gate)) => {
+                    Ok((config, rules)) => {
                         for key in self.fixed(&config) {
                             eprintln!("note: `{key}` holds from the next start on");
                         }
                         house.reload(furnished(&config, &self.kept)).await;
                         // Nobody listens any more when the server ends.
-                        let _ = tell.send(Arc::new(gate));
+                        let _ = tell.send(Arc::new(rules));
                         self.config = config;
                         eprintln!("the settings are read again");
                     }
@@ -73,20 +67,22 @@ impl Now {
 
     /// Nobody can ask for that here.
     #[cfg(not(unix))]
-    pub(crate) fn watch(self, _: &Arc<House>, first: Gate) -> watch::Receiver<Arc<Gate>> {
+    pub(crate) fn watch(self, _: &Arc<House>, first: Rules) -> watch::Receiver<Arc<Rules>> {
         watch::channel(Arc::new(first)).1
     }
 
     #[cfg_attr(not(unix), expect(dead_code, reason = "asked for by a signal that there is not"))]
-    fn read_again(&self) -> Result<(Config, Gate)> {
+    fn read_again(&self) -> Result<(Config, Rules)> {
         let config = self.settings.load()?;
-        let gate = gate(&config)?;
+        let rules = rules(&config)?;
         let address = SocketAddr::new(self.config.server.host, self.config.server.port);
-        if !gate.allows(address) {
+        if !rules.gate.allows(address) {
             let reason = format!("{address} is reached from other machines, and no key is left");
             return Err(Problem::Flag { flag: "--keys", reason }.into());
         }
-        Ok((config, gate))
+        // The last that may fail: from here on it holds.
+        log::change(&config.logging)?;
+        Ok((config, rules))
     }
 
     /// The keys of settings that are others in `config`, and cannot change.

@@ -184,7 +184,8 @@ pub(crate) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let gate = server.gate();
+    let rules = server.rules();
+    let gate = &rules.gate;
     let headers = request.headers();
     if let Err(fault) = gate.check_page(headers, request.uri()) {
         return fault.into_response();

@@ -9,7 +9,7 @@ use axum::routing::{delete, get, post};
 use manager::house::House;
 use tokio::sync::Semaphore;
 
-use crate::state::{Options, Server};
+use crate::state::{Options, RuleBook, Server};
 use crate::{
     anthropic, fault, flight, gate, health, mcp, metrics, ollama, openai, openapi, rerank, told,
 };
@@ -22,7 +22,7 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
     let limit = options.limits.body;
     let shelf = Arc::new(openai::files::Shelf::new(options.kept.clone()));
     let server = Server {
-        gate: Arc::new(options.gate.clone()),
+        rules: RuleBook::new(options.rules.clone(), options.told.clone()),
         house,
         shelf,
         parsers: Arc::new(Semaphore::new(PARSERS)),
@@ -31,7 +31,7 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         metrics: Arc::default(),
         accounts: Arc::default(),
     };
-    let mcp = mcp::router(&server.house, &server.options);
+    let mcp = mcp::router(&server.house, &server.rules, &server.options);
     Router::new()
         .merge(mcp)
         .route("/health", get(health::health))

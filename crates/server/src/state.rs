@@ -35,21 +35,49 @@ impl Default for Limits {
     }
 }
 
-/// How a server is kept.
+/// Who may do what: all of it may change while the server runs.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// What requests may ask for.
-    pub limits: Limits,
+pub struct Rules {
     /// Who may speak.
     pub gate: Gate,
-    /// Who may speak from now on, whenever that is told anew.
-    pub gates: Option<watch::Receiver<Arc<Gate>>>,
     /// Whether clients may fetch models and remove them.
     pub manage: bool,
     /// The files that tools may read.
     pub files: Files,
     /// What fetches the images that requests name by address, if any host is allowed.
     pub fetcher: Option<Fetcher>,
+}
+
+/// The rules as they are told, and as they were told first.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleBook {
+    first: Arc<Rules>,
+    told: Option<watch::Receiver<Arc<Rules>>>,
+}
+
+impl RuleBook {
+    pub(crate) fn new(first: Rules, told: Option<watch::Receiver<Arc<Rules>>>) -> Self {
+        Self { first: Arc::new(first), told }
+    }
+
+    /// What holds now.
+    pub(crate) fn now(&self) -> Arc<Rules> {
+        match &self.told {
+            Some(told) => Arc::clone(&told.borrow()),
+            None => Arc::clone(&self.first),
+        }
+    }
+}
+
+/// How a server is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What requests may ask for.
+    pub limits: Limits,
+    /// Who may do what.
+    pub rules: Rules,
+    /// Who may do what from now on, whenever that is told anew.
+    pub told: Option<watch::Receiver<Arc<Rules>>>,
     /// The folder for documents that clients leave here; without it none are kept.
     pub kept: Option<PathBuf>,
     /// Changes when the server is told to end: streams that would never end by themselves do then.
@@ -61,8 +89,7 @@ pub struct Options {
 pub(crate) struct Server {
     pub(crate) house: Arc<House>,
     pub(crate) options: Arc<Options>,
-    /// Who may speak, as it was told first.
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) rules: RuleBook,
     /// What may be gone on from.
     pub(crate) responses: Arc<Store>,
     pub(crate) metrics: Arc<Metrics>,
@@ -75,12 +102,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Who may speak now.
-    pub(crate) fn gate(&self) -> Arc<Gate> {
-        match &self.options.gates {
-            Some(gates) => Arc::clone(&gates.borrow()),
-            None => Arc::clone(&self.gate),
-        }
+    /// Who may do what now.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.now()
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -23,7 +23,8 @@ const PLACES: [&str; 2] = ["messages", "input"];
 ///
 /// If one may not be fetched, or cannot be.
 pub(crate) async fn fetched(server: &Server, body: Bytes) -> Result<Bytes, Fault> {
-    let Some(fetcher) = &server.options.fetcher else { return Ok(body) };
+    let rules = server.rules();
+    let Some(fetcher) = &rules.fetcher else { return Ok(body) };
     // Most requests name none: they are not read twice.
     let names = [&b"\"http://"[..], b"\"https://"];
     if !names.iter().any(|name| body.windows(name.len()).any(|window| window == *name)) {

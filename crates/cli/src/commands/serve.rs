@@ -15,7 +15,7 @@ use manager::machine::Machine;
 use manager::residency::Policy;
 use manager::runtime::{LoadOptions, PageStore};
 use manager::web::{Fetcher, Hosts};
-use server::{Allowance, Bound, Gate, Key, Limits, Options};
+use server::{Allowance, Bound, Gate, Key, Limits, Options, Rules};
 use tokio::sync::watch;
 
 use crate::args::{Compute, Kept};
@@ -43,9 +43,9 @@ impl Serve {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let config = self.settings.load()?;
         log::begin(&config.logging)?;
-        let gate = gate(&config)?;
+        let rules = rules(&config)?;
         let address = SocketAddr::new(config.server.host, config.server.port);
-        if !gate.allows(address) {
+        if !rules.gate.allows(address) {
             let reason =
                 format!("{address} is reached from other machines: give `--keys FILE` as well");
             return Err(Problem::Flag { flag: "--host", reason }.into());
@@ -53,15 +53,13 @@ impl Serve {
         for model in &config.models {
             models::locate(&model.name)?;
         }
-        let files = material::files(&config.server.roots)?;
-        let fetcher = fetcher(&config)?;
         let options = furnished(&config, &self.kept);
         let limits = Limits {
             body: usize::try_from(config.server.max_body).unwrap_or(usize::MAX),
             connections: config.server.connections,
             ..Limits::default()
         };
-        let (manage, drain) = (config.server.manage, config.server.drain);
+        let drain = config.server.drain;
         let device = models::runtime(self.compute)?;
         let environment = Environment::from_process();
         let mut pages = None;
@@ -86,9 +84,8 @@ impl Serve {
             let stopping = Some(stop.clone());
             let kept = Some(Environment::from_process().data.join("folio/files"));
             let now = Now { config, settings: self.settings, kept: self.kept };
-            let gates = Some(now.watch(&house, gate.clone()));
-            let options =
-                Options { limits, gate, gates, manage, files, fetcher, kept, stop: stopping };
+            let told = Some(now.watch(&house, rules.clone()));
+            let options = Options { limits, rules, told, kept, stop: stopping };
             let router = server::router(Arc::clone(&house), options);
             let mut told = stop.clone();
             let asked = async move {
@@ -185,8 +182,15 @@ fn fetcher(config: &Config) -> Result<Option<Fetcher>> {
     Ok(Some(Fetcher::new(hosts).map_err(Problem::Web)?))
 }
 
+/// Who may do what.
+pub(crate) fn rules(config: &Config) -> Result<Rules> {
+    let (gate, fetcher) = (gate(config)?, fetcher(config)?);
+    let files = material::files(&config.server.roots)?;
+    Ok(Rules { gate, manage: config.server.manage, files, fetcher })
+}
+
 /// Who may speak.
-pub(crate) fn gate(config: &Config) -> Result<Gate> {
+fn gate(config: &Config) -> Result<Gate> {
     let lowered = |list: &[String]| -> BTreeSet<String> {
         list.iter().map(|text| text.trim_end_matches('/').to_ascii_lowercase()).collect()
     };

@@ -106,7 +106,6 @@ fn nobody_at_home_is_told_as_such() {
 fn settings_are_read_again_when_that_is_asked_for() {
     let mut world = World::new();
     world.set("FOLIO_MODELS", fixture("").to_str().unwrap());
-    world.set("FOLIO_LOG_LEVEL", "off");
     let file = world.home.path().join("folio.toml");
     let begin = "models = [\"qwen3\"]\n";
     fs::write(&file, begin).unwrap();
@@ -133,16 +132,21 @@ fn settings_are_read_again_when_that_is_asked_for() {
     within_a_minute(&world, 1);
     // Now there is a key, another model, and a port that cannot change.
     let key = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let log = world.home.path().join("new.log");
     let other = format!(
-        "models = [\"llama\"]\n[server]\nqueue = 7\n[server.keys.ann]\nsha256 = \"{key}\"\n"
+        "models = [\"llama\"]\n[server]\ndrain = \"7s\"\n[server.keys.ann]\nsha256 = \"{key}\"\n\
+         [logging]\nlevel = \"info\"\nfile = \"{}\"\n",
+        log.display()
     );
     fs::write(&file, &other).unwrap();
     let said = server.hang_up();
-    assert!(said.contains("`server.queue` holds from the next start on"), "{said}");
+    assert!(said.contains("`server.drain` holds from the next start on"), "{said}");
     assert!(loaded(&world).unwrap_err().contains("FOLIO_KEY"));
     world.set("FOLIO_KEY", "secret");
     // The model that is not offered any more goes.
     within_a_minute(&world, 0);
+    let written = fs::read_to_string(&log).unwrap();
+    assert!(written.contains("unloading"), "{written}");
     // What makes no sense changes nothing.
     fs::write(&file, "[sever]\n").unwrap();
     let said = server.hang_up();

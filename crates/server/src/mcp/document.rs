@@ -1,13 +1,9 @@
 //! `read_document`.
 
-use std::process::Command;
 use std::time::Duration;
 
-use documents::layout::PageLayout;
 use documents::markdown::{MarkdownOptions, write_page};
-use documents::pipeline::{Outline, Parse, lay_out_opened};
-use documents::worker::Worker;
-use documents::{Document, FileKind, Limits, Origin, PageFailure, PageSet, Source};
+use documents::{Document, FileKind, Origin, PageSet, Source};
 use rmcp::model::ProgressNotificationParam;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -17,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::schema::{Field, Kind};
 use super::{Call, Files, Tool, files, object};
 use crate::fault::Fault;
+use crate::parsing::{Opened, Within, in_words};
 
 /// Bytes of a file.
 const MOST_BYTES: u64 = 256 << 20;
@@ -24,8 +21,6 @@ const MOST_BYTES: u64 = 256 << 20;
 const MOST_TEXT: u64 = 64 << 20;
 /// Pages of one call.
 const MOST_PAGES: u32 = 100;
-/// Bytes that parsing may take.
-const MEMORY: u64 = 2 << 30;
 
 pub(super) const READ: Tool = Tool {
     name: "read_document",
@@ -161,36 +156,6 @@ async fn progress(call: &Call, mut pages: UnboundedReceiver<(u32, u32)>) {
     }
 }
 
-/// A parser that stops when it is told to, or when its time is over.
-struct Watched {
-    parser: Worker,
-    stop: CancellationToken,
-    deadline: Instant,
-    told: UnboundedSender<(u32, u32)>,
-    pages: u32,
-    done: u32,
-    /// The first that was not begun.
-    late: Option<u32>,
-}
-
-impl Parse for Watched {
-    fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, documents::Error> {
-        self.parser.open(source, passwords)
-    }
-
-    fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {
-        if self.stop.is_cancelled() || Instant::now() >= self.deadline {
-            self.late = Some(self.late.map_or(index, |first| first.min(index)));
-            return Err(PageFailure::GivenUp { deaths: 0 });
-        }
-        let page = self.parser.page(index);
-        self.done += 1;
-        // Nobody listens when the call was given up.
-        let _ = self.told.send((self.done, self.pages));
-        page
-    }
-}
-
 fn read(
     files: &Files,
     wish: &Wish,
@@ -212,51 +177,28 @@ fn read(
         let text = files::text("path", &wish.path, bytes)?;
         return part_of_text(&name, &text, wish);
     }
-    let Some((program, arguments)) = files.worker.split_first() else {
-        return Err(Fault::field(
-            "path",
-            "this server reads no PDFs: it was started without a worker for them",
-        ));
-    };
-    let (program, arguments) = (program.clone(), arguments.to_vec());
-    let start = move || {
-        let mut command = Command::new(&program);
-        command.args(&arguments);
-        command
-    };
-    let within = Duration::from_secs(wish.seconds).min(Duration::from_secs(60));
-    let limits = Limits {
-        file_bytes: MOST_BYTES,
-        open_time: within,
-        page_time: within,
-        memory_bytes: MEMORY,
-        ..Limits::default()
-    };
-    let source = Source { name: name.clone(), bytes };
-    let mut watched = Watched {
-        parser: Worker::new(start, limits),
-        stop,
-        deadline: wish.deadline,
-        told,
-        pages: 0,
-        done: 0,
-        late: None,
-    };
-    let outline = watched.open(source, &[]).map_err(|error| of_documents(&error))?;
-    if wish.first > outline.pages {
-        let message =
-            format!("`first_page` is {}, but `{name}` has {} pages", wish.first, outline.pages);
+    let fault = |what: String| Fault::field("path", what);
+    let each = Duration::from_secs(wish.seconds).min(Duration::from_secs(60));
+    let within = Within { each, deadline: wish.deadline.into_std() };
+    let opened = Opened::new(files, Source { name: name.clone(), bytes }, within).map_err(fault)?;
+    let all = opened.pages();
+    if wish.first > all {
+        let message = format!("`first_page` is {}, but `{name}` has {all} pages", wish.first);
         return Err(Fault::field("first_page", message));
     }
     // What is asked for ends where the file does.
-    let end = wish.last.unwrap_or(u32::MAX).min(outline.pages);
+    let end = wish.last.unwrap_or(u32::MAX).min(all);
     let last = end.min(wish.first.saturating_add(MOST_PAGES - 1));
-    watched.pages = last - wish.first + 1;
-    let pages =
-        PageSet::parse(&format!("{}-{last}", wish.first)).map_err(|error| of_documents(&error))?;
-    let document = lay_out_opened(name.clone(), outline, &pages, &mut watched);
-    let document = document.map_err(|error| of_documents(&error))?;
-    let late = watched.late.map(|index| index + 1).filter(|&page| page <= last);
+    let (mut done, wanted) = (0, last - wish.first + 1);
+    let opened = opened.stopping(stop, move || {
+        done += 1;
+        // Nobody listens when the call was given up.
+        let _ = told.send((done, wanted));
+    });
+    let pages = PageSet::parse(&format!("{}-{last}", wish.first));
+    let pages = pages.map_err(|error| fault(in_words(&error)))?;
+    let (document, late) = opened.lay_out(&pages).map_err(fault)?;
+    let late = late.filter(|&page| page <= last);
     if late.is_some_and(|page| page <= wish.first) {
         let message =
             format!("not one page was read within `max_seconds` ({}): give more", wish.seconds);
@@ -360,9 +302,4 @@ fn part_of_text(name: &str, text: &str, wish: &Wish) -> Result<Value, Fault> {
         told["next_offset"] = end.into();
     }
     Ok(told)
-}
-
-fn of_documents(error: &documents::Error) -> Fault {
-    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-    Fault::field("path", format!("{error}{hint}"))
 }

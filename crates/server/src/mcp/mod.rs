@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::gate::Client;
 use crate::number;
+use crate::state::RuleBook;
 pub use files::Files;
 pub(crate) use mount::router;
 pub use mount::stdio;
@@ -95,12 +96,12 @@ impl Tool {
 #[derive(Clone, Debug)]
 pub(crate) struct Mcp {
     house: Arc<House>,
-    files: Arc<Files>,
+    rules: RuleBook,
 }
 
 impl Mcp {
-    pub(crate) fn new(house: Arc<House>, files: Files) -> Self {
-        Self { house, files: Arc::new(files) }
+    pub(crate) fn new(house: Arc<House>, rules: RuleBook) -> Self {
+        Self { house, rules }
     }
 
     async fn call(
@@ -114,7 +115,7 @@ impl Mcp {
         let client = parts.and_then(|parts| parts.extensions.get::<Client>()).cloned();
         let client = client.unwrap_or_default();
         let given_up = context.ct.clone();
-        let (house, files) = (Arc::clone(&self.house), Arc::clone(&self.files));
+        let (house, files) = (Arc::clone(&self.house), Arc::new(self.rules.now().files.clone()));
         let run = (tool.run)(Call { house, files, arguments, context, client });
         tokio::select! {
             biased;

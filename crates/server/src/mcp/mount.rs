@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::{Files, Mcp};
 use crate::fault::Fault;
-use crate::state::Options;
+use crate::state::{Options, RuleBook, Rules};
 
 /// Bytes of a request: a file of code and what is said of it.
 const MOST_BODY: usize = 8 << 20;
@@ -39,9 +39,10 @@ struct Door {
 /// What answers on `/mcp`.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(
     house: &Arc<House>,
+    rules: &RuleBook,
     options: &Options,
 ) -> Router<S> {
-    let mcp = Mcp::new(Arc::clone(house), options.files.clone());
+    let mcp = Mcp::new(Arc::clone(house), rules.clone());
     let mut session = SessionConfig::default();
     session.keep_alive = Some(IDLE);
     let mut sessions = LocalSessionManager::default();
@@ -91,7 +92,8 @@ async fn watch_over(State(door): State<Door>, request: Request, next: Next) -> R
 ///
 /// If the other side does not speak it, in words.
 pub async fn stdio(house: Arc<House>, files: Files) -> Result<(), String> {
-    let serving = Mcp::new(house, files).serve(rmcp::transport::stdio()).await;
+    let rules = RuleBook::new(Rules { files, ..Rules::default() }, None);
+    let serving = Mcp::new(house, rules).serve(rmcp::transport::stdio()).await;
     let running = match serving {
         Ok(running) => running,
         // Whoever closes the line before the first word wants nothing.

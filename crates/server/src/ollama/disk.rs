@@ -42,7 +42,7 @@ pub(crate) struct Delete {
 }
 
 fn allowed(server: &Server) -> Result<(), Fault> {
-    if server.options.manage {
+    if server.rules().manage {
         return Ok(());
     }
     let message =

@@ -1,13 +1,12 @@
 //! What a turn holds, as chat and responses both write it: a text, or parts.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use manager::{Image, Part};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::files::{Desk, WireFile};
 use crate::fault::Fault;
+use crate::inline::of_address;
 use crate::read::Never;
 
 /// A text, or parts.
@@ -159,24 +158,8 @@ fn one(path: &str, part: WirePart, desk: &Desk) -> Result<Part, Fault> {
 
 /// The image in a `data:` address. Others would have to be fetched, which this server does for nobody.
 pub(super) fn image(path: &str, url: &str) -> Result<Image, Fault> {
-    let bytes = data(path, url, "images are given as data:image/png;base64,...")?;
+    let fault = |what: String| Fault::field(path, format!("`{path}`: {what}"));
+    let form = "images are given as data:image/png;base64,...; this server fetches no addresses";
+    let bytes = of_address(url).unwrap_or_else(|| Err(form.to_owned())).map_err(fault)?;
     Ok(Image::new(bytes).named(path))
-}
-
-/// The bytes of a `data:` address; `form` says what one looks like.
-fn data(path: &str, url: &str, form: &str) -> Result<Vec<u8>, Fault> {
-    let fault = |what: &str| Err(Fault::field(path, format!("`{path}`: {what}")));
-    let Some(rest) = url.strip_prefix("data:") else {
-        return fault(&format!("{form}; this server fetches no addresses"));
-    };
-    let Some((kind, data)) = rest.split_once(',') else {
-        return fault("the data: address has no comma");
-    };
-    if !kind.ends_with(";base64") {
-        return fault("the data: address must be base64");
-    }
-    match STANDARD.decode(data.trim()) {
-        Ok(bytes) => Ok(bytes),
-        Err(error) => fault(&format!("what it holds is not base64: {error}")),
-    }
 }

@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{get, post, server};
+use server::{Options, router};
+
+use crate::house::{get, post, server, settled, steady};
 
 fn question(more: &Value) -> Value {
     let mut body = json!({
@@ -40,6 +42,40 @@ async fn what_streams_is_what_comes_whole() {
     assert_eq!(last["usage"], whole["usage"]);
     assert_eq!(last["choices"], json!([]));
     assert!(events.iter().all(|event| event["id"] == events[0]["id"]));
+}
+
+#[tokio::test]
+async fn an_invariant_answer_is_the_same_among_others() {
+    let path = "/v1/chat/completions";
+    // Where weights are laid out anew under way it would not hold: whoever asks for it is told, be it in the settings.
+    let set = "[[models]]\nname = 'qwen3'\nbatch_invariant = true\n";
+    let refused = |reply: crate::house::Reply| {
+        assert_eq!(reply.status.as_u16(), 400, "{}", reply.body);
+        assert!(reply.body.contains("`batch_invariant`") && reply.body.contains("--weights"));
+    };
+    refused(post(&server(), path, &question(&json!({"batch_invariant": true}))).await);
+    refused(post(&router(settled(set), Options::default()), path, &question(&json!({}))).await);
+    // Logits are told to the last bit, and so tell whether anything differs.
+    for server in [steady(set), steady("")].map(|house| router(house, Options::default())) {
+        let more = json!({"logprobs": true, "top_logprobs": 5, "batch_invariant": true});
+        let ask = question(&more);
+        let bits = |reply: &Value| reply["choices"][0]["logprobs"]["content"].clone();
+        let alone = bits(&post(&server, path, &ask).await.json());
+        assert_eq!(alone.as_array().unwrap().len(), 12);
+        let other = |n: u64| {
+            let words = "and so on ".repeat(n as usize);
+            question(&json!({"messages": [{"role": "user", "content": words}], "seed": n}))
+        };
+        let others = [other(1), other(2), other(3)];
+        let [a, b, c] = &others;
+        let (_, _, among, _) = tokio::join!(
+            post(&server, path, a),
+            post(&server, path, b),
+            post(&server, path, &ask),
+            post(&server, path, c),
+        );
+        assert_eq!(bits(&among.json()), alone);
+    }
 }
 
 #[tokio::test]

@@ -3,14 +3,17 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
-use server::{Gate, Key, Options, router};
+use server::{Gate, Key, Options, Rules, router};
 
 use crate::house::{get, open, send, server};
 
 #[tokio::test]
 async fn the_description_needs_no_key() {
     let gate = Gate { keys: vec![Key::new("ann", "secret")], ..Gate::default() };
-    let locked = router(open(&[]), Options { gate, ..Options::default() });
+    let locked = router(
+        open(&[]),
+        Options { rules: Rules { gate, ..Rules::default() }, ..Options::default() },
+    );
     assert_eq!(get(&locked, "/version").await.status.as_u16(), 401);
     let document = get(&locked, "/openapi.json").await.json();
     assert_eq!(document["security"], json!([{"bearer": []}, {"key": []}]));

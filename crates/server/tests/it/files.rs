@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use server::{Gate, Key, Options, router};
+use server::{Gate, Key, Options, Rules, router};
 
 use crate::house::{Reply, get, open_in, post, roomy_folder, send, server};
 
@@ -175,7 +175,7 @@ async fn documents_belong_to_a_key() {
     let folder = roomy_folder(64);
     let keys = vec![Key::new("ann", "secret"), Key::new("bob", "other")];
     let options = Options {
-        gate: Gate { keys, ..Gate::default() },
+        rules: Rules { gate: Gate { keys, ..Gate::default() }, ..Rules::default() },
         kept: Some(folder.path().join("data")),
         ..Options::default()
     };

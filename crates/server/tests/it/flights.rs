@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use server::{Allowance, Gate, Key, Options, router};
+use server::{Allowance, Gate, Key, Options, Rules, router};
 use tower::ServiceExt as _;
 
 use crate::house::{get, post, send, settled};
@@ -115,7 +115,10 @@ async fn a_key_is_held_to_its_allowance() {
         Key::new("cy", "c"),
     ];
     let gate = Gate { keys, ..Gate::default() };
-    let server = router(crate::house::open(&["qwen3"]), Options { gate, ..Options::default() });
+    let server = router(
+        crate::house::open(&["qwen3"]),
+        Options { rules: Rules { gate, ..Rules::default() }, ..Options::default() },
+    );
     let ask = async |key: &str, method: &str, path: &str| {
         let body = if method == "POST" { chat("qwen3").to_string() } else { String::new() };
         let request = Request::builder().method(method).uri(path);

@@ -11,7 +11,7 @@ use axum::http::{Request, StatusCode};
 use manager::config::{Config, Sources};
 use manager::house::{House, HouseOptions};
 use manager::runtime::Runtime;
-use manager::{CpuOptions, Environment};
+use manager::{CpuOptions, Environment, WeightLayout};
 use serde_json::Value;
 use server::{Limits, Options, router};
 use tower::ServiceExt as _;
@@ -49,20 +49,30 @@ pub(crate) fn roomy_folder(positions: usize) -> tempfile::TempDir {
 
 /// A house that is kept as a file says.
 pub(crate) fn settled(toml: &str) -> Arc<House> {
+    furnished(&fixtures(), options(toml), CpuOptions::default())
+}
+
+/// The same, with weights that are laid out once and for all.
+pub(crate) fn steady(toml: &str) -> Arc<House> {
+    let weights = WeightLayout::Panels;
+    furnished(&fixtures(), options(toml), CpuOptions { weights, ..CpuOptions::default() })
+}
+
+fn options(toml: &str) -> HouseOptions {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("folio.toml");
     std::fs::write(&file, toml).unwrap();
     let config = Config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
-    furnished(&fixtures(), HouseOptions { config, ..HouseOptions::default() })
+    HouseOptions { config, ..HouseOptions::default() }
 }
 
 pub(crate) fn open_in(folder: &Path, models: &[&str]) -> Arc<House> {
     let models = models.iter().map(|&name| name.to_owned()).collect();
-    furnished(folder, HouseOptions { models, ..HouseOptions::default() })
+    furnished(folder, HouseOptions { models, ..HouseOptions::default() }, CpuOptions::default())
 }
 
-fn furnished(folder: &Path, options: HouseOptions) -> Arc<House> {
-    let cpu = CpuOptions { threads: Some(1), ..CpuOptions::default() };
+fn furnished(folder: &Path, options: HouseOptions, cpu: CpuOptions) -> Arc<House> {
+    let cpu = CpuOptions { threads: Some(1), ..cpu };
     let nowhere = OsString::from("/nowhere");
     let vars = [
         ("FOLIO_MODELS", folder.as_os_str().to_owned()),

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use server::mcp::Files;
-use server::{Options, router};
+use server::{Options, Rules, router};
 
 use crate::house::{Reply, get, open_in, roomy_folder, send};
 
@@ -149,7 +149,14 @@ fn reading() -> (Router, tempfile::TempDir, PathBuf) {
     std::fs::create_dir(&files).unwrap();
     let house = open_in(folder.path(), &[]);
     let allowed = Files { roots: vec![files.clone()], worker: Vec::new() };
-    (router(house, Options { files: allowed, ..Options::default() }), folder, files)
+    (
+        router(
+            house,
+            Options { rules: Rules { files: allowed, ..Rules::default() }, ..Options::default() },
+        ),
+        folder,
+        files,
+    )
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use server::{Gate, Key, Options, router};
+use server::{Gate, Key, Options, Rules, router};
 
 use crate::house::{get, narrow, open, post, send, server};
 
@@ -131,7 +131,10 @@ async fn keys_and_origins_are_asked_for() {
         origins: BTreeSet::from(["https://app.example".to_owned()]),
         ..Gate::default()
     };
-    let server = router(open(&[]), Options { gate, ..Options::default() });
+    let server = router(
+        open(&[]),
+        Options { rules: Rules { gate, ..Rules::default() }, ..Options::default() },
+    );
     let ask = |headers: &[(&'static str, &'static str)]| {
         let mut request = Request::get("/v1/models");
         for &(name, value) in headers {

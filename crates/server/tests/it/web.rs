@@ -4,7 +4,7 @@
 use axum::Router;
 use manager::web::{Fetcher, Hosts};
 use serde_json::{Value, json};
-use server::{Options, router};
+use server::{Options, Rules, router};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -56,7 +56,10 @@ async fn images_are_fetched_where_that_is_allowed() {
     let fetching = |hosts: &[&str]| {
         let hosts: Vec<_> = hosts.iter().map(|&host| host.to_owned()).collect();
         let fetcher = Some(Fetcher::new(Hosts::of(&hosts)).unwrap());
-        router(open(&["qwen3"]), Options { fetcher, ..Options::default() })
+        router(
+            open(&["qwen3"]),
+            Options { rules: Rules { fetcher, ..Rules::default() }, ..Options::default() },
+        )
     };
     let server = fetching(&["127.0.0.1"]);
     for (path, body) in [("/v1/chat/completions", chat(&there)), ("/v1/messages", message(&there))]

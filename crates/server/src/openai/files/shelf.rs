@@ -118,7 +118,7 @@ impl Shelf {
             expires: upload.lasts.map(|lasts| created + lasts),
             name: upload.name.chars().filter(|c| !c.is_control()).take(MOST_NAME).collect(),
             purpose: upload.purpose.to_owned(),
-            sha256: hex(upload.bytes),
+            sha256: digest(upload.bytes),
         };
         let known = serde_json::to_vec(&entry)
             .map_err(|error| Fault::of(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
@@ -167,7 +167,7 @@ impl Shelf {
         let entry = self.entry(owner, id)?;
         let path = self.folder()?.join(format!("{id}.data"));
         let bytes = fs::read(&path).map_err(|error| broken(&path, &error))?;
-        if hex(&bytes) != entry.sha256 {
+        if digest(&bytes) != entry.sha256 {
             let message = format!("the file `{id}` is damaged: delete it, and upload it once more");
             return Err(Fault::of(StatusCode::INTERNAL_SERVER_ERROR, message));
         }
@@ -264,8 +264,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest(bytes: &[u8]) -> String {
+    manager::hex(&Sha256::digest(bytes))
 }
 
 fn broken(path: &Path, error: &std::io::Error) -> Fault {

@@ -1,28 +1,22 @@
 //! A document made into words, as far as it has any: by the text that a PDF carries, without a model.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use documents::layout::PageLayout;
 use documents::markdown::{MarkdownOptions, write_page};
-use documents::pipeline::{Outline, Parse, lay_out_opened};
-use documents::worker::Worker;
-use documents::{FileKind, Limits, Origin, PageFailure, PageSet, Source};
+use documents::{FileKind, Origin, PageSet, Source};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 
 use crate::fault::Fault;
+use crate::inline::{of_address, of_base64};
+use crate::parsing::{Opened, Within};
 use crate::state::Server;
 
 /// Pages of a document.
 const MOST_PAGES: u32 = 1000;
 /// Characters of what is read of it: far more than a model reads.
 const MOST_CHARACTERS: usize = 8 << 20;
-/// Bytes that parsing may take.
-const MEMORY: u64 = 2 << 30;
 /// So long one document may take.
 const WITHIN: Duration = Duration::from_secs(120);
 /// And one page.
@@ -125,44 +119,20 @@ impl Desk {
 
     fn pdf(&self, path: &str, name: &str, bytes: Vec<u8>) -> Result<String, Fault> {
         let fault = |what: String| Fault::field(path, format!("`{path}`: {what}"));
-        let Some((program, arguments)) = self.server.options.files.worker.split_first() else {
-            return Err(fault(
-                "this server reads no PDFs: it was started without a worker".to_owned(),
-            ));
-        };
-        let (program, arguments) = (program.clone(), arguments.to_vec());
-        let start = move || {
-            let mut command = Command::new(&program);
-            command.args(&arguments);
-            command
-        };
-        let of_documents = |error: documents::Error| {
-            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-            fault(format!("{error}{hint}"))
-        };
-        let limits = Limits {
-            file_bytes: bytes.len() as u64,
-            open_time: PAGE,
-            page_time: PAGE,
-            memory_bytes: MEMORY,
-            ..Limits::default()
-        };
         // Strangers' files are parsed a few at a time.
         let places = Arc::clone(&self.server.parsers);
         let _place = Handle::current().block_on(places.acquire_owned());
-        let parser = Worker::new(start, limits);
-        let mut hurried = Hurried { parser, deadline: Instant::now() + WITHIN };
         let source = Source { name: name.to_owned(), bytes };
-        let outline = hurried.open(source, &[]).map_err(of_documents)?;
-        if outline.pages > MOST_PAGES {
-            let pages = outline.pages;
+        let within = Within { each: PAGE, deadline: Instant::now() + WITHIN };
+        let opened = Opened::new(&self.server.rules().files, source, within).map_err(fault)?;
+        let pages = opened.pages();
+        if pages > MOST_PAGES {
             return Err(fault(format!(
                 "`{name}` has {pages} pages, but at most {MOST_PAGES} are read"
             )));
         }
-        let document = lay_out_opened(name.to_owned(), outline, &PageSet::all(), &mut hurried);
-        let document = document.map_err(of_documents)?;
-        if Instant::now() >= hurried.deadline {
+        let (document, late) = opened.lay_out(&PageSet::all()).map_err(fault)?;
+        if late.is_some() {
             let seconds = WITHIN.as_secs();
             return Err(fault(format!(
                 "`{name}` was not read within {seconds} seconds: send fewer pages"
@@ -188,37 +158,9 @@ impl Desk {
 
 /// What stands behind `data:...;base64,`, or base64 alone.
 fn decoded(path: &str, data: &str) -> Result<Vec<u8>, Fault> {
-    let fault = |what: String| Fault::field(path, format!("`{path}`: {what}"));
+    let fault = |what: String| Fault::field(path, format!("`{path}`: `file_data`: {what}"));
     if data.starts_with("http:") || data.starts_with("https:") {
         return Err(fault("this server fetches no addresses: send the file as base64".to_owned()));
     }
-    let data = match data.strip_prefix("data:") {
-        Some(rest) => rest
-            .split_once(";base64,")
-            .map(|(_, data)| data)
-            .ok_or_else(|| fault("the data: address must be base64".to_owned()))?,
-        None => data,
-    };
-    STANDARD
-        .decode(data.trim())
-        .map_err(|error| fault(format!("`file_data` is not base64: {error}")))
-}
-
-/// A parser whose time is over at some point.
-struct Hurried {
-    parser: Worker,
-    deadline: Instant,
-}
-
-impl Parse for Hurried {
-    fn open(&mut self, source: Source, passwords: &[String]) -> Result<Outline, documents::Error> {
-        self.parser.open(source, passwords)
-    }
-
-    fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {
-        if Instant::now() >= self.deadline {
-            return Err(PageFailure::GivenUp { deaths: 0 });
-        }
-        self.parser.page(index)
-    }
+    of_address(data).unwrap_or_else(|| of_base64(data)).map_err(fault)
 }
