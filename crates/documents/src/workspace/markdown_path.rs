@@ -158,7 +158,8 @@ fn short(part: &str) -> String {
         return part;
     }
     let (stem, extension) = split_extension(&part);
-    let keep = if extension.len() <= 16 { extension } else { "" };
+    // What is that long behind a dot is no extension.
+    let (stem, keep) = if extension.len() <= 16 { (stem, extension) } else { (&*part, "") };
     let mut end = MOST_NAME.min(stem.len()) - 16 - keep.len();
     while !stem.is_char_boundary(end) {
         end -= 1;
@@ -287,6 +288,12 @@ mod tests {
         let long = format!("/a/{}.pdf", "ü".repeat(400));
         let key = MarkdownPaths::default().key(&long);
         assert!(key.split('/').all(|part| part.len() <= 220), "{key}");
+        // A dot may stand anywhere in such a name.
+        for dot in [0, 1, 5, 190, 290] {
+            let name = format!("{}.{}", "ü".repeat(dot), "日".repeat(300 - dot));
+            let key = MarkdownPaths::default().key(&name);
+            assert!(key.len() <= 240 && key.ends_with(".md"), "{key}");
+        }
         let other = MarkdownPaths::default().key(&long.replace(".pdf", "x.pdf"));
         assert_ne!(key, other);
     }
