@@ -1,10 +1,11 @@
 //! How long work looks. A pull: bars on a terminal, a line for each file elsewhere. All of it on standard error.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use manager::fetch::Progress;
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
@@ -182,6 +183,7 @@ impl Bars {
 const SPIN: &str = "  {spinner} {msg}";
 const READ: &str = "  reading {wide_bar} {pos} of {len} tokens, {elapsed}";
 const COUNT: &str = "  {wide_bar} {pos} of {len} {msg}, {eta} left";
+const PAGES: &str = "  {wide_bar} {pos} of {len} pages, {rate}, {eta} left  {msg}";
 const WRITE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left  {msg:40!}";
 const FILE: &str = "  {wide_msg} {decimal_bytes:>10} of {decimal_total_bytes:<10} {percent:>3}%";
 const WIDE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {msg}  {percent}%";
@@ -247,6 +249,20 @@ pub(crate) fn counting(show: bool, all: usize, what: &'static str) -> ProgressBa
     ProgressBar::with_draw_target(Some(all as u64), target)
         .with_style(style(COUNT))
         .with_message(what)
+}
+
+/// How many pages are read, how many that makes a minute, and how long it takes: a bar on a terminal, else nothing. It
+/// grows as pages are found.
+pub(crate) fn pages() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        // A bar that cannot be written is not seen.
+        let _ = write!(out, "{:.1} a minute", state.per_sec() * 60.0);
+    };
+    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(FRAMES))
+        .with_style(style(PAGES).with_key("rate", rate))
 }
 
 /// How many of `all` bytes are written: a bar on a terminal if it is to be `show`n, else nothing.

@@ -189,7 +189,9 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Missing { .. } => Some("check the path; a shell pattern must match something"),
-            Self::Folder { .. } => Some("name the files in it, for example FOLDER/*.pdf"),
+            Self::Folder { .. } => {
+                Some("name one that holds PDFs or images, or the files themselves")
+            }
             Self::Special { .. } => Some("save the bytes to a regular file first"),
             Self::Empty { .. } => Some("the download or copy may have failed; fetch it again"),
             Self::TooLarge { .. } => Some("split the file, or raise the limit"),

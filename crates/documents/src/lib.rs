@@ -24,6 +24,7 @@ pub mod picture;
 pub mod pipeline;
 mod sniff;
 mod source;
+pub mod tesseract;
 pub mod worker;
 pub mod workspace;
 mod world;

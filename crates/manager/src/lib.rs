@@ -26,7 +26,7 @@ pub mod stats;
 pub mod web;
 
 pub use digest::hex;
-pub use environment::Environment;
+pub use environment::{Environment, Token};
 pub use error::{AnswerFault, Error, Kind, NameFault, Result};
 pub use peak::{current_rss, peak_rss};
 

@@ -7,3 +7,4 @@ pub mod pdf;
 pub mod quantize;
 pub mod s3;
 pub mod safetensors;
+pub mod seer;

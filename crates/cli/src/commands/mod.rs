@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Stats(stats::Stats),
     Embed(embed::Embed),
     Rerank(rerank::Rerank),
-    Read(read::Read),
+    Read(Box<read::Read>),
     Bench(bench::Bench),
     #[command(visible_alias = "ls")]
     List(list::List),

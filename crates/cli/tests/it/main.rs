@@ -7,6 +7,7 @@ mod catalog;
 mod config;
 mod encoders;
 mod held;
+mod looking;
 mod machine;
 mod mcp;
 mod pull;

@@ -44,6 +44,8 @@ pub struct ReadOptions {
     pub target_longest_image_dim: u32,
     /// How often a page is tried, and how.
     pub ladder: LadderOptions,
+    /// Whether what may still be tried at the last page that is left is tried at once: it costs tokens, and is sooner done.
+    pub at_once: bool,
     /// Pages that were read before: they are taken as they are.
     pub known: BTreeMap<u32, PageReading>,
     /// How long it is tried to reach readers that cannot be reached.
@@ -65,6 +67,7 @@ impl Default for ReadOptions {
             most_tokens: MOST_TOKENS,
             target_longest_image_dim: 1288,
             ladder: LadderOptions::default(),
+            at_once: true,
             known: BTreeMap::new(),
             patience: Duration::from_secs(600),
             pause: Duration::from_secs(1),
@@ -202,11 +205,14 @@ fn agree(page: &mut Page) {
     page.agreement = Some(compare(&own, reading.text.as_deref().unwrap_or_default()));
 }
 
-/// A page's own text as markdown, without what repeats from page to page.
+/// A page's own text as markdown, without what repeats from page to page unless it is all there is.
 fn own_text(page: &Page) -> Option<String> {
     let own = Page { origin: Origin::TextLayer, ..page.clone() };
-    let text = write_page(&own, MarkdownOptions::default());
-    (!text.trim().is_empty()).then_some(text)
+    let text = |furniture| {
+        let text = write_page(&own, MarkdownOptions { furniture, ..MarkdownOptions::default() });
+        (!text.trim().is_empty()).then_some(text)
+    };
+    text(false).or_else(|| text(true))
 }
 
 enum Message {
@@ -356,8 +362,10 @@ impl Eyes<'_> {
     fn ask(&mut self, page: usize, attempt: Attempt) {
         let Some(look) = self.open.get_mut(&page) else { return };
         if look.turned.0 != attempt.turned {
-            let turned = turned(&look.picture, attempt.turned);
-            look.turned = (attempt.turned, Arc::new(turned));
+            // The ladder turns by quarters only.
+            let turned = look.picture.turned(attempt.turned);
+            let turned = turned.map_or_else(|| Arc::clone(&look.picture), Arc::new);
+            look.turned = (attempt.turned, turned);
         }
         let wanted = Wanted::default();
         look.under_way.insert(attempt.index, (attempt, wanted.clone()));
@@ -413,7 +421,8 @@ impl Eyes<'_> {
         if let Some(fault) = fault {
             self.failed(page, attempt, fault);
         }
-        let idle = self.to_read.is_empty() && self.open.len() == 1 && self.room.is_last();
+        let last = self.to_read.is_empty() && self.open.len() == 1 && self.room.is_last();
+        let idle = self.options.at_once && last;
         let Some(look) = self.open.get_mut(&page) else { return Ok(()) };
         match look.ladder.next(attempt, &outcome, idle) {
             Step::Try(attempts) => attempts.into_iter().for_each(|next| self.ask(page, next)),
@@ -625,25 +634,4 @@ pub fn reading(page: &Page) -> Option<PageReading> {
         Origin::Blank => Some(PageReading::of_text_layer(page.number, None)),
         Origin::NoText { .. } | Origin::Failed(_) => None,
     }
-}
-
-/// A picture turned counter-clockwise by quarter turns.
-fn turned(picture: &Picture, degrees: u16) -> Picture {
-    let (width, height) = (picture.width, picture.height);
-    let (across, down) =
-        if degrees.is_multiple_of(180) { (width, height) } else { (height, width) };
-    let mut pixels = Vec::with_capacity(picture.pixels.len());
-    for y in 0..down {
-        for x in 0..across {
-            let (x, y) = match degrees {
-                90 => (width - 1 - y, x),
-                180 => (width - 1 - x, height - 1 - y),
-                270 => (y, height - 1 - x),
-                _ => (x, y),
-            };
-            let at = (y * width + x) * 3;
-            pixels.extend_from_slice(&picture.pixels[at..at + 3]);
-        }
-    }
-    Picture { width: across, height: down, pixels }
 }

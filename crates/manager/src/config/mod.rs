@@ -31,6 +31,7 @@ pub use schema::schema;
 use read::{Log, Table};
 use tree::Node;
 
+use crate::environment::Token;
 use crate::runtime::Preemption;
 
 /// The names of files that are looked for, in this order.
@@ -266,6 +267,8 @@ pub enum KeySource {
     Variable(String),
     /// In a file.
     File(PathBuf),
+    /// It is this one. No file of settings says it: a key has no place there.
+    Given(Token),
 }
 
 /// A server elsewhere.

@@ -1,3 +1,6 @@
-//! Reading documents: what `documents` leaves to whoever runs it.
+//! Reading documents: who reads pages, and where documents and workspaces lie.
 
 pub mod store;
+mod world;
+
+pub use world::Seers;

@@ -164,10 +164,27 @@ impl Form<'_> {
             None => Ok(()),
             Some(Grammar::JsonSchema(schema)) => self.format(Some(schema)),
             Some(Grammar::JsonObject) => self.format(None),
-            Some(Grammar::Regex(_)) => self.refuse("regex"),
+            Some(Grammar::Regex(pattern)) => self.regex(pattern),
             Some(Grammar::Lark(_)) => self.refuse("grammar"),
             Some(Grammar::Choice(_)) => self.refuse("choice"),
         }
+    }
+
+    /// An answer that a regular expression matches, in the words that the remote is said to understand: servers called
+    /// this `guided_regex` before they called it `structured_outputs`, and some read what they know of both.
+    fn regex(&mut self, pattern: &str) -> Result<(), Error> {
+        let understood = |word: &str| self.remote.understands.iter().any(|field| field == word);
+        let words = [understood("guided_regex"), understood("structured_outputs")];
+        if words == [false; 2] {
+            return self.refuse("regex");
+        }
+        if words[0] {
+            self.put(&["guided_regex"], json!(pattern));
+        }
+        if words[1] {
+            self.put(&["structured_outputs", "regex"], json!(pattern));
+        }
+        Ok(())
     }
 
     /// An answer of this JSON Schema, or of any JSON.

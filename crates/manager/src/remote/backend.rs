@@ -468,6 +468,7 @@ fn read_key(source: &KeySource) -> Result<Token, String> {
             file.take(LARGEST_KEY).read_to_string(&mut text).map_err(fail)?;
             (text, path.display().to_string())
         }
+        KeySource::Given(key) => return Ok(key.clone()),
     };
     Token::new(&text)
         .ok_or_else(|| format!("{place} holds no key: one word of printable characters"))

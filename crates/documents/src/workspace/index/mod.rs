@@ -90,7 +90,7 @@ impl Index {
     }
 
     /// All documents, in the order of their groups.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
+    pub fn paths(&self) -> impl Iterator<Item = &str> + Clone {
         self.groups.iter().flat_map(|group| &group.paths).map(String::as_str)
     }
 

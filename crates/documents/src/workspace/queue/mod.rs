@@ -101,6 +101,13 @@ impl Queue {
         Ok(Self { store, presence, mark, earlier: failures::earlier(index), turns })
     }
 
+    /// The same without the groups that are not among these, by their hashes.
+    #[must_use]
+    pub fn only(self, hashes: &BTreeSet<String>) -> Self {
+        self.turns().only(hashes);
+        self
+    }
+
     fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -116,6 +116,12 @@ impl Turns {
         }
     }
 
+    /// Leaves out all but these groups.
+    pub(super) fn only(&mut self, hashes: &BTreeSet<String>) {
+        self.waiting.retain(|group| hashes.contains(&group.hash));
+        self.total = self.done + self.waiting.len();
+    }
+
     pub(super) fn next(&mut self, now: SystemTime) -> Next {
         // What was not looked at comes before what was found locked.
         let group = self.waiting.pop_front().or_else(|| {

@@ -1,0 +1,200 @@
+//! Files on the command line: one text for each, in their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+
+use documents::json::JsonOptions;
+use documents::markdown::MarkdownOptions;
+use documents::pipeline::{Mode, read};
+use documents::worker::Pool;
+use documents::workspace::inputs::{Address, Inputs, gather};
+use documents::{Document, Error, Source};
+
+use super::Read;
+use super::show::Show;
+use crate::report::{self, Problem, Result};
+use crate::{material, output};
+
+pub(super) fn run(asked: &Read) -> Result<ExitCode> {
+    let files = found(&asked.inputs);
+    let targets = targets(asked, &files)?;
+    if let Some(folder) = &asked.out {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Problem::io("make the folder", folder, error))?;
+    }
+    let limits = asked.limits();
+    let eyes = asked.sight.open(asked.mode(Mode::Auto), asked.pages()?, asked.password.clone())?;
+    let looks = !eyes.world.readers().is_empty();
+    // A page that a model looks at leaves the cores to the model: more files keep it busy.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let usual = if looks { cores.max(8) } else { cores };
+    let workers = asked.workers.unwrap_or(usual).clamp(1, files.len().max(1));
+    let pool = Pool::new(material::worker()?, workers, limits);
+    let show = Show::new(files.len(), looks, asked.out.is_some(), asked.verbose);
+
+    // Files are read side by side, and come out in the order in which they were given.
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let (sender, finished) = channel();
+    let mut outcome = Outcome::default();
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let sender = sender.clone();
+            let (next, stop, pool, eyes, files, show) = (&next, &stop, &pool, &eyes, &files, &show);
+            scope.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(file) = files.get(at) else { return };
+                    let document = Source::read(file, limits.file_bytes).and_then(|source| {
+                        let mut worker = pool.lease();
+                        let mut watch = show.file(file, stop);
+                        let (world, room) = (&*eyes.world, &eyes.room);
+                        read(source, &eyes.options, &mut *worker, world, room, &mut watch)
+                    });
+                    // Nobody listens only when standard output has failed.
+                    if sender.send((at, document)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        for (at, target) in targets.iter().enumerate() {
+            let document = loop {
+                if let Some(document) = waiting.remove(&at) {
+                    break document;
+                }
+                let Ok((at, document)) = finished.recv() else {
+                    unreachable!("a reader ends only after its files")
+                };
+                waiting.insert(at, document);
+                show.ended();
+            };
+            let written = show.suspend(|| tell(asked, target, at, document, &mut outcome));
+            if let Err(failure) = written {
+                // No further file is begun, and those under way are given up.
+                next.store(files.len(), Ordering::Relaxed);
+                stop.store(true, Ordering::Relaxed);
+                return Err(failure);
+            }
+        }
+        Ok(())
+    })?;
+    show.end();
+    if outcome.failed > 0 {
+        let (failed, all) = (outcome.failed, files.len());
+        if all > 1 {
+            return Err(Problem::Files { failed, all }.into());
+        }
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(if outcome.pages_failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What went wrong so far.
+#[derive(Default)]
+struct Outcome {
+    failed: usize,
+    pages_failed: usize,
+}
+
+/// The files that were named, and those of the folders that were.
+fn found(inputs: &[PathBuf]) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut add = |path: PathBuf| {
+        if seen.insert(path.clone()) {
+            out.push(path);
+        }
+    };
+    for input in inputs {
+        let nowhere = |address: &Address<'_>| {
+            let place = format!("{}://{}", address.scheme, address.bucket);
+            Err(Error::Missing { path: place.into() })
+        };
+        let folder = input.to_str().filter(|_| input.is_dir());
+        match folder.map(|folder| gather(&[folder.to_owned()], &nowhere)) {
+            Some(Ok(Inputs { documents, skipped, .. })) => {
+                for one in skipped {
+                    eprintln!("{}: left out, {}", one.path, one.why);
+                }
+                documents.into_iter().map(PathBuf::from).for_each(&mut add);
+            }
+            // What is a folder and holds nothing is told when it is read.
+            Some(Err(_)) | None => add(input.clone()),
+        }
+    }
+    out
+}
+
+/// Where each file's text goes; `None` is standard output.
+fn targets(asked: &Read, files: &[PathBuf]) -> Result<Vec<Option<PathBuf>>> {
+    let Some(folder) = &asked.out else { return Ok(vec![None; files.len()]) };
+    let extension = if asked.json { "json" } else { "md" };
+    let mut sources: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    let mut targets = Vec::new();
+    for file in files {
+        let stem = file.file_stem().unwrap_or(file.as_os_str());
+        let mut name = stem.to_owned();
+        name.push(".");
+        name.push(extension);
+        let target = folder.join(name);
+        if let Some(other) = sources.insert(target.clone(), file) {
+            let reason = format!(
+                "{} and {} would both become {}",
+                other.display(),
+                file.display(),
+                target.display(),
+            );
+            return Err(Problem::Flag { flag: "--out", reason }.into());
+        }
+        targets.push(Some(target));
+    }
+    Ok(targets)
+}
+
+/// Writes what was read, and names what was not.
+fn tell(
+    asked: &Read,
+    target: &Option<PathBuf>,
+    at: usize,
+    document: Result<Document, Error>,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let document = match document {
+        Ok(document) => document,
+        Err(error) => {
+            outcome.failed += 1;
+            report::print(error.into());
+            return Ok(());
+        }
+    };
+    outcome.pages_failed += material::unread(&document);
+    let mut text = write(asked, &document);
+    let Some(target) = target else {
+        if asked.inputs.len() > 1 && !asked.json {
+            let gap = if at == 0 { "" } else { "\n" };
+            text = format!("{gap}<!-- file: {} -->\n\n{text}", document.name);
+        }
+        return output::write(&text);
+    };
+    // A file of that name is whole, old or new, at every moment.
+    let mut partial = target.clone().into_os_string();
+    partial.push(".partial");
+    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, target));
+    written.map_err(|error| Problem::io("write", target, error))
+}
+
+fn write(asked: &Read, document: &Document) -> String {
+    if asked.json {
+        let value = documents::json::write(document, JsonOptions { lines: asked.lines });
+        // One line for each file, so that many can be told apart.
+        return format!("{value}\n");
+    }
+    let (page_markers, furniture) = (asked.page_markers, asked.keep_headers);
+    documents::markdown::write(document, MarkdownOptions { page_markers, furniture })
+}

@@ -1,0 +1,92 @@
+//! `folio read`: documents into text.
+
+mod files;
+mod show;
+mod sight;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use documents::pipeline::Mode;
+use documents::{Limits, PageSet};
+
+use crate::report::Result;
+use sight::{How, Sight};
+
+/// Turn PDFs and images into markdown.
+///
+/// A page that has good text of its own needs no model. Scans, and what no text can be found in,
+/// are shown to the vision model that --model names. Each file is parsed in a process of its own,
+/// with limits on time and memory; what cannot be read is named on standard error, and the other
+/// pages and files go on. The exit code is 1 if a file or a page failed.
+#[derive(Args, Debug)]
+pub(crate) struct Read {
+    /// PDFs, images (PNG, JPEG, TIFF, WebP, BMP, GIF), or folders of them
+    #[arg(required = true, value_name = "FILE")]
+    inputs: Vec<PathBuf>,
+    /// Write one file for each into this folder, instead of standard output
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write pages, blocks, boxes (in PDF points from the top left), readings and text as JSON
+    #[arg(long)]
+    json: bool,
+    /// Add every line with its box to the JSON
+    #[arg(long, requires = "json")]
+    lines: bool,
+    /// Put a comment with the number before each page
+    #[arg(long, visible_alias = "page_markers")]
+    page_markers: bool,
+    /// Keep page headers, footers and page numbers in the markdown
+    #[arg(long)]
+    keep_headers: bool,
+    /// Which pages: 1,3-5,9- [default: all]
+    #[arg(long, value_name = "LIST")]
+    pages: Option<String>,
+    /// A password to try on encrypted files (may be given several times)
+    #[arg(long, value_name = "TEXT")]
+    password: Vec<String>,
+    /// Seconds that parsing or drawing one page may take
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    page_timeout: u64,
+    /// Gigabytes that parsing one file may take
+    #[arg(long, value_name = "GB", default_value_t = 4)]
+    memory_limit: u64,
+    /// Files that are read at once [default: every usable core; 8 where a model looks]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Tell of each attempt at a page that failed, on standard error
+    #[arg(long, short)]
+    verbose: bool,
+    #[command(flatten)]
+    sight: Sight,
+}
+
+impl Read {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        files::run(&self)
+    }
+
+    /// How pages are read, where `usual` is what nobody need say.
+    fn mode(&self, usual: Mode) -> Mode {
+        match self.sight.mode {
+            None => usual,
+            Some(How::Auto) => Mode::Auto,
+            Some(How::Text) => Mode::Text,
+            Some(How::Ocr) => Mode::Ocr,
+        }
+    }
+
+    fn pages(&self) -> Result<PageSet> {
+        Ok(self.pages.as_deref().map(PageSet::parse).transpose()?.unwrap_or_default())
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            page_time: Duration::from_secs(self.page_timeout.max(1)),
+            memory_bytes: self.memory_limit.max(1) << 30,
+            ..Limits::default()
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `read` with a server that looks at pages: what it says, and what becomes of what it does not say.
+
+use std::fs;
+use std::time::Duration;
+
+use testkit::pdf::{Pdf, text};
+use testkit::seer::{Question, Said, Seer, page, turned};
+
+use crate::world::{Ran, World};
+
+/// What stands on the pages: nothing that repeats, which would be a header.
+const OWN: [&str; 2] = ["The first page has 12 words", "Another one follows it"];
+
+/// A world with a PDF of so many pages.
+fn world(pages: usize) -> World {
+    let world = World::new();
+    let mut pdf = Pdf::new();
+    for words in OWN.iter().take(pages) {
+        pdf.page(612.0, 792.0, &text("F1", 12.0, 72.0, 700.0, words));
+    }
+    fs::write(world.home.path().join("file.pdf"), pdf.finish()).unwrap();
+    world
+}
+
+/// Shows every page to `seer`, one at a time.
+fn read(world: &World, seer: &Seer, more: &[&str]) -> Ran {
+    let url = format!("{}/v1", seer.url());
+    let mut arguments = vec!["read", "file.pdf", "--mode", "ocr", "--server", &url, "--verbose"];
+    arguments.extend(["--max-concurrent-requests", "1", "--no-ocr-engine"]);
+    arguments.extend(more);
+    world.run(&arguments)
+}
+
+fn stop(text: &str) -> Said {
+    Said::Text(page(text), "stop")
+}
+
+#[test]
+fn pages_are_asked_as_the_models_were_trained() {
+    let world = world(1);
+    let seer = Seer::start(|_, _| stop("# Seen\n\nwords"));
+    let ran = read(&world, &seer, &["--api-key", "sesame"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "# Seen\n\nwords\n"), "{}", ran.err);
+    let heard = seer.heard();
+    let [Question { path, authorization, body }] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(path, "/v1/chat/completions");
+    assert_eq!(authorization.as_deref(), Some("Bearer sesame"));
+    assert_eq!(body["model"], "eyes");
+    assert_eq!((&body["max_tokens"], &body["temperature"]), (&8000.into(), &0.1.into()));
+    assert_eq!(body.get("guided_regex"), None);
+    let [message] = &body["messages"].as_array().unwrap()[..] else { panic!("{body}") };
+    let [words, picture] = &message["content"].as_array().unwrap()[..] else { panic!("{body}") };
+    let words = words["text"].as_str().unwrap();
+    assert!(words.starts_with("Attached is one page of a document that you must process."));
+    let url = picture["image_url"]["url"].as_str().unwrap();
+    assert!(url.starts_with("data:image/png;base64,iVBOR"), "{}", &url[..40]);
+}
+
+#[test]
+fn the_form_of_answers_is_asked_for_where_a_server_can_hold_it() {
+    let world = world(1);
+    let seer = Seer::start(|_, _| stop("words"));
+    let ran = read(&world, &seer, &["--guided_decoding", "--backend", "vllm"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let body = &seer.heard()[0].body;
+    assert!(body["guided_regex"].as_str().unwrap().starts_with("---\nprimary_language:"));
+    assert_eq!(body["guided_regex"], body["structured_outputs"]["regex"]);
+    let ran = read(&world, &seer, &["--guided-decoding", "--backend", "ollama"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("holds answers to no regular expression"), "{}", ran.err);
+}
+
+#[test]
+fn responses_and_ollama_are_spoken_too() {
+    for (backend, path) in [("mlx-vlm", "/v1/responses"), ("ollama", "/api/chat")] {
+        let world = world(2);
+        // What is not whole is no success, in either's words for it.
+        let seer = Seer::start(|number, _| match number {
+            0 => Said::Text(page("half of"), "length"),
+            _ => stop("whole"),
+        });
+        let ran = read(&world, &seer, &["--backend", backend, "--model", "eyes"]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(0), "whole\n\nwhole\n"), "{}", ran.err);
+        let fault = "page 1, attempt 1 of server:eyes: the answer was cut off at the most tokens";
+        assert!(ran.err.contains(fault), "{}", ran.err);
+        assert!(seer.heard().iter().all(|question| question.path == path));
+        assert_eq!(seer.heard().len(), 3);
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_tried_again_as_it_should_be() {
+    let world = world(1);
+    let script = [
+        Said::Text(turned(90, "sideways"), "stop"),
+        Said::Text(turned(270, "upside down"), "stop"),
+        Said::Text("no front matter".to_owned(), "stop"),
+        Said::Tokens(page("too many tokens"), 16_375),
+        Said::Status(500, None),
+        Said::Cut,
+        Said::Status(503, Some(0)),
+        stop("at last"),
+    ];
+    let seer = Seer::start(move |number, _| script[number].clone());
+    let ran = read(&world, &seer, &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "at last\n"), "{}", ran.err);
+    for part in [
+        "attempt 1 of server:eyes: the page is turned, by 90 degrees",
+        "attempt 2 of server:eyes: the page is turned, by 270 degrees",
+        "attempt 3 of server:eyes: the answer does not begin with front matter",
+        "attempt 4 of server:eyes: 16385 tokens are more than 16384",
+        "attempt 5 of server:eyes: `server` failed: as the script says",
+        "attempt 6 of server:eyes: the answer of `server` ended in the middle",
+        "`server` has too much to do (status 503); again in 0 s",
+    ] {
+        assert!(ran.err.contains(part), "{part} in {}", ran.err);
+    }
+    let temperatures: Vec<f64> = seer
+        .heard()
+        .iter()
+        .map(|question| question.body["temperature"].as_f64().unwrap())
+        .collect();
+    // That the server was busy cost no attempt.
+    assert_eq!(temperatures, [0.1, 0.1, 0.2, 0.3, 0.5, 0.8, 0.9, 0.9]);
+    let pictures: Vec<String> = seer
+        .heard()
+        .iter()
+        .map(|question| question.body["messages"][0]["content"][1].to_string())
+        .collect();
+    assert_ne!(pictures[0], pictures[1]);
+    // 90 and 270 degrees are a whole turn.
+    assert_eq!(pictures[0], pictures[2]);
+}
+
+#[test]
+fn a_server_that_hangs_costs_an_attempt() {
+    let world = world(1);
+    let seer = Seer::start(|number, _| match number {
+        0 => Said::Hang(Duration::from_secs(20)),
+        _ => stop("words"),
+    });
+    let ran = read(&world, &seer, &["--server-timeout", "1"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "words\n"), "{}", ran.err);
+    assert!(ran.err.contains("`server` sent nothing for 1 seconds"), "{}", ran.err);
+}
+
+#[test]
+fn who_is_not_there_is_waited_for_and_then_named() {
+    let world = world(1);
+    // Nobody listens on the first port.
+    let url = "http://127.0.0.1:1";
+    let ran = world.run(&[
+        "read",
+        "file.pdf",
+        "--mode",
+        "ocr",
+        "--server",
+        url,
+        "--model",
+        "eyes",
+        "--max-server-wait",
+        "1",
+    ]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("cannot be reached"), "{}", ran.err);
+    assert_eq!(ran.out, "");
+}
+
+#[test]
+fn what_nobody_can_read_falls_back_to_the_pages_own_text() {
+    let world = world(2);
+    let seer = Seer::start(|_, _| Said::Text("round and round".to_owned(), "length"));
+    let ran = read(&world, &seer, &["--max_page_retries", "2", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    for (at, page) in document["pages"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(page["text_source"], "text_layer");
+        let reading = &page["reading"];
+        assert_eq!(reading["fallback"], true);
+        assert_eq!(reading["text"], OWN[at]);
+        assert_eq!(reading["because"], "the answer was cut off at the most tokens");
+    }
+}
+
+#[test]
+fn both_readings_are_compared() {
+    let world = world(1);
+    let seer = Seer::start(|_, _| stop("The first page has 72 words"));
+    let ran = read(&world, &seer, &["--json"]);
+    let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let agreement = &document["pages"][0]["agreement"];
+    assert_eq!(agreement["only_text_layer"], serde_json::json!(["12"]));
+    assert_eq!(agreement["only_model"], serde_json::json!(["72"]));
+    assert_eq!(document["pages"][0]["model_because"], "wanted");
+}
+
+#[test]
+fn without_being_asked_a_model_is_shown_only_what_needs_it() {
+    let world = world(2);
+    let seer = Seer::start(|_, _| stop("seen"));
+    let url = seer.url();
+    let ran = world.run(&["read", "file.pdf", "--server", &url]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(ran.out, format!("{}\n\n{}\n", OWN[0], OWN[1]));
+    assert!(seer.heard().is_empty());
+}

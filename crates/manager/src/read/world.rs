@@ -1,0 +1,317 @@
+//! A world for the pipelines of `documents`: its readers are models of a house, servers elsewhere, and a program of the
+//! system that recognises characters.
+
+use std::sync::Arc;
+
+use documents::pipeline::{GUIDED_REGEX, Reader, Repetition};
+use documents::tesseract::Tesseract;
+use documents::{Answer, Ask, Finish, Heard, Reply, World, picture};
+use text::grammar::Grammar;
+use text::{Image, Message, Part};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::Kind;
+use crate::house::{self, House, News};
+use crate::remote::{self, Backend, Fragment, Question};
+use crate::runtime::{FinishReason, GenerateOptions, Priority, Prompt, Usage};
+
+/// Somebody who reads pages.
+#[derive(Clone, Debug)]
+enum Seer {
+    /// A model, a task or `REMOTE:MODEL` of a house.
+    House(Arc<House>, String),
+    /// A model of a server elsewhere.
+    Backend(Arc<Backend>, String),
+    /// A program of the system.
+    Engine(Arc<Tesseract>),
+}
+
+/// Who reads pages, the first choice first.
+#[derive(Clone, Debug)]
+pub struct Seers {
+    handle: Handle,
+    seers: Vec<Seer>,
+    priority: Priority,
+    client: u64,
+}
+
+impl Seers {
+    /// Nobody yet. Work is done on `handle`.
+    pub fn new(handle: Handle) -> Self {
+        Self { handle, seers: Vec::new(), priority: Priority::Batch, client: 0 }
+    }
+
+    /// The same, and a model, a task or `REMOTE:MODEL` of `house`.
+    #[must_use]
+    pub fn and_of_house(mut self, house: &Arc<House>, model: &str) -> Self {
+        self.seers.push(Seer::House(Arc::clone(house), model.to_owned()));
+        self
+    }
+
+    /// The same, and a model of a server elsewhere. What it cannot take now is asked again by the pipeline, which tells of
+    /// it; so `backend` itself should not try again.
+    #[must_use]
+    pub fn and_elsewhere(mut self, backend: &Arc<Backend>, model: &str) -> Self {
+        self.seers.push(Seer::Backend(Arc::clone(backend), model.to_owned()));
+        self
+    }
+
+    /// The same, and a program that recognises characters.
+    #[must_use]
+    pub fn and_engine(mut self, engine: Tesseract) -> Self {
+        self.seers.push(Seer::Engine(Arc::new(engine)));
+        self
+    }
+
+    /// The same, with pages so urgent, on behalf of a client.
+    #[must_use]
+    pub fn urgent(self, priority: Priority, client: u64) -> Self {
+        Self { priority, client, ..self }
+    }
+}
+
+impl World for Seers {
+    fn readers(&self) -> Vec<Reader> {
+        let reader = |seer: &Seer| match seer {
+            Seer::House(_, model) => Reader::Model(model.clone()),
+            Seer::Backend(backend, model) => Reader::Model(format!("{}:{model}", backend.name())),
+            Seer::Engine(engine) => Reader::Engine(engine.name()),
+        };
+        self.seers.iter().map(reader).collect()
+    }
+
+    fn transcribe(&self, ask: Ask, reply: Reply) {
+        let Some(seer) = self.seers.get(ask.reader).cloned() else {
+            let message = format!("there is no reader number {}", ask.reader);
+            return reply.send(Answer::Unusable { message, hint: None });
+        };
+        if let Seer::Engine(engine) = seer {
+            self.handle.spawn_blocking(move || {
+                let wanted = reply.wanted().clone();
+                let answer = match engine.read(&ask.picture, || wanted.is_over()) {
+                    Ok(text) => recognised(text),
+                    Err(message) => Answer::Failed { message },
+                };
+                reply.send(answer);
+            });
+            return;
+        }
+        let (gone, over) = oneshot::channel::<()>();
+        reply.wanted().when_over(move || drop(gone));
+        let (priority, client) = (self.priority, self.client);
+        self.handle.spawn(async move {
+            let look = async {
+                let (message, options) = match question(ask, priority, client).await {
+                    Ok(question) => question,
+                    Err(answer) => return answer,
+                };
+                match seer {
+                    Seer::House(house, model) => here(&house, model, message, options).await,
+                    Seer::Backend(backend, model) => {
+                        elsewhere(&backend, model, message, options).await
+                    }
+                    Seer::Engine(_) => Answer::Failed { message: "it is no model".to_owned() },
+                }
+            };
+            tokio::select! {
+                answer = look => reply.send(answer),
+                // Dropping the look ends it.
+                _ = over => {}
+            }
+        });
+    }
+}
+
+fn recognised(text: String) -> Answer {
+    Answer::Text(Heard { text, finish: Finish::Stop, input_tokens: 0, output_tokens: 0, by: None })
+}
+
+/// What a model is asked: the words first, then the picture.
+async fn question(
+    ask: Ask,
+    priority: Priority,
+    client: u64,
+) -> Result<(Message, GenerateOptions), Answer> {
+    let Ask { picture, prompt, max_tokens, temperature, guided, .. } = ask;
+    // Compressing a page takes some ten milliseconds.
+    let encoded = tokio::task::spawn_blocking(move || picture::png(&picture)).await;
+    let Ok(encoded) = encoded else {
+        return Err(Answer::Failed { message: "the picture could not be written".to_owned() });
+    };
+    let content = vec![Part::Text(prompt.to_string()), Part::Image(Image::new(encoded))];
+    let message = Message { content, ..Message::user("") };
+    let options = GenerateOptions {
+        max_tokens: Some(max_tokens as usize),
+        temperature: Some(temperature),
+        constraint: guided.then(|| Grammar::Regex(GUIDED_REGEX.to_owned())),
+        priority,
+        client,
+        ..GenerateOptions::default()
+    };
+    Ok((message, options))
+}
+
+/// Asks a model of a house.
+async fn here(
+    house: &Arc<House>,
+    model: String,
+    message: Message,
+    options: GenerateOptions,
+) -> Answer {
+    let prompt = Prompt::Chat(vec![message], Box::default());
+    let ask = house::Ask { model: model.clone(), prompt, options, strict: false };
+    let heard = async {
+        let mut answer = house.answer(ask).await?;
+        let (mut text, mut watch) = (String::new(), Repetition::default());
+        let by = answer.model().to_owned();
+        let finish = loop {
+            match answer.next().await? {
+                Some(News::Text(more)) => {
+                    text.push_str(&more);
+                    if watch.push(&more) {
+                        break Finish::Repetition;
+                    }
+                }
+                Some(News::End(end)) => break ended(&end.reason),
+                Some(_) => {}
+                None => break Finish::Other("it ended without saying why".to_owned()),
+            }
+        };
+        let usage = answer.usage();
+        Ok(Heard {
+            text,
+            finish,
+            input_tokens: usage.prompt_tokens as u64,
+            output_tokens: usage.completion_tokens as u64,
+            by: (by != model).then_some(by),
+        })
+    };
+    heard.await.map_or_else(|error: house::Error| sorted(&error), Answer::Text)
+}
+
+/// Asks a model of a server elsewhere.
+async fn elsewhere(
+    backend: &Arc<Backend>,
+    model: String,
+    message: Message,
+    options: GenerateOptions,
+) -> Answer {
+    let question = Question { model, messages: vec![message], options, ..Question::default() };
+    let heard = async {
+        let mut answer = backend.chat(&question).await?;
+        let (mut text, mut watch) = (String::new(), Repetition::default());
+        let mut usage = Usage::default();
+        let finish = loop {
+            match answer.next().await? {
+                Some(Fragment::Text(more)) => {
+                    text.push_str(&more);
+                    if watch.push(&more) {
+                        break Finish::Repetition;
+                    }
+                }
+                Some(Fragment::Usage(told)) => usage = told,
+                Some(Fragment::End(remote::Finish::Stop)) => break Finish::Stop,
+                Some(Fragment::End(remote::Finish::Length)) => break Finish::Length,
+                Some(Fragment::End(remote::Finish::Calls)) => {
+                    break Finish::Other("it calls tools".to_owned());
+                }
+                Some(Fragment::End(remote::Finish::Incomplete(why))) => break Finish::Other(why),
+                Some(_) => {}
+                None => break Finish::Other("it ended without saying why".to_owned()),
+            }
+        };
+        Ok(Heard {
+            text,
+            finish,
+            input_tokens: usage.prompt_tokens as u64,
+            output_tokens: usage.completion_tokens as u64,
+            by: None,
+        })
+    };
+    heard.await.map_or_else(
+        |error: remote::Error| {
+            let message = chain(&error);
+            of_remote(&error, message)
+        },
+        Answer::Text,
+    )
+}
+
+fn ended(reason: &FinishReason) -> Finish {
+    match reason {
+        FinishReason::Stop | FinishReason::StopString(_) => Finish::Stop,
+        FinishReason::Length | FinishReason::Unfinished => Finish::Length,
+        FinishReason::Cancelled => Finish::Other("it was cancelled".to_owned()),
+    }
+}
+
+/// What an error means for the page, and for those after it.
+fn sorted(error: &house::Error) -> Answer {
+    let message = chain(error);
+    let hint = error.hint();
+    match error {
+        house::Error::Remote(remote) => of_remote(remote, message),
+        house::Error::Known(known) => sorted(known),
+        house::Error::Incomplete { .. } => Answer::Failed { message },
+        house::Error::Runtime(_) => match error.kind() {
+            _ if error.is_too_long() => Answer::Refused { message },
+            Kind::Unsupported | Kind::NotFound => Answer::Unusable { message, hint },
+            Kind::Invalid => Answer::Refused { message },
+            Kind::Overloaded => Answer::Unavailable { message, retry_after: None },
+            Kind::Internal => Answer::Failed { message },
+        },
+        house::Error::Catalog(_)
+        | house::Error::NotOffered { .. }
+        | house::Error::TwoAdapters { .. }
+        | house::Error::Load { .. }
+        | house::Error::Broken { .. }
+        | house::Error::NotElsewhere { .. }
+        | house::Error::NoImagesThere { .. }
+        | house::Error::Closing => Answer::Unusable { message, hint },
+        house::Error::NoRoom(_) | house::Error::NoRoute(_) => match error.kind() {
+            Kind::Overloaded => Answer::Unavailable { message, retry_after: None },
+            Kind::Invalid | Kind::NotFound | Kind::Unsupported | Kind::Internal => {
+                Answer::Unusable { message, hint }
+            }
+        },
+        house::Error::Lost => Answer::Failed { message },
+    }
+}
+
+fn of_remote(error: &remote::Error, message: String) -> Answer {
+    let hint = Some(error.hint());
+    match error {
+        remote::Error::Busy { wait, .. } => Answer::Unavailable { message, retry_after: *wait },
+        remote::Error::Resting { wait, .. } => {
+            Answer::Unavailable { message, retry_after: Some(*wait) }
+        }
+        remote::Error::Unreachable { .. } => Answer::Unavailable { message, retry_after: None },
+        remote::Error::Silent { .. }
+        | remote::Error::Failed { .. }
+        | remote::Error::Garbage { .. }
+        | remote::Error::TooLarge { .. }
+        | remote::Error::Cut { .. } => Answer::Failed { message },
+        remote::Error::Refused { status: 401 | 403, .. }
+        | remote::Error::Unsupported { .. }
+        | remote::Error::Key { .. }
+        | remote::Error::Client { .. }
+        | remote::Error::NoModel { .. } => Answer::Unusable { message, hint },
+        remote::Error::Refused { .. } => Answer::Refused { message },
+    }
+}
+
+/// An error with what it came from.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let said = source.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = source.source();
+    }
+    text
+}
