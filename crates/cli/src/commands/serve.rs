@@ -269,7 +269,7 @@ fn signals() -> watch::Receiver<bool> {
 }
 
 /// Waits for Ctrl-C or SIGTERM, and returns the status that a process ends with that was ended by it.
-async fn signal() -> i32 {
+pub(crate) async fn signal() -> i32 {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

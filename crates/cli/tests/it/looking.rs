@@ -204,3 +204,55 @@ fn without_being_asked_a_model_is_shown_only_what_needs_it() {
     assert_eq!(ran.out, format!("{}\n\n{}\n", OWN[0], OWN[1]));
     assert!(seer.heard().is_empty());
 }
+
+/// Everything in a folder of the workspace, as one text.
+fn all(world: &World, folder: &str) -> String {
+    let folder = world.home.path().join("work").join(folder);
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn a_workspace_is_read_and_what_failed_is_tried_again() {
+    let world = world(2);
+    fs::write(world.home.path().join("cut.pdf"), "%PDF-1.7 and nothing").unwrap();
+    let seer = Seer::start(|number, _| match number {
+        0 => stop("first"),
+        _ => Said::Text("round and round".to_owned(), "length"),
+    });
+    let url = seer.url();
+    let arguments = |more: &[&'static str]| -> Vec<String> {
+        let usual = ["read", "work", "--server", &url, "--workers", "1", "--markdown"];
+        let calm = ["--max-concurrent-requests", "1", "--max_page_retries", "2", "--no-ocr-engine"];
+        usual.iter().chain(&calm).chain(more).map(|word| (*word).to_owned()).collect()
+    };
+    let run = |more: &[&'static str]| {
+        let words = arguments(more);
+        world.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let ran = run(&["--pdfs", "file.pdf", "cut.pdf"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    // One page of two fell back, which is more than 0.004 of them.
+    assert!(ran.err.contains("0 written, 2 not"), "{}", ran.err);
+    let failures = fs::read_to_string(world.home.path().join("work/failures.jsonl")).unwrap();
+    assert!(failures.contains("over_error_rate") && failures.contains("unreadable"), "{failures}");
+    assert_eq!(all(&world, "results"), "");
+
+    let ran = run(&["--retry-failed", "--max_page_error_rate", "0.5"]);
+    assert!(ran.err.contains("1 written, 1 not"), "{}", ran.err);
+    // The page that was read well is not asked for again.
+    assert_eq!(seer.heard().len(), 1 + 2 + 2);
+    let results = all(&world, "results");
+    let line: serde_json::Value = serde_json::from_str(&results).unwrap();
+    assert_eq!(line["text"], format!("first\n{}", OWN[1]));
+    assert_eq!(line["metadata"]["total-fallback-pages"], 1);
+    let markdown = fs::read_to_string(world.home.path().join("work/markdown/file.md")).unwrap();
+    assert_eq!(markdown, format!("first\n{}", OWN[1]));
+
+    let ran = run(&["--stats"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("work items"), "{}", ran.out);
+    let ran = run(&["--pdfs", "file.pdf", "--json"]);
+    assert!(ran.err.contains("a workspace holds Dolma's JSON"), "{}", ran.err);
+}

@@ -1,5 +1,6 @@
 //! `folio read`: documents into text.
 
+mod batch;
 mod files;
 mod show;
 mod sight;
@@ -17,15 +18,22 @@ use sight::{How, Sight};
 
 /// Turn PDFs and images into markdown.
 ///
+/// `folio read FILE...` prints it. `folio read WORKSPACE --pdfs FILE...` is for long work: documents
+/// are read as olmOCR does it and kept in its layout, by one or several machines, which may be ended
+/// at any time and go on later.
+///
 /// A page that has good text of its own needs no model. Scans, and what no text can be found in,
 /// are shown to the vision model that --model names. Each file is parsed in a process of its own,
 /// with limits on time and memory; what cannot be read is named on standard error, and the other
 /// pages and files go on. The exit code is 1 if a file or a page failed.
 #[derive(Args, Debug)]
 pub(crate) struct Read {
-    /// PDFs, images (PNG, JPEG, TIFF, WebP, BMP, GIF), or folders of them
+    /// PDFs, images (PNG, JPEG, TIFF, WebP, BMP, GIF), or folders of them; with --pdfs, --stats or
+    /// --retry-failed the workspace: a folder, or s3://BUCKET/PREFIX
     #[arg(required = true, value_name = "FILE")]
     inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    batch: batch::Batch,
     /// Write one file for each into this folder, instead of standard output
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -53,7 +61,8 @@ pub(crate) struct Read {
     /// Gigabytes that parsing one file may take
     #[arg(long, value_name = "GB", default_value_t = 4)]
     memory_limit: u64,
-    /// Files that are read at once [default: every usable core; 8 where a model looks]
+    /// Files that are read at once, in a workspace groups of them [default: every usable core; 8 where
+    /// a model looks; 20 in a workspace]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Tell of each attempt at a page that failed, on standard error
@@ -65,7 +74,7 @@ pub(crate) struct Read {
 
 impl Read {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        files::run(&self)
+        if self.batch.is_meant() { batch::run(&self) } else { files::run(&self) }
     }
 
     /// How pages are read, where `usual` is what nobody need say.

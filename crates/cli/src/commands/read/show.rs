@@ -2,8 +2,11 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use documents::pipeline::{Event, Watch};
+use documents::pipeline::{Event, JobEvent, Watch};
+use documents::workspace::Queue;
 use indicatif::ProgressBar;
 
 use crate::progress::{counting, pages};
@@ -81,5 +84,74 @@ impl Watch for Looker<'_> {
 
     fn stop(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// How a workspace looks while it is worked at: a bar of pages on a terminal, and the groups that are done.
+pub(super) struct Board<'a> {
+    bar: ProgressBar,
+    queue: &'a Queue,
+    verbose: bool,
+    failures: AtomicU64,
+}
+
+impl<'a> Board<'a> {
+    pub(super) fn new(queue: &'a Queue, verbose: bool) -> Self {
+        Self { bar: pages(), queue, verbose, failures: AtomicU64::new(0) }
+    }
+
+    pub(super) fn show(&self, event: JobEvent<'_>) {
+        let bar = &self.bar;
+        match event {
+            JobEvent::Reading { event: Event::LaidOut { pages, .. }, .. } => {
+                bar.inc_length(pages as u64);
+            }
+            JobEvent::Reading { event: Event::Page(_), .. } => bar.inc(1),
+            JobEvent::Reading { source, event: Event::Attempt { page, index, reader, fault } } => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                if self.verbose {
+                    let (number, name) = (index + 1, reader.name());
+                    bar.suspend(|| {
+                        eprintln!("{source}: page {page}, attempt {number} of {name}: {fault}");
+                    });
+                }
+            }
+            JobEvent::Reading { source, event: Event::Pause { message, pause } } => {
+                let seconds = pause.as_secs_f64().ceil();
+                bar.suspend(|| eprintln!("{source}: {message}; again in {seconds:.0} s"));
+            }
+            JobEvent::Document { source, failures } => {
+                if let Some(first) = failures.first() {
+                    let place =
+                        first.page.map_or_else(String::new, |page| format!("page {page}: "));
+                    let more = match failures.len() - 1 {
+                        0 => String::new(),
+                        more => format!(", and {more} more"),
+                    };
+                    bar.suspend(|| eprintln!("{source}: {place}{}{more}", first.message));
+                }
+            }
+            JobEvent::Trouble { error, .. } => {
+                bar.suspend(|| eprintln!("a group is tried again later: {error}"));
+            }
+            JobEvent::Reading { .. } | JobEvent::Group { .. } | _ => {}
+        }
+    }
+
+    /// Tells how the groups stand, until it is over.
+    pub(super) fn tick(&self, over: &AtomicBool) {
+        while !over.load(Ordering::Relaxed) {
+            let counts = self.queue.counts();
+            let failures = self.failures.load(Ordering::Relaxed);
+            let failed =
+                if failures > 0 { format!(", {failures} attempts failed") } else { String::new() };
+            let (done, total) = (counts.done, counts.total);
+            self.bar.set_message(format!("{done} of {total} groups{failed}"));
+            thread::park_timeout(Duration::from_millis(500));
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -25,7 +25,7 @@ use crate::settings::Settings;
 #[command(next_help_heading = "Looking at pages")]
 pub(crate) struct Sight {
     /// auto takes a page's own text where it is good and shows the others to a model; text never
-    /// asks a model; ocr shows every page to one [default: auto]
+    /// asks a model; ocr shows every page to one [default: auto, in a workspace: ocr]
     #[arg(long, value_name = "HOW", value_enum)]
     pub(crate) mode: Option<How>,
     /// The vision model: a folder, a name that `folio list` shows, ORG/NAME of the hub, or what
@@ -245,6 +245,11 @@ impl Sight {
             seers = seers.and_engine(engine);
         }
         Ok(Eyes { world: Box::new(seers), room, options, _runtime: Some(runtime), house })
+    }
+
+    /// Whether a server is paid for what it does, as far as a key tells.
+    pub(crate) fn has_key(&self) -> bool {
+        self.api_key.is_some()
     }
 
     /// The server that pages are shown to, if they are.
