@@ -53,12 +53,16 @@ impl Album {
 
 /// The failure of a page whose parser panicked.
 pub(crate) fn panicked(panic: &(dyn Any + Send)) -> PageFailure {
-    let message = panic
+    PageFailure::Panic { message: said(panic) }
+}
+
+/// What a panic said.
+pub(super) fn said(panic: &(dyn Any + Send)) -> String {
+    panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned());
-    PageFailure::Panic { message }
+        .unwrap_or_else(|| "without a message".to_owned())
 }
 
 /// Width and height of a page in points.

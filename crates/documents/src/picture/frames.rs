@@ -72,6 +72,7 @@ impl<'a> Frames<'a> {
             let mut decoder = self.decoder(index)?;
             (decoder.dimensions().into(), decoder.orientation().map_err(damaged)?)
         };
+        not_empty(size)?;
         let density = density::of(self.file, self.kind, self.directories.get(index).copied());
         let header = Header { size, density };
         let turned = matches!(
@@ -102,6 +103,7 @@ impl<'a> Frames<'a> {
         };
         image.apply_orientation(orientation);
         let (width, height) = image.dimensions();
+        not_empty([width, height])?;
         let pixels =
             if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8().into_raw() };
         Ok(Picture { width: width as usize, height: height as usize, pixels })
@@ -138,6 +140,10 @@ fn damaged(source: image::ImageError) -> PictureFailure {
 pub(super) fn not_too_large(width: u32, height: u32) -> Result<(), PictureFailure> {
     let fits = u64::from(width) * u64::from(height) <= MOST_PIXELS;
     if fits { Ok(()) } else { Err(PictureFailure::TooLarge { width, height, most: MOST_PIXELS }) }
+}
+
+fn not_empty([width, height]: [u32; 2]) -> Result<(), PictureFailure> {
+    if width > 0 && height > 0 { Ok(()) } else { Err(PictureFailure::Empty { width, height }) }
 }
 
 /// The colours of a picture that lies on white paper.

@@ -13,8 +13,11 @@ mod frames;
 mod jpeg;
 mod tags;
 
+use std::panic::catch_unwind;
+
 use image::ImageError;
 
+use self::album::said;
 use self::frames::Frames;
 use crate::{FileKind, Kind};
 
@@ -56,6 +59,20 @@ pub enum PictureFailure {
         /// The most pixels.
         most: u64,
     },
+    /// A file at which the decoder panicked.
+    #[error("the decoder of the picture panicked: {message}")]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
+    /// A picture with a side of no pixels.
+    #[error("a picture of {width} x {height} pixels shows nothing")]
+    Empty {
+        /// The width that the file declares.
+        width: u32,
+        /// The height.
+        height: u32,
+    },
     /// A picture whose sides are longer than a format has numbers for.
     #[error("a picture of {width} x {height} pixels has a side of more than {most}")]
     TooLong {
@@ -81,7 +98,8 @@ impl PictureFailure {
             Self::NotPicture { .. } => Kind::Unsupported,
             Self::TooLarge { .. } | Self::TooLong { .. } => Kind::Overloaded,
             Self::Damaged { source: ImageError::Unsupported(_) } => Kind::Unsupported,
-            Self::Damaged { .. } => Kind::Invalid,
+            Self::Damaged { .. } | Self::Empty { .. } => Kind::Invalid,
+            Self::Panicked { .. } => Kind::Internal,
         }
     }
 
@@ -89,9 +107,11 @@ impl PictureFailure {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Damaged { source } => source.to_string(),
-            Self::NotPicture { .. } | Self::TooLarge { .. } | Self::TooLong { .. } => {
-                self.to_string()
-            }
+            Self::NotPicture { .. }
+            | Self::TooLarge { .. }
+            | Self::Empty { .. }
+            | Self::Panicked { .. }
+            | Self::TooLong { .. } => self.to_string(),
         }
     }
 
@@ -101,7 +121,9 @@ impl PictureFailure {
             Self::NotPicture { .. } => "save it as PNG",
             Self::TooLarge { .. } => "scale it down; a page is well read at 200 dots to the inch",
             Self::TooLong { .. } => "cut it, or write it as PNG",
-            Self::Damaged { .. } => "open it in a viewer, and save it as PNG if it looks right",
+            Self::Damaged { .. } | Self::Empty { .. } | Self::Panicked { .. } => {
+                "open it in a viewer, and save it as PNG if it looks right"
+            }
         }
     }
 }
@@ -113,5 +135,6 @@ impl PictureFailure {
 ///
 /// If it is no picture, too large, or damaged.
 pub fn decode(file: &[u8]) -> Result<Picture, PictureFailure> {
-    Frames::new(file)?.picture(0)
+    let decoded = catch_unwind(|| Frames::new(file)?.picture(0));
+    decoded.unwrap_or_else(|panic| Err(PictureFailure::Panicked { message: said(&*panic) }))
 }
