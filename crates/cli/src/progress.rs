@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{
+    HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 use manager::fetch::Progress;
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
@@ -183,7 +187,7 @@ impl Bars {
 const SPIN: &str = "  {spinner} {msg}";
 const READ: &str = "  reading {wide_bar} {pos} of {len} tokens, {elapsed}";
 const COUNT: &str = "  {wide_bar} {pos} of {len} {msg}, {eta} left";
-const PAGES: &str = "  {wide_bar} {pos} of {len} pages, {rate}, {eta} left  {msg}";
+const PAGES: &str = "  {wide_bar} {pos} of {len} pages, {rate}, {left}  {msg}";
 const WRITE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left  {msg:40!}";
 const FILE: &str = "  {wide_msg} {decimal_bytes:>10} of {decimal_total_bytes:<10} {percent:>3}%";
 const WIDE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {msg}  {percent}%";
@@ -252,17 +256,35 @@ pub(crate) fn counting(show: bool, all: usize, what: &'static str) -> ProgressBa
 }
 
 /// How many pages are read, how many that makes a minute, and how long it takes: a bar on a terminal, else nothing. It
-/// grows as pages are found.
-pub(crate) fn pages() -> ProgressBar {
+/// grows as pages are found; `looked` counts those that take their time, and the rate is theirs.
+pub(crate) fn pages(looked: Arc<AtomicU64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let rate = |state: &ProgressState, out: &mut dyn Write| {
-        // A bar that cannot be written is not seen.
-        let _ = write!(out, "{:.1} a minute", state.per_sec() * 60.0);
+    let a_minute = move |state: &ProgressState| {
+        let minutes = state.elapsed().as_secs_f64() / 60.0;
+        looked.load(Ordering::Relaxed) as f64 / minutes.max(1e-3)
+    };
+    let left = {
+        let a_minute = a_minute.clone();
+        move |state: &ProgressState, out: &mut dyn Write| {
+            let pages = state.len().unwrap_or(0).saturating_sub(state.pos());
+            let rate = a_minute(state);
+            // A bar that cannot be written is not seen.
+            let _ = match rate > 0.0 {
+                true => {
+                    let left = Duration::from_secs_f64((pages as f64 / rate * 60.0).min(1e9));
+                    write!(out, "{} left", HumanDuration(left))
+                }
+                false => Ok(()),
+            };
+        }
+    };
+    let rate = move |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{:.1} a minute", a_minute(state));
     };
     ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(FRAMES))
-        .with_style(style(PAGES).with_key("rate", rate))
+        .with_style(style(PAGES).with_key("rate", rate).with_key("left", left))
 }
 
 /// How many of `all` bytes are written: a bar on a terminal if it is to be `show`n, else nothing.

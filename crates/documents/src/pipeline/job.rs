@@ -347,13 +347,7 @@ impl Shared<'_, '_> {
             }
         }
         lock(&self.totals).known += options.known.len() as u64;
-        let mut keeper = Keeper {
-            shared: self,
-            source: &source,
-            known: &options.known,
-            checkpoint,
-            error: None,
-        };
+        let mut keeper = Keeper { shared: self, source: &source, checkpoint, error: None };
         let read = {
             let mut parser = job.parsers.lease();
             read(fetched, &options, &mut *parser, job.world, job.room, &mut keeper)
@@ -501,7 +495,6 @@ impl Shared<'_, '_> {
 struct Keeper<'s, 'j, 'a> {
     shared: &'s Shared<'j, 'a>,
     source: &'s str,
-    known: &'s BTreeMap<u32, PageReading>,
     checkpoint: Checkpoint,
     /// Why pages cannot be kept.
     error: Option<Error>,
@@ -510,14 +503,14 @@ struct Keeper<'s, 'j, 'a> {
 impl Watch for Keeper<'_, '_, '_> {
     fn event(&mut self, event: Event<'_>) {
         match &event {
-            Event::Page(page) if page.need.is_some() && !self.known.contains_key(&page.number) => {
+            Event::Page { page, looked: true } => {
                 if let Some(reading) = reading(page) {
                     let kept = self.checkpoint.add(page.number, &reading.to_json());
                     self.error = self.error.take().or(kept.err());
                 }
             }
             Event::Attempt { .. } => lock(&self.shared.totals).failed_attempts += 1,
-            Event::Page(_) | Event::LaidOut { .. } | Event::Pause { .. } => {}
+            Event::Page { .. } | Event::LaidOut { .. } | Event::Pause { .. } => {}
         }
         let source = self.source;
         self.shared.watch.event(JobEvent::Reading { source, event });

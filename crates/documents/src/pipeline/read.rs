@@ -107,7 +107,12 @@ pub enum Event<'a> {
         pause: Duration,
     },
     /// A page is done. Each wanted page comes once, in no order.
-    Page(&'a Page),
+    Page {
+        /// The page.
+        page: &'a Page,
+        /// Whether it was looked at now, or was tried to be: not one that is its own text, or was read before.
+        looked: bool,
+    },
 }
 
 /// Whoever looks on while a document is read.
@@ -164,7 +169,7 @@ pub fn read(
         // What waits comes in order, so the first one that waits is at the front or further on.
         if to_read.binary_search(&at).is_err() {
             agree(page);
-            watch.event(Event::Page(page));
+            watch.event(Event::Page { page, looked: false });
         }
     }
     if watch.stop() {
@@ -612,7 +617,7 @@ impl Eyes<'_> {
         let page = &mut self.pages[page];
         page.origin = origin;
         agree(page);
-        self.watch.event(Event::Page(page));
+        self.watch.event(Event::Page { page, looked: true });
     }
 }
 

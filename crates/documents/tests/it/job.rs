@@ -241,7 +241,7 @@ struct Impatient(AtomicUsize, usize);
 
 impl JobWatch for Impatient {
     fn event(&self, event: JobEvent<'_>) {
-        if let JobEvent::Reading { event: Event::Page(_), .. } = event {
+        if let JobEvent::Reading { event: Event::Page { .. }, .. } = event {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }

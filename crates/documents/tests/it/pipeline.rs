@@ -184,7 +184,7 @@ impl Watch for Notes {
                 self.faults.push((page, index, fault.to_owned()));
             }
             Event::Pause { pause, .. } => self.pauses.push(pause),
-            Event::Page(page) => self.pages.push(page.number),
+            Event::Page { page, .. } => self.pages.push(page.number),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! How reading looks while it goes on: a bar of pages on a terminal, with their rate and what is left, on standard error.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::progress::{counting, pages};
 /// What is shown of files that are read side by side.
 pub(super) struct Show {
     bar: ProgressBar,
+    /// Pages that were looked at: what the rate is of.
+    looked: Arc<AtomicU64>,
     /// Whether pages are counted; files are otherwise.
     by_page: bool,
     /// Whether each failed attempt is told.
@@ -26,13 +29,23 @@ impl Show {
     /// terminal.
     pub(super) fn new(files: usize, looks: bool, apart: bool, verbose: bool) -> Self {
         // Where the text goes to the terminal as well, a bar would be in its way.
-        let bar = if looks { pages() } else { counting(files > 1 && apart, files, "files") };
-        Self { bar, by_page: looks, verbose, failures: AtomicU64::new(0) }
+        let looked = Arc::default();
+        let bar = if looks {
+            pages(Arc::clone(&looked))
+        } else {
+            counting(files > 1 && apart, files, "files")
+        };
+        Self { bar, looked, by_page: looks, verbose, failures: AtomicU64::new(0) }
     }
 
     /// What is told of one file.
     pub(super) fn file<'a>(&'a self, path: &'a Path, stop: &'a AtomicBool) -> Looker<'a> {
         Looker { show: self, path, stop }
+    }
+
+    fn count(&self, looked: bool) {
+        self.looked.fetch_add(u64::from(looked), Ordering::Relaxed);
+        self.bar.inc(1);
     }
 
     /// A file is done.
@@ -64,7 +77,7 @@ impl Watch for Looker<'_> {
         let (bar, path) = (&self.show.bar, self.path.display());
         match event {
             Event::LaidOut { pages, .. } if self.show.by_page => bar.inc_length(pages as u64),
-            Event::Page(_) if self.show.by_page => bar.inc(1),
+            Event::Page { looked, .. } if self.show.by_page => self.show.count(looked),
             Event::Attempt { page, index, reader, fault } => {
                 let failures = self.show.failures.fetch_add(1, Ordering::Relaxed) + 1;
                 bar.set_message(format!("{failures} attempts failed"));
@@ -78,7 +91,7 @@ impl Watch for Looker<'_> {
             Event::Pause { message, pause } => bar.suspend(|| {
                 eprintln!("{path}: {message}; again in {:.0} s", pause.as_secs_f64().ceil());
             }),
-            Event::LaidOut { .. } | Event::Page(_) | _ => {}
+            Event::LaidOut { .. } | Event::Page { .. } | _ => {}
         }
     }
 
@@ -90,6 +103,7 @@ impl Watch for Looker<'_> {
 /// How a workspace looks while it is worked at: a bar of pages on a terminal, and the groups that are done.
 pub(super) struct Board<'a> {
     bar: ProgressBar,
+    looked: Arc<AtomicU64>,
     queue: &'a Queue,
     verbose: bool,
     failures: AtomicU64,
@@ -97,7 +111,14 @@ pub(super) struct Board<'a> {
 
 impl<'a> Board<'a> {
     pub(super) fn new(queue: &'a Queue, verbose: bool) -> Self {
-        Self { bar: pages(), queue, verbose, failures: AtomicU64::new(0) }
+        let looked = Arc::default();
+        Self {
+            bar: pages(Arc::clone(&looked)),
+            looked,
+            queue,
+            verbose,
+            failures: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn show(&self, event: JobEvent<'_>) {
@@ -106,7 +127,10 @@ impl<'a> Board<'a> {
             JobEvent::Reading { event: Event::LaidOut { pages, .. }, .. } => {
                 bar.inc_length(pages as u64);
             }
-            JobEvent::Reading { event: Event::Page(_), .. } => bar.inc(1),
+            JobEvent::Reading { event: Event::Page { looked, .. }, .. } => {
+                self.looked.fetch_add(u64::from(looked), Ordering::Relaxed);
+                bar.inc(1);
+            }
             JobEvent::Reading { source, event: Event::Attempt { page, index, reader, fault } } => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 if self.verbose {
