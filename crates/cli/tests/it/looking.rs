@@ -253,6 +253,8 @@ fn a_workspace_is_read_and_what_failed_is_tried_again() {
     let ran = run(&["--stats"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("work items"), "{}", ran.out);
+    let ran = world.run(&["read", "file.pdf", "--markdown"]);
+    assert!(ran.err.contains("it is for a workspace"), "{}", ran.err);
     let ran = run(&["--pdfs", "file.pdf", "--json"]);
     assert!(ran.err.contains("a workspace holds Dolma's JSON"), "{}", ran.err);
 }

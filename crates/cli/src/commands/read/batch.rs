@@ -25,6 +25,9 @@ use super::show::Board;
 use crate::report::{Problem, Result};
 use crate::{material, output};
 
+/// The part of a document's pages that may be read otherwise than was wanted, as in olmOCR.
+const ERROR_RATE: f64 = 0.004;
+
 /// Documents of a group that are read again.
 const RETRIED: usize = 20;
 
@@ -43,13 +46,9 @@ pub(super) struct Batch {
     #[arg(long, value_name = "N", visible_alias = "pages_per_group")]
     pages_per_group: Option<u32>,
     /// Discard a document of which more than this part of the pages was not read by the model
-    #[arg(
-        long,
-        value_name = "PART",
-        visible_alias = "max_page_error_rate",
-        default_value_t = 0.004
-    )]
-    max_page_error_rate: f64,
+    /// [default: 0.004]
+    #[arg(long, value_name = "PART", visible_alias = "max_page_error_rate")]
+    max_page_error_rate: Option<f64>,
     /// Read again what could not be read before, and nothing else
     #[arg(long, visible_alias = "retry_failed")]
     retry_failed: bool,
@@ -68,6 +67,25 @@ impl Batch {
     /// Whether a workspace is meant.
     pub(super) fn is_meant(&self) -> bool {
         !self.pdfs.is_empty() || self.stats || self.retry_failed
+    }
+
+    /// An error for what has no meaning where there is no workspace.
+    pub(super) fn refuse(&self) -> Result<()> {
+        let flags = [
+            ("--markdown", self.markdown),
+            ("--pages-per-group", self.pages_per_group.is_some()),
+            ("--max-page-error-rate", self.max_page_error_rate.is_some()),
+            ("--workspace-profile", self.workspace_profile.is_some()),
+            ("--pdf-profile", self.pdf_profile.is_some()),
+        ];
+        match flags.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => {
+                let reason =
+                    "it is for a workspace: name that first, and the documents after `--pdfs`";
+                Err(Problem::Flag { flag, reason: reason.to_owned() }.into())
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -149,7 +167,7 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
         world: &*eyes.world,
         room: &eyes.room,
         options: &eyes.options,
-        max_page_error_rate: batch.max_page_error_rate,
+        max_page_error_rate: batch.max_page_error_rate.unwrap_or(ERROR_RATE),
         again: batch.retry_failed,
         workers,
         version: env!("CARGO_PKG_VERSION"),

@@ -32,8 +32,6 @@ pub(crate) struct Read {
     /// --retry-failed the workspace: a folder, or s3://BUCKET/PREFIX
     #[arg(required = true, value_name = "FILE")]
     inputs: Vec<PathBuf>,
-    #[command(flatten)]
-    batch: batch::Batch,
     /// Write one file for each into this folder, instead of standard output
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -69,12 +67,18 @@ pub(crate) struct Read {
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
+    batch: batch::Batch,
+    #[command(flatten)]
     sight: Sight,
 }
 
 impl Read {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        if self.batch.is_meant() { batch::run(&self) } else { files::run(&self) }
+        if self.batch.is_meant() {
+            return batch::run(&self);
+        }
+        self.batch.refuse()?;
+        files::run(&self)
     }
 
     /// How pages are read, where `usual` is what nobody need say.
