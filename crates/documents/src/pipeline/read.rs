@@ -50,7 +50,8 @@ pub struct ReadOptions {
     pub known: BTreeMap<u32, PageReading>,
     /// How long it is tried to reach readers that cannot be reached.
     pub patience: Duration,
-    /// The pause after a reader could not be reached for the first time; it is doubled each time, to a minute at most.
+    /// The pause after a reader could not be reached, or failed, for the first time; it is doubled each time, to a minute
+    /// at most.
     pub pause: Duration,
 }
 
@@ -264,6 +265,8 @@ struct Look {
     before: u32,
     /// What the last attempt that failed met.
     fault: Option<String>,
+    /// How often a reader itself failed.
+    stumbles: u32,
     begun: Instant,
     _permit: Permit,
 }
@@ -343,6 +346,7 @@ impl Eyes<'_> {
             heard: BTreeMap::new(),
             before: 0,
             fault: None,
+            stumbles: 0,
             begun: Instant::now(),
             _permit: permit,
         };
@@ -403,6 +407,8 @@ impl Eyes<'_> {
             return Ok(());
         };
         let Some((made, _)) = look.under_way.remove(&attempt) else { return Ok(()) };
+        // Who failed is given a moment: it may be starting again.
+        let stumbled = matches!(answer, Answer::Failed { .. });
         let (fault, outcome) = match answer {
             Answer::Unavailable { message, retry_after } => {
                 return self.unavailable(page, made, message, retry_after);
@@ -430,6 +436,13 @@ impl Eyes<'_> {
         let idle = self.options.at_once && last;
         let Some(look) = self.open.get_mut(&page) else { return Ok(()) };
         match look.ladder.next(attempt, &outcome, idle) {
+            Step::Try(attempts) if stumbled => {
+                let pause = self.options.pause.saturating_mul(1 << look.stumbles.min(16));
+                look.stumbles += 1;
+                let due = Instant::now() + pause.min(MOST_PAUSE);
+                let later = attempts.into_iter().map(|next| ((due, page, next.index), next));
+                self.later.extend(later);
+            }
             Step::Try(attempts) => attempts.into_iter().for_each(|next| self.ask(page, next)),
             Step::Take(index) => self.take(page, index),
             Step::Wait => {}

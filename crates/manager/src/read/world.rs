@@ -286,7 +286,11 @@ fn of_remote(error: &remote::Error, message: String) -> Answer {
         remote::Error::Resting { wait, .. } => {
             Answer::Unavailable { message, retry_after: Some(*wait) }
         }
-        remote::Error::Unreachable { .. } => Answer::Unavailable { message, retry_after: None },
+        // A gateway says so while what is behind it starts.
+        remote::Error::Unreachable { .. }
+        | remote::Error::Failed { status: Some(502 | 504), .. } => {
+            Answer::Unavailable { message, retry_after: None }
+        }
         remote::Error::Silent { .. }
         | remote::Error::Failed { .. }
         | remote::Error::Garbage { .. }
