@@ -2,13 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufReader, Write as _};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::Digest as _;
+
+use crate::http::{Incoming, Port};
 
 /// The commit of its one model.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -101,28 +102,16 @@ pub struct HubServer {
     /// `http://127.0.0.1:PORT`.
     pub address: String,
     state: Arc<Mutex<State>>,
-    stopped: Arc<AtomicBool>,
+    _port: Port,
 }
 
 impl HubServer {
     /// Starts it, without files.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let (state, stopped) =
-            (Arc::new(Mutex::new(State::default())), Arc::new(AtomicBool::new(false)));
-        let (shared, stop) = (Arc::clone(&state), Arc::clone(&stopped));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stop.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                // A client that goes away in the middle is part of the game.
-                std::thread::spawn(move || stream.map(|stream| serve(stream, &shared)));
-            }
-        });
-        Self { address, state, stopped }
+        let state: Arc<Mutex<State>> = Arc::default();
+        let shared = Arc::clone(&state);
+        let port = Port::listen(move |stream| serve(stream, &shared));
+        Self { address: port.url(), state, _port: port }
     }
 
     /// Changes or reads its state.
@@ -152,46 +141,23 @@ impl HubServer {
     }
 }
 
-impl Drop for HubServer {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(self.address.trim_start_matches("http://")));
-    }
-}
-
 fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut out = stream;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        let mut words = line.split_whitespace();
-        let (method, path) =
-            (words.next().unwrap_or("").to_owned(), words.next().unwrap_or("").to_owned());
-        let mut request = Request { method, path, range: None, authorization: None };
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header)?;
-            let Some((key, value)) = header.trim().split_once(':') else { break };
-            match key.to_ascii_lowercase().as_str() {
-                "range" => {
-                    let start = value.trim().trim_start_matches("bytes=").split('-').next();
-                    request.range = start.and_then(|s| s.parse().ok());
-                }
-                "authorization" => request.authorization = Some(value.trim().to_owned()),
-                "content-length" => {
-                    let length: u64 = value.trim().parse().unwrap_or(0);
-                    std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
-                }
-                _ => {}
-            }
-        }
+    while let Some(incoming) = Incoming::read(&mut reader)? {
+        let header = |name: &str| incoming.headers.get(name);
+        let range = header("range").map(|range| range.trim_start_matches("bytes="));
+        let request = Request {
+            range: range.and_then(|range| range.split('-').next()?.parse().ok()),
+            authorization: header("authorization").cloned(),
+            method: incoming.method,
+            path: incoming.target,
+        };
         if !answer(&mut out, &request, state)? {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 /// Answers one request; `false` ends the connection.

@@ -1,6 +1,7 @@
 //! Tiny models, scripted worlds and tolerances, for tests only.
 
 pub mod hostile;
+mod http;
 pub mod hub;
 pub mod mlx;
 pub mod pdf;

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufReader, Write as _};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
+
+use crate::http::{Incoming, Port};
 
 /// Objects on a page of a list.
 const PAGE: usize = 3;
@@ -58,7 +59,7 @@ pub struct S3Server {
     /// `http://127.0.0.1:PORT`.
     pub address: String,
     state: Arc<Mutex<State>>,
-    stopped: Arc<AtomicBool>,
+    _port: Port,
 }
 
 struct Request {
@@ -75,21 +76,10 @@ impl S3Server {
 
     /// Starts it, without objects.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let (state, stopped) = (Arc::<Mutex<State>>::default(), Arc::new(AtomicBool::new(false)));
-        let (shared, stop) = (Arc::clone(&state), Arc::clone(&stopped));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stop.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                // A client that goes away in the middle is part of the game.
-                std::thread::spawn(move || stream.map(|stream| serve(stream, &shared)));
-            }
-        });
-        Self { address, state, stopped }
+        let state: Arc<Mutex<State>> = Arc::default();
+        let shared = Arc::clone(&state);
+        let port = Port::listen(move |stream| serve(stream, &shared));
+        Self { address: port.url(), state, _port: port }
     }
 
     /// Changes or reads its state.
@@ -118,13 +108,6 @@ impl S3Server {
     }
 }
 
-impl Drop for S3Server {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(self.address.trim_start_matches("http://")));
-    }
-}
-
 impl State {
     fn put(&mut self, key: &str, bytes: Vec<u8>) -> u64 {
         self.writes += 1;
@@ -147,7 +130,8 @@ fn error(status: u16, code: &str) -> Answer {
 fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut out = stream;
-    while let Some(request) = read(&mut reader)? {
+    while let Some(incoming) = Incoming::read(&mut reader)? {
+        let request = understood(incoming);
         let (fault, (status, headers, mut body)) = {
             let mut state = state.lock().unwrap();
             let fault = state.faults.pop_front();
@@ -184,37 +168,16 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+fn understood(incoming: Incoming) -> Request {
+    let Incoming { method, target, headers, body } = incoming;
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         // In a query, a plus is a space.
         (decode(name), decode(&value.replace('+', " ")))
     };
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim().split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some(Request {
-        method: method.to_owned(),
-        path: decode(path),
-        query: pairs.map(pair).collect(),
-        headers,
-        body,
-    }))
+    Request { method, path: decode(path), query: pairs.map(pair).collect(), headers, body }
 }
 
 /// Takes the percent signs out of an address.

@@ -1,13 +1,14 @@
 //! A server that looks at pages by a script: it speaks OpenAI's chat completions and responses, and Ollama's chat.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufReader, Write as _};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use crate::http::{Incoming, Port};
 
 /// What the server says to a question.
 #[derive(Clone, Debug)]
@@ -39,9 +40,8 @@ type Script = dyn Fn(usize, &Question) -> Said + Send + Sync;
 
 /// The server. It ends with this.
 pub struct Seer {
-    address: SocketAddr,
+    port: Port,
     heard: Arc<Mutex<Vec<Question>>>,
-    over: Arc<AtomicBool>,
 }
 
 impl Seer {
@@ -49,44 +49,21 @@ impl Seer {
     ///
     /// # Panics
     /// If no port can be had.
-    #[expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
     pub fn start(script: impl Fn(usize, &Question) -> Said + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
         let heard: Arc<Mutex<Vec<Question>>> = Arc::default();
-        let over = Arc::new(AtomicBool::new(false));
-        let script: Arc<Script> = Arc::new(script);
-        let (told, ended) = (Arc::clone(&heard), Arc::clone(&over));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if ended.load(Ordering::Relaxed) {
-                    return;
-                }
-                let Ok(stream) = stream else { continue };
-                let (told, script) = (Arc::clone(&told), Arc::clone(&script));
-                // Who hangs up in the middle is no concern of ours.
-                thread::spawn(move || drop(serve(&stream, &told, &*script)));
-            }
-        });
-        Self { address, heard, over }
+        let told = Arc::clone(&heard);
+        let port = Port::listen(move |stream| serve(&stream, &told, &script));
+        Self { port, heard }
     }
 
     /// Where it listens, without a path.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.port.url()
     }
 
     /// What it was asked so far.
     pub fn heard(&self) -> Vec<Question> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for Seer {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        // Wakes the thread, which then sees it.
-        let _ = TcpStream::connect(self.address);
     }
 }
 
@@ -106,24 +83,11 @@ pub fn turned(degrees: u16, text: &str) -> String {
 }
 
 fn serve(stream: &TcpStream, heard: &Mutex<Vec<Question>>, script: &Script) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (mut length, mut authorization) = (0, None);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse().unwrap_or(0),
-            "authorization" => authorization = Some(value.trim().to_owned()),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let Some(incoming) = Incoming::read(&mut reader)? else { return Ok(()) };
+    let path = incoming.target;
+    let authorization = incoming.headers.get("authorization").cloned();
+    let body: Value = serde_json::from_slice(&incoming.body).unwrap_or(Value::Null);
     if path.ends_with("/models") {
         let list = json!({"object": "list", "data": [{"id": "eyes", "object": "model"}]});
         return answer(stream, 200, "application/json", "", &list.to_string());

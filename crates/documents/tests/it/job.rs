@@ -22,6 +22,7 @@ use documents::workspace::{
 use documents::{Answer, Ask, Error, Finish, Heard, Limits, Reply, Source, World};
 use serde_json::Value;
 use testkit::pdf::Pdf;
+use testkit::seer;
 
 /// Documents of this machine.
 struct Disk;
@@ -57,10 +58,8 @@ fn eyes<F: Fn(usize, &Ask) -> Answer + Sync>(script: F) -> Eyes<F> {
 }
 
 fn good(text: &str) -> Answer {
-    let head = "---\nprimary_language: en\nis_rotation_valid: True\nrotation_correction: 0\n\
-                is_table: False\nis_diagram: False\n---\n";
     Answer::Text(Heard {
-        text: format!("{head}{text}"),
+        text: seer::page(text),
         finish: Finish::Stop,
         input_tokens: 100,
         output_tokens: 10,

@@ -15,6 +15,7 @@ use documents::{
     Answer, Ask, Document, Error, Finish, Heard, NoModel, Origin, Page, PageFailure, PageSet, Rect,
     Reply, Source, World,
 };
+use testkit::seer;
 
 /// Answers with prepared pages; the picture of a page is one row of pixels, its number first and zeros after it.
 #[derive(Default)]
@@ -110,15 +111,11 @@ fn heard(text: &str, finish: Finish) -> Answer {
 }
 
 fn good(text: &str) -> Answer {
-    said(true, 0, text)
+    heard(&seer::page(text), Finish::Stop)
 }
 
-fn said(valid: bool, correction: u16, text: &str) -> Answer {
-    let head = format!(
-        "---\nprimary_language: en\nis_rotation_valid: {valid}\nrotation_correction: {correction}\n\
-         is_table: False\nis_diagram: False\n---\n"
-    );
-    heard(&format!("{head}{text}"), Finish::Stop)
+fn turned(degrees: u16, text: &str) -> Answer {
+    heard(&seer::turned(degrees, text), Finish::Stop)
 }
 
 fn failed(message: &str) -> Answer {
@@ -261,8 +258,8 @@ fn without_a_model_pages_stay_unread_or_it_is_an_error() {
 #[test]
 fn what_fails_is_tried_hotter_and_what_is_turned_is_turned() {
     let world = Eyes::new(&[model("eyes")], |seen, before| match (seen.page, before) {
-        (1, 0) => said(false, 90, "sideways"),
-        (1, 1) => said(false, 270, "upside down"),
+        (1, 0) => turned(90, "sideways"),
+        (1, 1) => turned(270, "upside down"),
         (2, 0) => heard("no front matter", Finish::Stop),
         (2, 1) => heard("---\nprimary_language: en\n", Finish::Length),
         (2, 2) => heard("", Finish::Repetition),
