@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -177,12 +178,9 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     let over = AtomicBool::new(false);
     let totals = std::thread::scope(|scope| {
         let ticking = scope.spawn(|| board.tick(&over));
-        let stop = interrupted(runtime.handle());
-        let watch = Watching { board: &board, stop };
-        let totals = job.run(&watch);
-        over.store(true, Ordering::Relaxed);
-        ticking.thread().unpark();
-        totals
+        let _ending = Ending { over: &over, ticking: ticking.thread() };
+        let watch = Watching { board: &board, stop: interrupted(runtime.handle()) };
+        job.run(&watch)
     });
     board.end();
     match totals {
@@ -273,6 +271,19 @@ impl JobWatch for Watching<'_> {
 
     fn stop(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Ends the ticking, in whatever way the work ends.
+struct Ending<'a> {
+    over: &'a AtomicBool,
+    ticking: &'a Thread,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.ticking.unpark();
     }
 }
 

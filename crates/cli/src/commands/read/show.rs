@@ -1,5 +1,6 @@
 //! How reading looks while it goes on: a bar of pages on a terminal, with their rate and what is left, on standard error.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,30 +13,75 @@ use indicatif::ProgressBar;
 
 use crate::progress::{counting, pages};
 
-/// What is shown of files that are read side by side.
-pub(super) struct Show {
+/// Pages as they are read.
+struct Pages {
     bar: ProgressBar,
     /// Pages that were looked at: what the rate is of.
     looked: Arc<AtomicU64>,
-    /// Whether pages are counted; files are otherwise.
-    by_page: bool,
+    /// Attempts that failed.
+    failures: AtomicU64,
     /// Whether each failed attempt is told.
     verbose: bool,
-    failures: AtomicU64,
+}
+
+impl Pages {
+    /// A bar whose rate is of `looked`.
+    fn new(bar: ProgressBar, looked: Arc<AtomicU64>, verbose: bool) -> Self {
+        Self { bar, looked, failures: AtomicU64::new(0), verbose }
+    }
+
+    /// Shows something of the document `name`.
+    fn show(&self, name: impl Display, event: &Event<'_>) {
+        let bar = &self.bar;
+        match event {
+            Event::LaidOut { pages, .. } => bar.inc_length(*pages as u64),
+            Event::Page { looked, .. } => {
+                self.looked.fetch_add(u64::from(*looked), Ordering::Relaxed);
+                bar.inc(1);
+            }
+            Event::Attempt { page, index, reader, fault } => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                if self.verbose {
+                    let (number, reader) = (index + 1, reader.name());
+                    bar.suspend(|| {
+                        eprintln!("{name}: page {page}, attempt {number} of {reader}: {fault}");
+                    });
+                }
+            }
+            Event::Pause { message, pause } => {
+                let seconds = pause.as_secs_f64().ceil();
+                bar.suspend(|| eprintln!("{name}: {message}; again in {seconds:.0} s"));
+            }
+            _ => {}
+        }
+    }
+
+    /// `3 attempts failed`, if any did.
+    fn failed(&self) -> Option<String> {
+        let failures = self.failures.load(Ordering::Relaxed);
+        (failures > 0).then(|| format!("{failures} attempts failed"))
+    }
+}
+
+/// What is shown of files that are read side by side.
+pub(super) struct Show {
+    pages: Pages,
+    /// Whether pages are counted; files are otherwise.
+    by_page: bool,
 }
 
 impl Show {
     /// `looks` says that somebody looks at pages, which takes its time; `apart` that the text goes elsewhere than to the
     /// terminal.
     pub(super) fn new(files: usize, looks: bool, apart: bool, verbose: bool) -> Self {
-        // Where the text goes to the terminal as well, a bar would be in its way.
         let looked = Arc::default();
         let bar = if looks {
             pages(Arc::clone(&looked))
         } else {
+            // Where the text goes to the terminal as well, a bar would be in its way.
             counting(files > 1 && apart, files, "files")
         };
-        Self { bar, looked, by_page: looks, verbose, failures: AtomicU64::new(0) }
+        Self { pages: Pages::new(bar, looked, verbose), by_page: looks }
     }
 
     /// What is told of one file.
@@ -43,25 +89,20 @@ impl Show {
         Looker { show: self, path, stop }
     }
 
-    fn count(&self, looked: bool) {
-        self.looked.fetch_add(u64::from(looked), Ordering::Relaxed);
-        self.bar.inc(1);
-    }
-
     /// A file is done.
     pub(super) fn ended(&self) {
         if !self.by_page {
-            self.bar.inc(1);
+            self.pages.bar.inc(1);
         }
     }
 
     /// Does something while no bar is in its way.
     pub(super) fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.bar.suspend(work)
+        self.pages.bar.suspend(work)
     }
 
     pub(super) fn end(&self) {
-        self.bar.finish_and_clear();
+        self.pages.bar.finish_and_clear();
     }
 }
 
@@ -74,24 +115,12 @@ pub(super) struct Looker<'a> {
 
 impl Watch for Looker<'_> {
     fn event(&mut self, event: Event<'_>) {
-        let (bar, path) = (&self.show.bar, self.path.display());
-        match event {
-            Event::LaidOut { pages, .. } if self.show.by_page => bar.inc_length(pages as u64),
-            Event::Page { looked, .. } if self.show.by_page => self.show.count(looked),
-            Event::Attempt { page, index, reader, fault } => {
-                let failures = self.show.failures.fetch_add(1, Ordering::Relaxed) + 1;
-                bar.set_message(format!("{failures} attempts failed"));
-                if self.show.verbose {
-                    let (number, name) = (index + 1, reader.name());
-                    bar.suspend(|| {
-                        eprintln!("{path}: page {page}, attempt {number} of {name}: {fault}");
-                    });
-                }
-            }
-            Event::Pause { message, pause } => bar.suspend(|| {
-                eprintln!("{path}: {message}; again in {:.0} s", pause.as_secs_f64().ceil());
-            }),
-            Event::LaidOut { .. } | Event::Page { .. } | _ => {}
+        let Show { pages, by_page } = self.show;
+        if *by_page || !matches!(event, Event::LaidOut { .. } | Event::Page { .. }) {
+            pages.show(self.path.display(), &event);
+        }
+        if let (Event::Attempt { .. }, Some(failed)) = (event, pages.failed()) {
+            pages.bar.set_message(failed);
         }
     }
 
@@ -102,48 +131,20 @@ impl Watch for Looker<'_> {
 
 /// How a workspace looks while it is worked at: a bar of pages on a terminal, and the groups that are done.
 pub(super) struct Board<'a> {
-    bar: ProgressBar,
-    looked: Arc<AtomicU64>,
+    pages: Pages,
     queue: &'a Queue,
-    verbose: bool,
-    failures: AtomicU64,
 }
 
 impl<'a> Board<'a> {
     pub(super) fn new(queue: &'a Queue, verbose: bool) -> Self {
         let looked = Arc::default();
-        Self {
-            bar: pages(Arc::clone(&looked)),
-            looked,
-            queue,
-            verbose,
-            failures: AtomicU64::new(0),
-        }
+        Self { pages: Pages::new(pages(Arc::clone(&looked)), looked, verbose), queue }
     }
 
     pub(super) fn show(&self, event: JobEvent<'_>) {
-        let bar = &self.bar;
+        let bar = &self.pages.bar;
         match event {
-            JobEvent::Reading { event: Event::LaidOut { pages, .. }, .. } => {
-                bar.inc_length(pages as u64);
-            }
-            JobEvent::Reading { event: Event::Page { looked, .. }, .. } => {
-                self.looked.fetch_add(u64::from(looked), Ordering::Relaxed);
-                bar.inc(1);
-            }
-            JobEvent::Reading { source, event: Event::Attempt { page, index, reader, fault } } => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                if self.verbose {
-                    let (number, name) = (index + 1, reader.name());
-                    bar.suspend(|| {
-                        eprintln!("{source}: page {page}, attempt {number} of {name}: {fault}");
-                    });
-                }
-            }
-            JobEvent::Reading { source, event: Event::Pause { message, pause } } => {
-                let seconds = pause.as_secs_f64().ceil();
-                bar.suspend(|| eprintln!("{source}: {message}; again in {seconds:.0} s"));
-            }
+            JobEvent::Reading { source, event } => self.pages.show(source, &event),
             JobEvent::Document { source, failures } => {
                 if let Some(first) = failures.first() {
                     let place =
@@ -158,7 +159,7 @@ impl<'a> Board<'a> {
             JobEvent::Trouble { error, .. } => {
                 bar.suspend(|| eprintln!("a group is tried again later: {error}"));
             }
-            JobEvent::Reading { .. } | JobEvent::Group { .. } | _ => {}
+            JobEvent::Group { .. } | _ => {}
         }
     }
 
@@ -166,16 +167,16 @@ impl<'a> Board<'a> {
     pub(super) fn tick(&self, over: &AtomicBool) {
         while !over.load(Ordering::Relaxed) {
             let counts = self.queue.counts();
-            let failures = self.failures.load(Ordering::Relaxed);
-            let failed =
-                if failures > 0 { format!(", {failures} attempts failed") } else { String::new() };
-            let (done, total) = (counts.done, counts.total);
-            self.bar.set_message(format!("{done} of {total} groups{failed}"));
+            let mut message = format!("{} of {} groups", counts.done, counts.total);
+            if let Some(failed) = self.pages.failed() {
+                message = format!("{message}, {failed}");
+            }
+            self.pages.bar.set_message(message);
             thread::park_timeout(Duration::from_millis(500));
         }
     }
 
     pub(super) fn end(&self) {
-        self.bar.finish_and_clear();
+        self.pages.bar.finish_and_clear();
     }
 }

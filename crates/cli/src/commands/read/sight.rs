@@ -91,7 +91,7 @@ pub(crate) struct Sight {
     )]
     max_server_wait: u64,
     /// Do not ask Tesseract, if it is installed, for pages that no model could read
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ocr_languages")]
     no_ocr_engine: bool,
     /// Languages for Tesseract, as it calls them: eng+deu [default: its own]
     #[arg(long, value_name = "LIST")]
@@ -129,7 +129,7 @@ pub(crate) struct Eyes {
     pub(crate) room: Room,
     pub(crate) options: ReadOptions,
     /// Keep these alive as long as anybody looks.
-    _runtime: Option<tokio::runtime::Runtime>,
+    runtime: Option<tokio::runtime::Runtime>,
     house: Option<Arc<House>>,
 }
 
@@ -138,7 +138,7 @@ impl Drop for Eyes {
         if let Some(house) = &self.house {
             house.close();
         }
-        if let Some(runtime) = self._runtime.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -153,7 +153,8 @@ impl Sight {
             passwords,
             mode,
             prompt: self.custom_prompt.as_deref().unwrap_or(PROMPT).into(),
-            front_matter: self.custom_prompt.is_none(),
+            // An answer that is held to front matter has one, whatever was asked.
+            front_matter: self.custom_prompt.is_none() || self.guided_decoding,
             guided: elsewhere.is_none() || self.guided_decoding,
             max_tokens: self.max_tokens,
             target_longest_image_dim: self.target_longest_image_dim,
@@ -171,7 +172,7 @@ impl Sight {
             world: Box::new(NoModel),
             room: room.clone(),
             options,
-            _runtime: None,
+            runtime: None,
             house: None,
         };
         if mode == Mode::Text {
@@ -239,12 +240,21 @@ impl Sight {
             }
             house = Some(opened);
         }
-        let engine =
-            (!self.no_ocr_engine).then(|| Tesseract::find(self.ocr_languages.as_deref())).flatten();
-        if let Some(engine) = engine {
+        if let Some(engine) = self.engine()? {
             seers = seers.and_engine(engine);
         }
-        Ok(Eyes { world: Box::new(seers), room, options, _runtime: Some(runtime), house })
+        Ok(Eyes { world: Box::new(seers), room, options, runtime: Some(runtime), house })
+    }
+
+    /// The program of the system that reads what no model could, if it is to.
+    fn engine(&self) -> Result<Option<Tesseract>> {
+        let found =
+            if self.no_ocr_engine { None } else { Tesseract::find(self.ocr_languages.as_deref()) };
+        if self.ocr_languages.is_some() && found.is_none() {
+            let reason = "there is no Tesseract: install it, or leave this out".to_owned();
+            return Err(Problem::Flag { flag: "--ocr-languages", reason }.into());
+        }
+        Ok(found)
     }
 
     /// Whether a server is paid for what it does, as far as a key tells.
@@ -264,7 +274,7 @@ impl Sight {
 
     fn remote(&self, backend: Kind) -> Result<Remote> {
         let (kind, port) = match backend {
-            Kind::Folio => (RemoteKind::OpenAi, Some(8080)),
+            Kind::Folio => (RemoteKind::OpenAi, None),
             Kind::Vllm => (RemoteKind::OpenAi, Some(30024)),
             Kind::MlxVlm => (RemoteKind::Responses, Some(8000)),
             Kind::Ollama => (RemoteKind::Ollama, Some(11434)),
