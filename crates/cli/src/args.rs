@@ -153,29 +153,8 @@ fn one_of(numbers: &[usize], text: &str) -> Result<usize, String> {
 
 /// Reads a number of bytes: `16GB`, `7.5 GiB`, `1000`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, f64); 11] = [
-        ("", 1.0),
-        ("b", 1.0),
-        ("kb", 1e3),
-        ("mb", 1e6),
-        ("gb", 1e9),
-        ("g", 1e9),
-        ("tb", 1e12),
-        ("kib", 1024.0),
-        ("mib", 1_048_576.0),
-        ("gib", 1_073_741_824.0),
-        ("tib", 1_099_511_627_776.0),
-    ];
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let unit = unit.trim().to_ascii_lowercase();
-    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor);
-    let bytes = number.parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
-    match bytes {
-        Some(bytes) if (1.0..1e18).contains(&bytes) => Ok(bytes as u64),
-        _ => Err("write a number with a unit, such as 16GB or 8GiB".to_owned()),
-    }
+    let bytes = manager::config::parse_bytes(text).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "write a number with a unit, such as 16GB or 8GiB".to_owned())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! All boxes are in PDF points (1/72 inch) with the origin at the top left of the page as it is
 //! shown, that is, after its `/Rotate`.
 
+mod digest;
 mod error;
 mod geometry;
 pub mod json;
@@ -29,6 +30,7 @@ pub mod worker;
 pub mod workspace;
 mod world;
 
+pub use digest::hex;
 pub use error::{Error, Kind, OpenFailure, PageFailure, ProtocolFault};
 pub use geometry::Rect;
 pub use limits::Limits;

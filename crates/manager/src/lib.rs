@@ -4,7 +4,6 @@ pub mod bandwidth;
 pub mod catalog;
 pub mod config;
 pub mod describe;
-mod digest;
 pub mod disk;
 pub mod environment;
 mod error;
@@ -25,13 +24,13 @@ pub mod self_test;
 pub mod stats;
 pub mod web;
 
-pub use digest::hex;
 pub use environment::{Environment, Token};
-pub use error::{AnswerFault, Error, Kind, NameFault, Result};
+pub use error::{AnswerFault, Error, Kind, NameFault, Result, chain};
 pub use peak::{current_rss, peak_rss};
 
 // What those who hold a model need from below: they depend on this crate alone.
 pub use checkpoint::{Config, Folder, Index};
+pub use documents::hex;
 pub use kernels::{
     CpuOptions, DType, Device, Isa, KvFormat, KvQuantization, MLX_VERSION, Mlx, MlxOptions,
     Precision, WeightLayout,

@@ -1,6 +1,5 @@
 //! What goes wrong, put into the words of each dialect in one place.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,9 +7,8 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use manager::Kind;
 use manager::flight::Flight;
-use manager::house;
+use manager::{Kind, chain, house};
 use serde_json::{Value, json};
 
 /// Bytes of a refusal that is not ours.
@@ -139,22 +137,6 @@ impl From<house::Error> for Fault {
             (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2));
         Self { status, message, param, code, retry_after }
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // A transparent error says the same as its source.
-        if !message.ends_with(&next) {
-            message.push_str(": ");
-            message.push_str(&next);
-        }
-        cause = error.source();
-    }
-    message
 }
 
 impl IntoResponse for Fault {

@@ -39,6 +39,13 @@ pub fn write_page(each: &Page, options: MarkdownOptions) -> String {
     parts.join("\n\n")
 }
 
+/// The text that a page holds itself, whoever read it.
+pub(crate) fn write_own(page: &Page, options: MarkdownOptions) -> String {
+    let mut parts = Vec::new();
+    own(page, options, &mut parts);
+    parts.join("\n\n")
+}
+
 fn page(page: &Page, options: MarkdownOptions, parts: &mut Vec<String>) {
     match &page.origin {
         Origin::Transcript(reading) => {
@@ -51,11 +58,13 @@ fn page(page: &Page, options: MarkdownOptions, parts: &mut Vec<String>) {
         Origin::NoText { images, cover } => {
             parts.push(comment(&no_text(page.number, *images, *cover)));
         }
-        Origin::TextLayer | Origin::HiddenText | Origin::Blank => {
-            let blocks = page.blocks.iter().filter(|b| options.furniture || !b.kind.is_furniture());
-            write_blocks(blocks, parts);
-        }
+        Origin::TextLayer | Origin::HiddenText | Origin::Blank => own(page, options, parts),
     }
+}
+
+fn own(page: &Page, options: MarkdownOptions, parts: &mut Vec<String>) {
+    let blocks = page.blocks.iter().filter(|b| options.furniture || !b.kind.is_furniture());
+    write_blocks(blocks, parts);
 }
 
 /// What is said of a page without text.

@@ -1,7 +1,5 @@
 //! Whether the text that a page holds is good enough, or a model is to look at it.
 
-use std::fmt;
-
 use crate::layout::{PageLayout, Region, TableCell, Warning};
 
 /// How the pages of a document are read.
@@ -59,19 +57,6 @@ impl Need {
             Self::Unreadable => "unreadable_characters",
             Self::Unparsed => "unparsed",
         }
-    }
-}
-
-impl fmt::Display for Need {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Wanted => "it was asked for",
-            Self::NoText => "it has no text of its own",
-            Self::Hidden => "its text was recognised by another program",
-            Self::Picture => "a picture covers it",
-            Self::Unreadable => "many of its characters have no meaning",
-            Self::Unparsed => "it could not be parsed",
-        })
     }
 }
 

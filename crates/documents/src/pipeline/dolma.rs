@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use sha1::{Digest as _, Sha1};
 
 use super::PageReading;
-use crate::workspace::hex;
+use crate::hex;
 
 /// A document that is finished.
 #[derive(Clone, Debug, PartialEq, Eq)]

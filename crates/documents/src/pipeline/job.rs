@@ -24,8 +24,10 @@ use crate::workspace::failures::{Failure, Failures, Outcome, Reason};
 use crate::workspace::inputs::is_tarball;
 use crate::workspace::queue::REFRESH;
 use crate::workspace::tarball::{Member, Members};
-use crate::workspace::{Checkpoint, Checkpoints, Claim, Group, MarkdownPaths, Queue, Store, hex};
-use crate::{Document, Error, FileKind, OpenFailure, Origin, Page, PageFailure, Source, World};
+use crate::workspace::{Checkpoint, Checkpoints, Claim, Group, MarkdownPaths, Queue, Store};
+use crate::{
+    Document, Error, FileKind, OpenFailure, Origin, Page, PageFailure, Source, World, hex,
+};
 
 /// How often a worker that has nothing to do looks whether there is something.
 const LOOK: Duration = Duration::from_millis(250);
@@ -260,15 +262,7 @@ impl Shared<'_, '_> {
                 ControlFlow::Continue(())
             }
             Err(error) => {
-                let fatal = matches!(
-                    error,
-                    Error::Stopped { .. }
-                        | Error::NoReader { .. }
-                        | Error::Unusable { .. }
-                        | Error::Unreachable { .. }
-                        | Error::WorkerStart { .. }
-                        | Error::WorkerProtocol { .. }
-                );
+                let fatal = is_everybodys(&error);
                 // A lock that stays is stale some time.
                 let _ = queue.give_back(group.clone(), !fatal, SystemTime::now());
                 if fatal {
@@ -357,14 +351,7 @@ impl Shared<'_, '_> {
         }
         let document = match read {
             Ok(document) => document,
-            Err(
-                error @ (Error::Stopped { .. }
-                | Error::NoReader { .. }
-                | Error::Unusable { .. }
-                | Error::Unreachable { .. }
-                | Error::WorkerStart { .. }
-                | Error::WorkerProtocol { .. }),
-            ) => return Err(error),
+            Err(error) if is_everybodys(&error) => return Err(error),
             Err(error) => return Ok(self.lost(source, &error)),
         };
         let done = self.judge(source, &document);
@@ -435,25 +422,8 @@ impl Shared<'_, '_> {
         } else {
             totals.lost = 1;
         }
-        self.sum(&totals);
+        lock(&self.totals).merge(&totals);
         Done { source, dolma: written, failures }
-    }
-
-    fn sum(&self, more: &Totals) {
-        let mut totals = lock(&self.totals);
-        totals.documents += more.documents;
-        totals.lost += more.lost;
-        totals.pages += more.pages;
-        for (attempt, pages) in &more.attempts {
-            *totals.attempts.entry(*attempt).or_default() += pages;
-        }
-        totals.text_layer += more.text_layer;
-        totals.fallback += more.fallback;
-        totals.failed += more.failed;
-        totals.input_tokens += more.input_tokens;
-        totals.output_tokens += more.output_tokens;
-        totals.agreement.0 += more.agreement.0;
-        totals.agreement.1 += more.agreement.1;
     }
 
     /// Writes what became of a group: markdown, failures, results, and then that it is finished.
@@ -541,6 +511,19 @@ fn settings(options: &ReadOptions, readers: &[Reader], bytes: &[u8]) -> String {
     add(&options.target_longest_image_dim.to_le_bytes());
     add(bytes);
     hex(&sha1.finalize())
+}
+
+/// Whether an error is not of one document: no other can be read either.
+fn is_everybodys(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Stopped { .. }
+            | Error::NoReader { .. }
+            | Error::Unusable { .. }
+            | Error::Unreachable { .. }
+            | Error::WorkerStart { .. }
+            | Error::WorkerProtocol { .. }
+    )
 }
 
 fn whole(reason: Reason, message: String) -> Failure {

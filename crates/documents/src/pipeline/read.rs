@@ -16,7 +16,7 @@ use super::ladder::{Attempt, Ladder, LadderOptions, Outcome, Step};
 use super::lay_out::laid_out;
 use super::room::{Permit, Room};
 use super::{MOST_TOKENS, Mode, Outline, PROMPT, PageReading, Raster, Reader, Render};
-use crate::markdown::{MarkdownOptions, write_page};
+use crate::markdown::{MarkdownOptions, write_own};
 use crate::picture::Picture;
 use crate::world::{Answer, Ask, Finish, Heard, Reply, Wanted};
 use crate::{Document, Error, Origin, Page, PageFailure, PageSet, Source, World};
@@ -213,9 +213,8 @@ fn agree(page: &mut Page) {
 
 /// A page's own text as markdown, without what repeats from page to page unless it is all there is.
 fn own_text(page: &Page) -> Option<String> {
-    let own = Page { origin: Origin::TextLayer, ..page.clone() };
     let text = |furniture| {
-        let text = write_page(&own, MarkdownOptions { furniture, ..MarkdownOptions::default() });
+        let text = write_own(page, MarkdownOptions { furniture, ..MarkdownOptions::default() });
         (!text.trim().is_empty()).then_some(text)
     };
     text(false).or_else(|| text(true))

@@ -50,6 +50,26 @@ impl Totals {
         }
     }
 
+    /// Adds what was read elsewhere in the job.
+    pub(super) fn merge(&mut self, more: &Self) {
+        self.groups += more.groups;
+        self.documents += more.documents;
+        self.lost += more.lost;
+        self.pages += more.pages;
+        for (attempt, pages) in &more.attempts {
+            *self.attempts.entry(*attempt).or_default() += pages;
+        }
+        self.text_layer += more.text_layer;
+        self.fallback += more.fallback;
+        self.failed += more.failed;
+        self.known += more.known;
+        self.failed_attempts += more.failed_attempts;
+        self.input_tokens += more.input_tokens;
+        self.output_tokens += more.output_tokens;
+        self.agreement.0 += more.agreement.0;
+        self.agreement.1 += more.agreement.1;
+    }
+
     /// Pages that a model read.
     pub fn read_by_model(&self) -> u64 {
         self.attempts.values().sum()

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha1::{Digest as _, Sha1};
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::index::hex;
 use super::inputs::is_tarball;
 use super::keys;
+use crate::hex;
 
 /// Bytes of a name that any file system takes, with room for a hash.
 const MOST_NAME: usize = 200;

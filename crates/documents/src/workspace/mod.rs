@@ -33,7 +33,6 @@ pub use checkpoint::{Checkpoint, Checkpoints};
 pub use failures::{Failure, Failures, Outcome, Reason};
 pub use fault::{Doing, IndexFault, PathFault, WorkspaceFault};
 pub use folder::Folder;
-pub(crate) use index::hex;
 pub use index::{Group, Index};
 pub use markdown_path::MarkdownPaths;
 pub use presence::Presence;

@@ -27,6 +27,7 @@ pub use fault::{Fault, Faults, Origin};
 pub use names::{Meant, resolve as resolve_name};
 pub use read::{Form, Key, Setting};
 pub use schema::schema;
+pub use value::bytes as parse_bytes;
 
 use read::{Log, Table};
 use tree::Node;

@@ -27,7 +27,7 @@ pub(super) const MOST_BYTES: f64 = 1e18;
 pub(super) const MOST_SECONDS: f64 = 1e9;
 
 /// A number of bytes: `16GB`, `7.5 GiB`, `1000`.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let bytes = scaled(text, BYTES)?;
     (0.0..MOST_BYTES).contains(&bytes).then_some(bytes as u64)
 }

@@ -11,10 +11,10 @@ use text::{Image, Message, Part};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::Kind;
 use crate::house::{self, House, News};
 use crate::remote::{self, Backend, Fragment, Question};
 use crate::runtime::{FinishReason, GenerateOptions, Priority, Prompt, Usage};
+use crate::{Kind, chain};
 
 /// Somebody who reads pages.
 #[derive(Clone, Debug)]
@@ -90,7 +90,10 @@ impl World for Seers {
             self.handle.spawn_blocking(move || {
                 let wanted = reply.wanted().clone();
                 let answer = match engine.read(&ask.picture, || wanted.is_over()) {
-                    Ok(text) => recognised(text),
+                    Ok(text) => {
+                        let heard = Hearing { text, ..Hearing::default() };
+                        Answer::Text(heard.end(Finish::Stop, Usage::default()))
+                    }
                     Err(message) => Answer::Failed { message },
                 };
                 reply.send(answer);
@@ -123,8 +126,34 @@ impl World for Seers {
     }
 }
 
-fn recognised(text: String) -> Answer {
-    Answer::Text(Heard { text, finish: Finish::Stop, input_tokens: 0, output_tokens: 0, by: None })
+/// An answer that is being listened to.
+#[derive(Default)]
+struct Hearing {
+    text: String,
+    watch: Repetition,
+}
+
+impl Hearing {
+    /// Takes a piece of the answer. There is an end if it has begun to go in circles.
+    fn hear(&mut self, more: &str) -> Option<Finish> {
+        self.text.push_str(more);
+        self.watch.push(more).then_some(Finish::Repetition)
+    }
+
+    fn end(self, finish: Finish, usage: Usage) -> Heard {
+        Heard {
+            text: self.text,
+            finish,
+            input_tokens: usage.prompt_tokens as u64,
+            output_tokens: usage.completion_tokens as u64,
+            by: None,
+        }
+    }
+}
+
+/// An answer that stopped in silence.
+fn silent() -> Finish {
+    Finish::Other("it ended without saying why".to_owned())
 }
 
 /// What a model is asked: the words first, then the picture.
@@ -163,29 +192,21 @@ async fn here(
     let ask = house::Ask { model: model.clone(), prompt, options, strict: false };
     let heard = async {
         let mut answer = house.answer(ask).await?;
-        let (mut text, mut watch) = (String::new(), Repetition::default());
+        let mut hearing = Hearing::default();
         let by = answer.model().to_owned();
         let finish = loop {
             match answer.next().await? {
                 Some(News::Text(more)) => {
-                    text.push_str(&more);
-                    if watch.push(&more) {
-                        break Finish::Repetition;
+                    if let Some(finish) = hearing.hear(&more) {
+                        break finish;
                     }
                 }
                 Some(News::End(end)) => break ended(&end.reason),
                 Some(_) => {}
-                None => break Finish::Other("it ended without saying why".to_owned()),
+                None => break silent(),
             }
         };
-        let usage = answer.usage();
-        Ok(Heard {
-            text,
-            finish,
-            input_tokens: usage.prompt_tokens as u64,
-            output_tokens: usage.completion_tokens as u64,
-            by: (by != model).then_some(by),
-        })
+        Ok(Heard { by: (by != model).then_some(by), ..hearing.end(finish, answer.usage()) })
     };
     heard.await.map_or_else(|error: house::Error| sorted(&error), Answer::Text)
 }
@@ -200,14 +221,12 @@ async fn elsewhere(
     let question = Question { model, messages: vec![message], options, ..Question::default() };
     let heard = async {
         let mut answer = backend.chat(&question).await?;
-        let (mut text, mut watch) = (String::new(), Repetition::default());
-        let mut usage = Usage::default();
+        let (mut hearing, mut usage) = (Hearing::default(), Usage::default());
         let finish = loop {
             match answer.next().await? {
                 Some(Fragment::Text(more)) => {
-                    text.push_str(&more);
-                    if watch.push(&more) {
-                        break Finish::Repetition;
+                    if let Some(finish) = hearing.hear(&more) {
+                        break finish;
                     }
                 }
                 Some(Fragment::Usage(told)) => usage = told,
@@ -218,16 +237,10 @@ async fn elsewhere(
                 }
                 Some(Fragment::End(remote::Finish::Incomplete(why))) => break Finish::Other(why),
                 Some(_) => {}
-                None => break Finish::Other("it ended without saying why".to_owned()),
+                None => break silent(),
             }
         };
-        Ok(Heard {
-            text,
-            finish,
-            input_tokens: usage.prompt_tokens as u64,
-            output_tokens: usage.completion_tokens as u64,
-            by: None,
-        })
+        Ok(hearing.end(finish, usage))
     };
     heard.await.map_or_else(
         |error: remote::Error| {
@@ -303,19 +316,4 @@ fn of_remote(error: &remote::Error, message: String) -> Answer {
         | remote::Error::NoModel { .. } => Answer::Unusable { message, hint },
         remote::Error::Refused { .. } => Answer::Refused { message },
     }
-}
-
-/// An error with what it came from.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let said = source.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = source.source();
-    }
-    text
 }

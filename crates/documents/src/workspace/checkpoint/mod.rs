@@ -20,9 +20,8 @@ use serde_json::Value;
 use sha1::{Digest as _, Sha1};
 
 use super::folder::last_byte;
-use super::index::hex;
 use super::{Doing, WorkspaceFault};
-use crate::Error;
+use crate::{Error, hex};
 
 /// How long the file of a document may be.
 const MOST_BYTES: u64 = 4 << 30;

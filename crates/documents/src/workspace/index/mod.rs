@@ -5,7 +5,6 @@
 //! quotation marks. So a path with a line break of any kind has no place here.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt::Write as _;
 use std::io::{Cursor, Read as _};
 
 use ruzstd::decoding::StreamingDecoder;
@@ -13,7 +12,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use sha1::{Digest as _, Sha1};
 
 use super::{IndexFault, PathFault, Store, WorkspaceFault, keys};
-use crate::Error;
+use crate::{Error, hex};
 
 /// How long an index may be, packed and unpacked: ten million paths of two hundred letters.
 const MOST_BYTES: u64 = 2 << 30;
@@ -44,15 +43,6 @@ pub fn group_hash(paths: &[String]) -> String {
         sha1.update(path.as_bytes());
     }
     hex(&sha1.finalize())
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// Whether an index can hold a path.
