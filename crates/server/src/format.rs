@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::fault::Fault;
+use crate::read::Never;
 
 /// `response_format` of OpenAI's chat, and `text.format` of its responses, with two kinds of our own.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -93,41 +94,109 @@ impl Format {
     }
 }
 
-/// `guided_*`, as clients of vLLM write them.
+/// `structured_outputs`, as clients of newer vLLMs write it: one of the first six.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "StructuredOutputs")]
+pub(crate) struct Structured {
+    /// A JSON Schema that the answer must fit.
+    json: Option<Value>,
+    /// A regular expression that the answer must match.
+    regex: Option<String>,
+    /// A Lark grammar of the answer.
+    grammar: Option<String>,
+    /// Texts of which the answer must be one.
+    choice: Option<Vec<String>>,
+    /// Whether the answer must be some JSON object.
+    json_object: Option<bool>,
+    #[serde(default, rename = "structural_tag")]
+    _structural_tag: Never,
+    #[serde(default, rename = "whitespace_pattern")]
+    _whitespace_pattern: Never,
+    /// Only false.
+    disable_any_whitespace: Option<bool>,
+    /// Only false.
+    disable_additional_properties: Option<bool>,
+    // There is only one way here, so nothing else is tried if it fails.
+    #[serde(rename = "disable_fallback")]
+    _disable_fallback: Option<bool>,
+}
+
+impl Structured {
+    /// The same as a constraint.
+    ///
+    /// # Errors
+    ///
+    /// Naming the field, if not just one says what the answer is to be, or if one wishes what is not done.
+    fn constraint(self) -> Result<Grammar, Fault> {
+        for (name, wished) in [
+            ("disable_any_whitespace", self.disable_any_whitespace),
+            ("disable_additional_properties", self.disable_additional_properties),
+        ] {
+            if wished == Some(true) {
+                let field = format!("structured_outputs.{name}");
+                let message = format!(
+                    "`{field}` is not supported here: say it in the JSON Schema, or leave it out"
+                );
+                return Err(Fault::field(field, message));
+            }
+        }
+        let mut given = Vec::new();
+        given.extend(self.json.map(|it| schema("structured_outputs.json", it)).transpose()?);
+        given.extend(self.regex.map(Grammar::Regex));
+        given.extend(self.grammar.map(Grammar::Lark));
+        given.extend(self.choice.map(Grammar::Choice));
+        given.extend(self.json_object.filter(|wished| *wished).map(|_| Grammar::JsonObject));
+        let message = match (given.pop(), given.is_empty()) {
+            (Some(one), true) => return Ok(one),
+            (Some(_), false) => "says several things",
+            (None, _) => "says nothing",
+        };
+        let field = "structured_outputs";
+        let message = format!(
+            "`{field}` {message}: give one of json, regex, choice, grammar and json_object"
+        );
+        Err(Fault::field(field, message))
+    }
+}
+
+/// A JSON Schema, which some send as a text.
+fn schema(field: &str, value: Value) -> Result<Grammar, Fault> {
+    let schema = match value {
+        Value::String(text) => serde_json::from_str(&text)
+            .map_err(|error| Fault::field(field, format!("`{field}` is not JSON: {error}")))?,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value
+        }
+    };
+    Ok(Grammar::JsonSchema(schema))
+}
+
+/// `guided_*` and `structured_outputs`, as clients of vLLM write them.
 #[derive(Debug, Default)]
 pub(crate) struct Guided {
     pub(crate) json: Option<Value>,
     pub(crate) regex: Option<String>,
     pub(crate) grammar: Option<String>,
     pub(crate) choice: Option<Vec<String>>,
+    pub(crate) structured: Option<Structured>,
 }
 
 impl Guided {
-    /// The one that is given, if not more than one is.
+    /// What is given. Clients that do not know which vLLM they speak to say the same in the words of both.
     ///
     /// # Errors
     ///
-    /// If more than one is given, or one beside `response_format`.
+    /// If two differ, or one beside `response_format` does.
     pub(crate) fn constraint(self, format: Option<Grammar>) -> Result<Option<Grammar>, Fault> {
-        let schema = |value: Value| match value {
-            // Some send the schema as a text.
-            Value::String(text) => serde_json::from_str(&text).map_err(|error| {
-                Fault::field("guided_json", format!("`guided_json` is not JSON: {error}"))
-            }),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::Array(_)
-            | Value::Object(_) => Ok(value),
-        };
         let mut given: Vec<Grammar> = format.into_iter().collect();
-        given.extend(self.json.map(schema).transpose()?.map(Grammar::JsonSchema));
+        given.extend(self.json.map(|it| schema("guided_json", it)).transpose()?);
         given.extend(self.regex.map(Grammar::Regex));
         given.extend(self.grammar.map(Grammar::Lark));
         given.extend(self.choice.map(Grammar::Choice));
-        if given.len() > 1 {
-            let message =
-                "`response_format` and the `guided_` fields exclude each other: give one of them";
+        given.extend(self.structured.map(Structured::constraint).transpose()?);
+        if given.windows(2).any(|two| two[0] != two[1]) {
+            let message = "`response_format`, `structured_outputs` and the `guided_` fields exclude each other: give one of them";
             return Err(Fault::field("response_format", message));
         }
         Ok(given.pop())
@@ -148,5 +217,51 @@ pub(crate) fn of_ollama(format: Option<Value>) -> Result<Option<Grammar>, Fault>
         Some(Value::String(_) | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
             Err(Fault::field("format", "`format` must be `json` or a JSON Schema"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn guided(regex: Option<&str>, structured: Value) -> Result<Option<Grammar>, Fault> {
+        let structured = Some(serde_json::from_value(structured).unwrap());
+        let regex = regex.map(str::to_owned);
+        Guided { regex, structured, ..Guided::default() }.constraint(None)
+    }
+
+    #[test]
+    fn structured_outputs_say_one_thing() {
+        let said = |structured| guided(None, structured).unwrap().unwrap();
+        let object = json!({"type": "object"});
+        assert_eq!(said(json!({"json": object})), Grammar::JsonSchema(object.clone()));
+        assert_eq!(said(json!({"json": object.to_string()})), Grammar::JsonSchema(object));
+        assert_eq!(said(json!({"regex": "a+"})), Grammar::Regex("a+".to_owned()));
+        assert_eq!(said(json!({"choice": ["a"]})), Grammar::Choice(vec!["a".to_owned()]));
+        assert_eq!(said(json!({"grammar": "start: \"a\""})), Grammar::Lark("start: \"a\"".into()));
+        assert_eq!(said(json!({"json_object": true, "regex": null})), Grammar::JsonObject);
+        for (wrong, part) in [
+            (json!({}), "says nothing"),
+            (json!({"json_object": false}), "says nothing"),
+            (json!({"regex": "a", "choice": ["a"]}), "says several things"),
+            (json!({"json": "{"}), "is not JSON"),
+            (json!({"regex": "a", "disable_any_whitespace": true}), "disable_any_whitespace"),
+        ] {
+            let fault = guided(None, wrong.clone()).unwrap_err();
+            assert!(fault.message.contains(part), "{wrong}: {fault:?}");
+        }
+        for unknown in [json!({"structural_tag": "{}"}), json!({"whitespace_pattern": " "})] {
+            assert!(serde_json::from_value::<Structured>(unknown).is_err());
+        }
+    }
+
+    #[test]
+    fn the_same_may_be_said_in_the_words_of_both() {
+        let both = guided(Some("a+"), json!({"regex": "a+"})).unwrap();
+        assert_eq!(both, Some(Grammar::Regex("a+".to_owned())));
+        let fault = guided(Some("a+"), json!({"regex": "b+"})).unwrap_err();
+        assert!(fault.message.contains("exclude each other"), "{fault:?}");
     }
 }

@@ -114,6 +114,8 @@ macro_rules! choosing {
                 guided_grammar: Option<String>,
                 /// Texts of which the answer must be one.
                 guided_choice: Option<Vec<String>>,
+                /// What the answer must be, in the words of newer vLLMs.
+                structured_outputs: Option<$crate::format::Structured>,
             }
         }
 
@@ -135,6 +137,7 @@ macro_rules! choosing {
                     regex: self.guided_regex.take(),
                     grammar: self.guided_grammar.take(),
                     choice: self.guided_choice.take(),
+                    structured: self.structured_outputs.take(),
                 };
                 Ok(manager::runtime::GenerateOptions {
                     max_tokens: self.max_tokens,

@@ -279,6 +279,13 @@ async fn an_answer_has_the_form_that_was_asked_for() {
     let guided = post(&server, path, &guided).await.json();
     let text = guided["choices"][0]["message"]["content"].as_str().unwrap();
     assert!(text.starts_with("yes, ") || text.starts_with("no, "), "{text}");
+    let both = json!({"model": "qwen3", "messages": user, "max_tokens": 20, "guided_regex": "no+", "structured_outputs": {"regex": "no+"}});
+    let both = post(&server, path, &both).await.json();
+    assert!(both["choices"][0]["message"]["content"].as_str().unwrap().starts_with("no"), "{both}");
+    let wrong =
+        json!({"model": "qwen3", "prompt": "a", "structured_outputs": {"structural_tag": {}}});
+    let wrong = post(&server, "/v1/completions", &wrong).await.json();
+    assert_eq!(wrong["error"]["param"], "structured_outputs.structural_tag", "{wrong}");
     for (format, words) in [
         (json!({"type": "json_schema"}), "no schema"),
         (json!({"type": "xml"}), "xml"),
