@@ -6,6 +6,7 @@ pub mod hub;
 pub mod mlx;
 pub mod pdf;
 pub mod quantize;
+pub mod reciter;
 pub mod s3;
 pub mod safetensors;
 pub mod seer;

@@ -12,5 +12,6 @@ mod machine;
 mod mcp;
 mod pull;
 mod read;
+mod reciting;
 mod serving;
 mod world;

@@ -10,16 +10,16 @@ use serde_json::Value;
 use crate::world::{World, fixture};
 
 /// A server of the tiny models, killed at the end.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     said: BufReader<ChildStderr>,
     /// Kept open: who writes where nobody reads is ended.
     _out: BufReader<ChildStdout>,
 }
 
 impl Server {
-    fn start(world: &World, arguments: &[&str]) -> Self {
+    pub(crate) fn start(world: &World, arguments: &[&str]) -> Self {
         let all = [&["serve", "--port", "0", "--find-ollama=false"], arguments].concat();
         let mut child = world.command(&all).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
