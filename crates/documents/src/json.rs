@@ -96,6 +96,10 @@ fn block(block: &Block, options: JsonOptions) -> Value {
             out.insert("marker".into(), marker.as_str().into());
             out.insert("depth".into(), (*depth).into());
         }
+        BlockKind::Figure { file, alt } => {
+            out.insert("file".into(), file.as_str().into());
+            out.insert("alt".into(), alt.as_str().into());
+        }
         BlockKind::Table(table) => {
             let row = |row: &Vec<crate::Cell>| -> Value {
                 let cell =

@@ -13,6 +13,7 @@
 mod digest;
 mod error;
 mod geometry;
+pub mod html;
 pub mod json;
 pub mod layout;
 mod limits;

@@ -104,6 +104,13 @@ pub enum BlockKind {
     Table(Table),
     /// Text in a typewriter face whose line breaks matter.
     Code,
+    /// A picture that stands on the page and was cut out of it.
+    Figure {
+        /// The file, as whoever shows the page finds it.
+        file: String,
+        /// What it shows, as far as anybody said so.
+        alt: String,
+    },
     /// A note at the foot of the page.
     Footnote,
     /// Repeated at the top of pages.
@@ -123,6 +130,7 @@ impl BlockKind {
             Self::ListItem { .. } => "list_item",
             Self::Table(_) => "table",
             Self::Code => "code",
+            Self::Figure { .. } => "figure",
             Self::Footnote => "footnote",
             Self::Header => "header",
             Self::Footer => "footer",
@@ -175,6 +183,7 @@ impl Block {
                 };
                 table.rows.iter().map(row).collect::<Vec<_>>().join("\n")
             }
+            BlockKind::Figure { alt, .. } => alt.clone(),
             BlockKind::Heading { .. }
             | BlockKind::Paragraph
             | BlockKind::ListItem { .. }

@@ -78,3 +78,18 @@ fn pages_that_do_not_exist_are_named() {
         world.run(&["read", "lease.pdf", "--pages", "two"]).transcript()
     );
 }
+
+#[test]
+fn a_document_becomes_a_page_of_html() {
+    let world = world();
+    let ran = world.run(&["read", "lease.pdf", "--html", "--pages", "2"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.starts_with("<!DOCTYPE html>\n<html>") && ran.out.ends_with("</html>\n"));
+    assert!(ran.out.contains("<section id=\"page-2\"") && ran.out.contains("<th dir=\"auto\""));
+    let ran = world.run(&["read", "lease.pdf", "--html", "--output", "texts"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""), "{}", ran.err);
+    assert!(world.home.path().join("texts/lease.html").is_file());
+    let ran = world.run(&["read", "lease.pdf", "./lease.pdf", "--html"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("name a folder for them"), "{}", ran.err);
+}

@@ -7,8 +7,8 @@ use crate::layout::Style;
 /// Text of a block. Inside a heading nothing is marked bold, since all of it is.
 pub(super) fn text(inlines: &[Inline], heading: bool) -> String {
     let mut out = String::new();
-    for group in groups(inlines, heading) {
-        write(&group, &mut out);
+    for run in runs(inlines, heading) {
+        write(&run, &mut out);
     }
     out
 }
@@ -20,13 +20,13 @@ pub(super) fn cell(inlines: &[Inline]) -> String {
 }
 
 /// A run of text with one way of marking.
-struct Run {
-    text: String,
-    bold: bool,
-    italic: bool,
-    mono: bool,
-    raised: bool,
-    link: Option<String>,
+pub(crate) struct Run {
+    pub(crate) text: String,
+    pub(crate) bold: bool,
+    pub(crate) italic: bool,
+    pub(crate) mono: bool,
+    pub(crate) raised: bool,
+    pub(crate) link: Option<String>,
 }
 
 impl Run {
@@ -40,7 +40,7 @@ impl Run {
 }
 
 /// Joins neighbours that are marked alike; space between two runs of one style joins them.
-fn groups(inlines: &[Inline], heading: bool) -> Vec<Run> {
+pub(crate) fn runs(inlines: &[Inline], heading: bool) -> Vec<Run> {
     let mut out: Vec<Run> = Vec::new();
     // A paragraph that is italic throughout says nothing by it; nor does a typewritten one.
     let worded = |i: &&Inline| !i.text.trim().is_empty();

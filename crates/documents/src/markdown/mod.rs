@@ -2,9 +2,15 @@
 
 mod escape;
 mod inlines;
+mod maths;
+mod segments;
 
 use crate::{Block, BlockKind, Document, Origin, Page, Table};
 use inlines::{cell, text};
+
+pub(crate) use inlines::{Run, runs};
+pub(crate) use maths::dollars;
+pub(crate) use segments::{Segment, segments};
 
 /// What to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +103,7 @@ fn write_blocks<'a>(blocks: impl Iterator<Item = &'a Block>, parts: &mut Vec<Str
             }
             BlockKind::Code => (code(block), false),
             BlockKind::Table(each) => (table(each), false),
+            BlockKind::Figure { file, alt } => (figure(file, alt), false),
             BlockKind::Paragraph
             | BlockKind::Footnote
             | BlockKind::Header
@@ -165,10 +172,28 @@ fn paragraph(text: &str) -> String {
     lines.join("\\\n")
 }
 
+/// A picture, which needs no words of its own in a document but is told by some to those who cannot see it.
+fn figure(file: &str, alt: &str) -> String {
+    let mut out = "![".to_owned();
+    escape::inline(alt, &mut out);
+    format!("{}]({})", out.replace('\n', " "), escape::target(file))
+}
+
 /// Lines as they stand, fenced by more backticks than they hold.
 fn code(block: &Block) -> String {
+    let body = code_lines(block);
+    let (mut run, mut longest) = (0, 0);
+    for c in body.chars() {
+        run = if c == '`' { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    let fence = "`".repeat((longest + 1).max(3));
+    format!("{fence}\n{body}{fence}")
+}
+
+/// Lines of code with the spaces that they stand apart by; each ends in a newline.
+pub(crate) fn code_lines(block: &Block) -> String {
     let left = block.lines.iter().map(|l| l.bbox.x0).fold(f32::INFINITY, f32::min);
-    let mut longest = 0;
     let mut body = String::new();
     let mut above: Option<f32> = None;
     for line in &block.lines {
@@ -190,13 +215,7 @@ fn code(block: &Block) -> String {
         }
         body.push('\n');
     }
-    let mut run = 0;
-    for c in body.chars() {
-        run = if c == '`' { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    let fence = "`".repeat((longest + 1).max(3));
-    format!("{fence}\n{body}{fence}")
+    body
 }
 
 fn table(table: &Table) -> String {

@@ -2,6 +2,7 @@
 
 mod album;
 mod hostile;
+mod html;
 mod job;
 mod lease;
 mod pages;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
+use documents::html::HtmlOptions;
 use documents::json::JsonOptions;
 use documents::markdown::MarkdownOptions;
 use documents::pipeline::{Mode, read};
@@ -20,6 +21,10 @@ use crate::{material, output};
 
 pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     let files = found(&asked.inputs);
+    if asked.html && asked.out.is_none() && files.len() > 1 {
+        let reason = "each file becomes a page of its own: name a folder for them with `--out`";
+        return Err(Problem::Flag { flag: "--html", reason: reason.to_owned() }.into());
+    }
     let targets = targets(asked, &files)?;
     if let Some(folder) = &asked.out {
         std::fs::create_dir_all(folder)
@@ -134,7 +139,11 @@ fn found(inputs: &[PathBuf]) -> Vec<PathBuf> {
 /// Where each file's text goes; `None` is standard output.
 fn targets(asked: &Read, files: &[PathBuf]) -> Result<Vec<Option<PathBuf>>> {
     let Some(folder) = &asked.out else { return Ok(vec![None; files.len()]) };
-    let extension = if asked.json { "json" } else { "md" };
+    let extension = match (asked.json, asked.html) {
+        (true, _) => "json",
+        (_, true) => "html",
+        _ => "md",
+    };
     let mut sources: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     let mut targets = Vec::new();
     for file in files {
@@ -194,6 +203,10 @@ fn write(asked: &Read, document: &Document) -> String {
         let value = documents::json::write(document, JsonOptions { lines: asked.lines });
         // One line for each file, so that many can be told apart.
         return format!("{value}\n");
+    }
+    if asked.html {
+        let options = HtmlOptions { furniture: asked.keep_headers };
+        return documents::html::write(document, options);
     }
     let (page_markers, furniture) = (asked.page_markers, asked.keep_headers);
     documents::markdown::write(document, MarkdownOptions { page_markers, furniture })

@@ -16,7 +16,7 @@ use documents::{Limits, PageSet};
 use crate::report::Result;
 use sight::{How, Sight};
 
-/// Turn PDFs and images into markdown.
+/// Turn PDFs and images into markdown, HTML or JSON.
 ///
 /// `folio read FILE...` prints it. `folio read WORKSPACE --pdfs FILE...` is for long work: documents
 /// are read as olmOCR does it and kept in its layout, by one or several machines, which may be ended
@@ -33,18 +33,21 @@ pub(crate) struct Read {
     #[arg(required = true, value_name = "FILE")]
     inputs: Vec<PathBuf>,
     /// Write one file for each into this folder, instead of standard output
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", visible_alias = "output")]
     out: Option<PathBuf>,
     /// Write pages, blocks, boxes (in PDF points from the top left), readings and text as JSON
     #[arg(long)]
     json: bool,
+    /// Write a page of HTML, whole in itself and without scripts
+    #[arg(long, conflicts_with = "json")]
+    html: bool,
     /// Add every line with its box to the JSON
     #[arg(long, requires = "json")]
     lines: bool,
     /// Put a comment with the number before each page
     #[arg(long, visible_alias = "page_markers")]
     page_markers: bool,
-    /// Keep page headers, footers and page numbers in the markdown
+    /// Keep page headers, footers and page numbers in the markdown and the HTML
     #[arg(long)]
     keep_headers: bool,
     /// Which pages: 1,3-5,9- [default: all]
