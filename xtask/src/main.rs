@@ -10,6 +10,7 @@ mod instructions;
 mod licences;
 mod minilm;
 mod mlx;
+mod readbench;
 mod release;
 mod shape;
 mod tidy;
@@ -39,6 +40,8 @@ const USAGE: &str = "usage: cargo xtask CHORE
                     has the other options
   instructions [--accept]
                     count the instructions of the hot operations, and compare or keep the counts
+  readbench DATA [--candidate NAME | --workspace FOLDER] [--force] [--skip-baseline] [--failed FILE]
+                    score what was read of the pages of olmOCR-bench, by its rules
   release [--target TARGET] [--to FOLDER] [--site URL] [--without-mlx] | --sums FOLDER [--site URL]
                     build and try the archive for this machine, into target/dist or FOLDER, with
                     SHA256SUMS and Homebrew's formula; or only those two, for archives in FOLDER";
@@ -68,6 +71,7 @@ fn run(arguments: &[&str]) -> Result<bool> {
         ["minilm"] => minilm::run(root, minilm::Reference::Numpy),
         ["minilm", "--torch"] => minilm::run(root, minilm::Reference::Torch),
         ["bench", more @ ..] => bench::run(root, more),
+        ["readbench", more @ ..] => readbench::run(more),
         ["release", more @ ..] => release::run(root, more),
         ["instructions"] => instructions::run(root, false),
         ["instructions", "--accept"] => instructions::run(root, true),

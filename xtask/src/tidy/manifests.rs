@@ -44,7 +44,7 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("rustyline", &["cli"]),
     // Formats, where bytes come and go. `serde_json::Value` is a value and no guest.
-    ("serde", &["checkpoint", "models", "manager", "server", "testkit"]),
+    ("serde", &["checkpoint", "models", "manager", "server", "testkit", "xtask"]),
     // In `kernels` for memory in large pages: of no file.
     ("memmap2", &["checkpoint", "kernels"]),
     ("llguidance", &["text"]),
