@@ -10,8 +10,10 @@
 //! All boxes are in PDF points (1/72 inch) with the origin at the top left of the page as it is
 //! shown, that is, after its `/Rotate`.
 
+pub mod chunks;
 mod digest;
 mod error;
+pub mod figures;
 mod geometry;
 pub mod html;
 pub mod json;

@@ -258,3 +258,29 @@ fn a_workspace_is_read_and_what_failed_is_tried_again() {
     let ran = run(&["--pdfs", "file.pdf", "--json"]);
     assert!(ran.err.contains("a workspace holds Dolma's JSON"), "{}", ran.err);
 }
+
+#[test]
+fn figures_that_a_model_names_become_files_that_the_text_names() {
+    let world = world(1);
+    let home = world.home.path();
+    let seer = Seer::start(|_, _| stop("![Words](page_100_100_400_200.png)"));
+    let more =
+        ["--target-longest-image-dim", "792", "--figures", "texts/my figures", "--out", "texts"];
+    let ran = read(&world, &seer, &more);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let text = fs::read_to_string(home.join("texts/file.md")).unwrap();
+    assert_eq!(text, "![Words](my%20figures/file-p1-1.png)\n");
+    let figure = home.join("texts/my figures/file-p1-1.png");
+    let png = fs::read(&figure).unwrap();
+    // Twice as large as it was shown.
+    assert_eq!((&png[..4], &png[16..24]), (&b"\x89PNG"[..], &[0, 0, 3, 32, 0, 0, 1, 144][..]));
+    let ran = read(&world, &seer, &[&more[..], &["--html"]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let html = fs::read_to_string(home.join("texts/file.html")).unwrap();
+    assert!(html.contains("<img src=\"my%20figures/file-p1-1.png\" alt=\"Words\""), "{html}");
+    fs::write(&figure, "a stranger's").unwrap();
+    let ran = read(&world, &seer, &more);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(fs::read(&figure).unwrap(), b"a stranger's");
+    assert_eq!(fs::read(home.join("texts/my figures/file-p1-1-2.png")).unwrap(), png);
+}

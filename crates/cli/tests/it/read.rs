@@ -93,3 +93,24 @@ fn a_document_becomes_a_page_of_html() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("name a folder for them"), "{}", ran.err);
 }
+
+#[test]
+fn a_document_becomes_chunks() {
+    let world = world();
+    let arguments = ["read", "lease.pdf", "--chunks", "--chunk-tokens", "100"];
+    let ran = world.run(&arguments);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let chunks: Vec<serde_json::Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(chunks.len() > 12, "{}", chunks.len());
+    for (number, chunk) in chunks.iter().enumerate() {
+        assert_eq!((&chunk["chunk"], &chunk["tokens_by"]), (&number.into(), &"estimate".into()));
+        assert!(chunk["tokens"].as_u64().unwrap() <= 100);
+        assert_eq!(chunk["boxes"][0]["bbox"].as_array().unwrap().len(), 4);
+    }
+    assert_eq!(ran.out, world.run(&arguments).out);
+    let ran = world.run(&["read", "lease.pdf", "--chunk-tokens", "100"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.err);
+    let ran = world.run(&["read", "lease.pdf", "--chunks", "--chunk-overlap", "300"]);
+    assert!(ran.code == Some(1) && ran.err.contains("no overlap"), "{}", ran.err);
+}

@@ -67,7 +67,11 @@ fn a_model_of_ones_own_reads_every_page_to_its_end() {
     // Where it may write long, it is ended when it goes round in a circle.
     let ran = read(&world, &["colours.pdf", "--pages", "3", "--model", "reciter", "--mode", "ocr"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.err.contains("page 3, attempt 1 of reciter: the answer repeated itself"), "{}", ran.err);
+    assert!(
+        ran.err.contains("page 3, attempt 1 of reciter: the answer repeated itself"),
+        "{}",
+        ran.err
+    );
     let few = ["--pages", "1", "--max-tokens", "5", "--max-page-retries", "3"];
     let ran = read(&world, &[&own[..5], &few].concat());
     assert_eq!(ran.code, Some(1));

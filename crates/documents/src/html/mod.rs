@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{BlockKind, Document, Origin, Page};
 pub(crate) use markup::Markup;
+pub(crate) use transcript::dialect;
 
 /// What to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

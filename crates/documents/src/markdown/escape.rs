@@ -63,7 +63,7 @@ pub(super) fn line_start(line: &str) -> String {
 }
 
 /// A link target for round brackets.
-pub(super) fn target(target: &str) -> String {
+pub(crate) fn target(target: &str) -> String {
     let mut out = String::new();
     for c in target.chars() {
         match c {

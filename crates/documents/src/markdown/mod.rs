@@ -8,6 +8,7 @@ mod segments;
 use crate::{Block, BlockKind, Document, Origin, Page, Table};
 use inlines::{cell, text};
 
+pub(crate) use escape::target;
 pub(crate) use inlines::{Run, runs};
 pub(crate) use maths::dollars;
 pub(crate) use segments::{Segment, segments};
@@ -88,9 +89,28 @@ fn comment(text: &str) -> String {
 }
 
 fn write_blocks<'a>(blocks: impl Iterator<Item = &'a Block>, parts: &mut Vec<String>) {
+    for (_, text, close) in each(blocks) {
+        // Items of one list stand close together.
+        match parts.last_mut() {
+            Some(last) if close => {
+                last.push('\n');
+                last.push_str(&text);
+            }
+            _ => parts.push(text),
+        }
+    }
+}
+
+/// Blocks that have something to say, each as Markdown, and whether it goes on where the one before ended.
+pub(crate) fn written(blocks: &[Block], options: MarkdownOptions) -> Vec<(&Block, String, bool)> {
+    each(blocks.iter().filter(|b| options.furniture || !b.kind.is_furniture()))
+}
+
+fn each<'a>(blocks: impl Iterator<Item = &'a Block>) -> Vec<(&'a Block, String, bool)> {
     // The columns at which the text of the open list items begins, by depth.
     let mut items: Vec<usize> = Vec::new();
     let mut in_list = false;
+    let mut out = Vec::new();
     for block in blocks {
         let (written, is_item) = match &block.kind {
             BlockKind::ListItem { marker, depth } => {
@@ -116,16 +136,11 @@ fn write_blocks<'a>(blocks: impl Iterator<Item = &'a Block>, parts: &mut Vec<Str
         if written.trim().is_empty() {
             continue;
         }
-        // Items of one list stand close together.
-        match parts.last_mut() {
-            Some(last) if is_item && in_list && is_syntax(block) => {
-                last.push('\n');
-                last.push_str(&written);
-            }
-            _ => parts.push(written),
-        }
-        in_list = is_item && is_syntax(block);
+        let listed = is_item && is_syntax(block);
+        out.push((block, written, listed && in_list));
+        in_list = listed;
     }
+    out
 }
 
 /// Whether Markdown itself has the marker of an item.
@@ -176,7 +191,7 @@ fn paragraph(text: &str) -> String {
 fn figure(file: &str, alt: &str) -> String {
     let mut out = "![".to_owned();
     escape::inline(alt, &mut out);
-    format!("{}]({})", out.replace('\n', " "), escape::target(file))
+    format!("{}]({})", out.replace('\n', " "), target(file))
 }
 
 /// Lines as they stand, fenced by more backticks than they hold.

@@ -1,6 +1,8 @@
 //! The crate as its callers see it: files in, documents out.
 
 mod album;
+mod chunks;
+mod figures;
 mod hostile;
 mod html;
 mod job;

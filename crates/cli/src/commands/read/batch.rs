@@ -198,6 +198,8 @@ fn refuse(asked: &Read) -> Result<()> {
     let flags = [
         ("--out", asked.out.is_some(), "documents go into the workspace"),
         ("--json", asked.json, "a workspace holds Dolma's JSON"),
+        ("--chunks", asked.chunking.chunks, "a workspace holds Dolma's JSON and markdown"),
+        ("--figures", asked.figures.is_some(), "a workspace's markdown is as olmOCR writes it"),
         ("--html", asked.html, "a workspace holds Dolma's JSON and markdown"),
         ("--page-markers", asked.page_markers, "a workspace's markdown is as olmOCR writes it"),
         ("--keep-headers", asked.keep_headers, "a workspace's markdown is as olmOCR writes it"),

@@ -6,17 +6,16 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use documents::html::HtmlOptions;
-use documents::json::JsonOptions;
-use documents::markdown::MarkdownOptions;
 use documents::pipeline::{Mode, read};
 use documents::worker::Pool;
 use documents::workspace::inputs::{Address, Inputs, gather};
 use documents::{Document, Error, Source};
 
 use super::Read;
+use super::form::Form;
+use super::gallery::{self, Gallery};
 use super::show::Show;
-use crate::report::{self, Problem, Result};
+use crate::report::{self, Failure, Problem, Result};
 use crate::{material, output};
 
 pub(super) fn run(asked: &Read) -> Result<ExitCode> {
@@ -25,13 +24,18 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
         let reason = "each file becomes a page of its own: name a folder for them with `--out`";
         return Err(Problem::Flag { flag: "--html", reason: reason.to_owned() }.into());
     }
-    let targets = targets(asked, &files)?;
+    let form = Form::of(asked)?;
+    let targets = targets(asked, &form, &files)?;
     if let Some(folder) = &asked.out {
         std::fs::create_dir_all(folder)
             .map_err(|error| Problem::io("make the folder", folder, error))?;
     }
     let limits = asked.limits();
     let eyes = asked.sight.open(asked.mode(Mode::Auto), asked.pages()?, asked.password.clone())?;
+    let shown = eyes.options.target_longest_image_dim;
+    let texts = asked.out.as_deref().unwrap_or(Path::new("."));
+    let gallery =
+        asked.figures.as_deref().map(|dir| Gallery::new(dir, texts, shown)).transpose()?;
     let looks = !eyes.world.readers().is_empty();
     // A page that a model looks at leaves the cores to the model: more files keep it busy.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -49,15 +53,23 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
         for _ in 0..workers {
             let sender = sender.clone();
             let (next, stop, pool, eyes, files, show) = (&next, &stop, &pool, &eyes, &files, &show);
+            let gallery = gallery.as_ref();
             scope.spawn(move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(file) = files.get(at) else { return };
-                    let document = Source::read(file, limits.file_bytes).and_then(|source| {
+                    let document = Source::read(file, limits.file_bytes).map_err(Failure::from);
+                    let document = document.and_then(|source| {
                         let mut worker = pool.lease();
                         let mut watch = show.file(file, stop);
                         let (world, room) = (&*eyes.world, &eyes.room);
-                        read(source, &eyes.options, &mut *worker, world, room, &mut watch)
+                        let mut document =
+                            read(source, &eyes.options, &mut *worker, world, room, &mut watch)?;
+                        if let Some(gallery) = gallery {
+                            let cut = gallery.hang(&mut document, file, &mut *worker)?;
+                            show.suspend(|| gallery::tell(&document.name, &cut));
+                        }
+                        Ok(document)
                     });
                     // Nobody listens only when standard output has failed.
                     if sender.send((at, document)).is_err() {
@@ -79,7 +91,7 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
                 waiting.insert(at, document);
                 show.ended();
             };
-            let written = show.suspend(|| tell(asked, target, at, document, &mut outcome));
+            let written = show.suspend(|| tell(asked, &form, target, at, document, &mut outcome));
             if let Err(failure) = written {
                 // No further file is begun, and those under way are given up.
                 next.store(files.len(), Ordering::Relaxed);
@@ -137,13 +149,9 @@ fn found(inputs: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// Where each file's text goes; `None` is standard output.
-fn targets(asked: &Read, files: &[PathBuf]) -> Result<Vec<Option<PathBuf>>> {
+fn targets(asked: &Read, form: &Form<'_>, files: &[PathBuf]) -> Result<Vec<Option<PathBuf>>> {
     let Some(folder) = &asked.out else { return Ok(vec![None; files.len()]) };
-    let extension = match (asked.json, asked.html) {
-        (true, _) => "json",
-        (_, true) => "html",
-        _ => "md",
-    };
+    let extension = form.extension();
     let mut sources: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     let mut targets = Vec::new();
     for file in files {
@@ -169,23 +177,24 @@ fn targets(asked: &Read, files: &[PathBuf]) -> Result<Vec<Option<PathBuf>>> {
 /// Writes what was read, and names what was not.
 fn tell(
     asked: &Read,
+    form: &Form<'_>,
     target: &Option<PathBuf>,
     at: usize,
-    document: Result<Document, Error>,
+    document: Result<Document>,
     outcome: &mut Outcome,
 ) -> Result<()> {
     let document = match document {
         Ok(document) => document,
         Err(error) => {
             outcome.failed += 1;
-            report::print(error.into());
+            report::print(error);
             return Ok(());
         }
     };
     outcome.pages_failed += material::unread(&document);
-    let mut text = write(asked, &document);
+    let mut text = form.write(&document)?;
     let Some(target) = target else {
-        if asked.inputs.len() > 1 && !asked.json {
+        if asked.inputs.len() > 1 && !form.is_lines() {
             let gap = if at == 0 { "" } else { "\n" };
             text = format!("{gap}<!-- file: {} -->\n\n{text}", document.name);
         }
@@ -196,18 +205,4 @@ fn tell(
     partial.push(".partial");
     let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, target));
     written.map_err(|error| Problem::io("write", target, error))
-}
-
-fn write(asked: &Read, document: &Document) -> String {
-    if asked.json {
-        let value = documents::json::write(document, JsonOptions { lines: asked.lines });
-        // One line for each file, so that many can be told apart.
-        return format!("{value}\n");
-    }
-    if asked.html {
-        let options = HtmlOptions { furniture: asked.keep_headers };
-        return documents::html::write(document, options);
-    }
-    let (page_markers, furniture) = (asked.page_markers, asked.keep_headers);
-    documents::markdown::write(document, MarkdownOptions { page_markers, furniture })
 }

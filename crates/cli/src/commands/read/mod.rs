@@ -2,6 +2,8 @@
 
 mod batch;
 mod files;
+mod form;
+mod gallery;
 mod show;
 mod sight;
 
@@ -16,7 +18,7 @@ use documents::{Limits, PageSet};
 use crate::report::Result;
 use sight::{How, Sight};
 
-/// Turn PDFs and images into markdown, HTML or JSON.
+/// Turn PDFs and images into markdown, HTML, JSON or chunks.
 ///
 /// `folio read FILE...` prints it. `folio read WORKSPACE --pdfs FILE...` is for long work: documents
 /// are read as olmOCR does it and kept in its layout, by one or several machines, which may be ended
@@ -47,9 +49,13 @@ pub(crate) struct Read {
     /// Put a comment with the number before each page
     #[arg(long, visible_alias = "page_markers")]
     page_markers: bool,
-    /// Keep page headers, footers and page numbers in the markdown and the HTML
+    /// Keep page headers, footers and page numbers in the markdown, the HTML and the chunks
     #[arg(long)]
     keep_headers: bool,
+    /// Cut pictures out of the pages, into files in this folder that the text names: images that a
+    /// PDF places on a page with text, and what a model says is a figure
+    #[arg(long, value_name = "DIR")]
+    figures: Option<PathBuf>,
     /// Which pages: 1,3-5,9- [default: all]
     #[arg(long, value_name = "LIST")]
     pages: Option<String>,
@@ -69,6 +75,8 @@ pub(crate) struct Read {
     /// Tell of each attempt at a page that failed, on standard error
     #[arg(long, short)]
     verbose: bool,
+    #[command(flatten)]
+    chunking: form::Chunking,
     #[command(flatten)]
     batch: batch::Batch,
     #[command(flatten)]
