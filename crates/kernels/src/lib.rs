@@ -14,6 +14,7 @@ mod error;
 mod indices;
 mod kv;
 mod kv_format;
+pub mod late_interaction;
 mod mlx;
 pub mod ops;
 mod quantized;

@@ -1,0 +1,185 @@
+//! NEON, with or without dot products: sixteen lanes are four registers.
+#![expect(unsafe_code, reason = "vector instructions and unaligned loads")]
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+use super::blocks::Blocks;
+use super::level::Work;
+
+/// Every 64-bit Arm has the instructions, but for the dot product that the parameter tells of.
+#[derive(Clone, Copy)]
+struct Neon<const DOTPROD: bool>(());
+
+/// Does the work.
+pub(super) fn run<W: Work>(work: W) {
+    work.run(Neon::<false>(()));
+}
+
+/// Does the work, which is inlined here.
+///
+/// # Safety
+///
+/// The machine has [`Isa::NeonDotprod`](crate::Isa::NeonDotprod).
+#[target_feature(enable = "dotprod")]
+pub(super) unsafe fn run_dotprod<W: Work>(work: W) {
+    work.run(Neon::<true>(()));
+}
+
+/// An instruction that the machine has.
+macro_rules! have {
+    ($instruction:expr) => {{
+        // SAFETY: NEON is part of the architecture, and nothing more is used here.
+        unsafe { $instruction }
+    }};
+}
+
+/// `sums` and the dot products of four signed bytes with four, lane by lane.
+///
+/// # Safety
+///
+/// The machine has the instruction.
+#[inline(always)]
+unsafe fn sdot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    let mut sums = sums;
+    // SAFETY: the caller promises the instruction, which changes this register and nothing else.
+    unsafe {
+        asm!(
+            ".arch_extension dotprod",
+            "sdot {sums:v}.4s, {a:v}.16b, {b:v}.16b",
+            sums = inout(vreg) sums,
+            a = in(vreg) a,
+            b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sums
+}
+
+/// The same without the instruction: products of 16 bits are added in pairs, and again.
+#[inline(always)]
+fn widening_dot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
+    have!({
+        let low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
+        let high = vpaddlq_s16(vmull_high_s8(a, b));
+        vaddq_s32(sums, vpaddq_s32(low, high))
+    })
+}
+
+impl<const DOTPROD: bool> Blocks for Neon<DOTPROD> {
+    type Codes = [int8x16_t; 4];
+    type Four = int8x16_t;
+    type Ints = [int32x4_t; 4];
+    type Floats = [float32x4_t; 4];
+    type Signs = [uint64x2_t; 8];
+    type Counts = [uint64x2_t; 8];
+
+    const ROWS: usize = 5;
+    const FOUR_BLOCKS: bool = false;
+    const UNSIGNED: bool = false;
+    const SIGN_ROWS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn codes(self, from: *const u8) -> Self::Codes {
+        std::array::from_fn(|i| {
+            // SAFETY: the caller promises 64 bytes.
+            let bytes = unsafe { vld1q_u8(from.add(16 * i)) };
+            have!(vreinterpretq_s8_u8(veorq_u8(bytes, vdupq_n_u8(0x80))))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn four(self, from: *const i8) -> int8x16_t {
+        // SAFETY: as the caller promises.
+        have!(vreinterpretq_s8_s32(vdupq_n_s32(from.cast::<i32>().read_unaligned())))
+    }
+
+    #[inline(always)]
+    fn splat(self, x: i32) -> Self::Ints {
+        [have!(vdupq_n_s32(x)); 4]
+    }
+
+    #[inline(always)]
+    fn dot(self, sums: Self::Ints, codes: Self::Codes, four: int8x16_t) -> Self::Ints {
+        std::array::from_fn(|i| {
+            if DOTPROD {
+                // SAFETY: a `Neon<true>` exists only where the machine has the instruction.
+                unsafe { sdot(sums[i], codes[i], four) }
+            } else {
+                widening_dot(sums[i], codes[i], four)
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn floats(self, ints: Self::Ints) -> Self::Floats {
+        ints.map(|ints| have!(vcvtq_f32_s32(ints)))
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const u8) -> Self::Floats {
+        // SAFETY: the caller promises 64 bytes.
+        std::array::from_fn(|i| unsafe { vreinterpretq_f32_u8(vld1q_u8(from.add(16 * i))) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, floats: Self::Floats) {
+        for (i, floats) in floats.into_iter().enumerate() {
+            // SAFETY: the caller promises room for sixteen.
+            unsafe { vst1q_f32(to.add(4 * i), floats) };
+        }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|i| have!(vmulq_f32(a[i], b[i])))
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|i| have!(vmaxq_f32(a[i], b[i])))
+    }
+
+    #[inline(always)]
+    unsafe fn signs(self, from: *const u8) -> Self::Signs {
+        // SAFETY: the caller promises 128 bytes.
+        std::array::from_fn(|i| unsafe { vreinterpretq_u64_u8(vld1q_u8(from.add(16 * i))) })
+    }
+
+    #[inline(always)]
+    fn count(self, x: u32) -> Self::Counts {
+        [have!(vdupq_n_u64(u64::from(x))); 8]
+    }
+
+    #[inline(always)]
+    fn differing(self, counts: Self::Counts, signs: Self::Signs, word: u64) -> Self::Counts {
+        std::array::from_fn(|i| {
+            have!({
+                let bits = vreinterpretq_u8_u64(veorq_u64(signs[i], vdupq_n_u64(word)));
+                let words = vpaddlq_u16(vpaddlq_u8(vcntq_u8(bits)));
+                vpadalq_u32(counts[i], words)
+            })
+        })
+    }
+
+    #[inline(always)]
+    fn least(self, a: Self::Counts, b: Self::Counts) -> Self::Counts {
+        // The upper halves of all words are zero.
+        std::array::from_fn(|i| {
+            have!({
+                let (a, b) = (vreinterpretq_u32_u64(a[i]), vreinterpretq_u32_u64(b[i]));
+                vreinterpretq_u64_u32(vminq_u32(a, b))
+            })
+        })
+    }
+
+    #[inline(always)]
+    fn least_lane(self, counts: Self::Counts) -> u32 {
+        let mut least = u32::MAX;
+        for counts in counts {
+            let words = have!([vgetq_lane_u64::<0>(counts), vgetq_lane_u64::<1>(counts)]);
+            least = words.into_iter().fold(least, |least, word| least.min(word as u32));
+        }
+        least
+    }
+}
