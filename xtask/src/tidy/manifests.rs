@@ -46,7 +46,8 @@ const GUESTS: &[(&str, &[&str])] = &[
     // Formats, where bytes come and go. `serde_json::Value` is a value and no guest.
     ("serde", &["checkpoint", "models", "manager", "server", "testkit", "xtask"]),
     // In `kernels` for memory in large pages: of no file.
-    ("memmap2", &["checkpoint", "kernels"]),
+    ("memmap2", &["checkpoint", "index", "kernels"]),
+    ("rusqlite", &["index"]),
     ("llguidance", &["text"]),
     ("tokenizers", &["text"]),
     ("minijinja", &["text"]),

@@ -11,6 +11,8 @@ const UNSAFE: &[(&str, usize)] = &[
     // The memory map of a checkpoint's file: the one way to load weights without copying them, and
     // the advice that what a device has copied need not stay in memory.
     ("crates/checkpoint/src/files.rs", 2),
+    // The memory map of a segment, which is searched where it lies.
+    ("crates/index/src/segment/map.rs", 1),
     // glibc's `malloc_trim`, which has no safe wrapper: a model that went is to give its bytes back.
     ("crates/manager/src/peak.rs", 1),
 ];

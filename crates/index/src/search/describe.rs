@@ -1,0 +1,206 @@
+//! What is said of pages and documents that were found.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::lists::any_word;
+use super::snapshot::Snapshot;
+use crate::store::Database;
+use crate::{DocumentId, Error, Hash, PageId, Result};
+
+/// A page that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// The page.
+    pub page: PageId,
+    /// Its document.
+    pub document: DocumentId,
+    /// Where that is.
+    pub path: String,
+    /// The page's number there, from 1.
+    pub number: u32,
+    /// What its place is owed to, of the last stage that ranked: a sum of products for vectors,
+    /// reciprocal ranks for fused lists, else what the one list counts.
+    pub score: f64,
+    /// Some of its words.
+    pub snippet: Snippet,
+}
+
+/// Some words of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snippet {
+    /// The words around those that were looked for, or the first ones.
+    pub text: String,
+    /// Where those that were looked for stand, in bytes.
+    pub marks: Vec<Range<usize>>,
+}
+
+/// A document that can be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its number.
+    pub document: DocumentId,
+    /// Where it is.
+    pub path: String,
+    /// Of its content.
+    pub hash: Hash,
+    /// Its day, as it is written.
+    pub date: Option<String>,
+    /// Its kind.
+    pub category: Option<String>,
+    /// What else is known.
+    pub metadata: BTreeMap<String, String>,
+    /// How many pages it has.
+    pub pages: u32,
+    /// Pages that failed, with their reasons.
+    pub failures: Vec<(u32, String)>,
+}
+
+/// Characters that stand in no text, to find marks again.
+const OPEN: char = '\u{fdd0}';
+const CLOSE: char = '\u{fdd1}';
+
+/// Tokens of a snippet, and characters of one of a page without what was looked for.
+const TOKENS: i64 = 32;
+const CHARACTERS: i64 = 200;
+
+impl Snapshot<'_> {
+    /// Looks up what hits are.
+    pub(super) fn describe(
+        &self,
+        ranked: &[(PageId, f64)],
+        words: Option<&str>,
+    ) -> Result<Vec<Hit>> {
+        let query = words.and_then(any_word);
+        self.ask("describe its pages", |connection| {
+            let sql = "SELECT d.id, d.path, p.number, substr(p.text, 1, ?) FROM pages p \
+                       JOIN documents d ON d.id = p.document_id WHERE p.id = ?";
+            let mut pages = connection.prepare_cached(sql)?;
+            let sql = "SELECT snippet(words, 0, ?, ?, '…', ?) FROM words \
+                       WHERE words MATCH ? AND rowid = ?";
+            let mut snippets = connection.prepare_cached(sql)?;
+            let mut hits = Vec::with_capacity(ranked.len());
+            for &(page, score) in ranked {
+                let marked: Option<String> = match &query {
+                    Some(query) => {
+                        let (open, close) = (OPEN.to_string(), CLOSE.to_string());
+                        let values = params![open, close, TOKENS, query, page.0];
+                        snippets.query_row(values, |row| row.get(0)).optional()?
+                    }
+                    None => None,
+                };
+                let hit = pages.query_row(params![CHARACTERS, page.0], |row| {
+                    let snippet = match &marked {
+                        Some(marked) => Snippet::read(marked),
+                        None => Snippet { text: row.get(3)?, marks: Vec::new() },
+                    };
+                    let (document, path) = (DocumentId(row.get(0)?), row.get(1)?);
+                    Ok(Hit { page, document, path, number: row.get(2)?, score, snippet })
+                })?;
+                hits.push(hit);
+            }
+            Ok(hits)
+        })
+    }
+}
+
+impl Snippet {
+    fn read(marked: &str) -> Self {
+        let mut snippet = Self::default();
+        let mut begun = None;
+        for c in marked.chars() {
+            match c {
+                OPEN => begun = Some(snippet.text.len()),
+                CLOSE => {
+                    snippet.marks.extend(begun.take().map(|begun| begun..snippet.text.len()));
+                }
+                _ => snippet.text.push(c),
+            }
+        }
+        snippet
+    }
+}
+
+pub(super) fn preview(database: &Database, page: PageId) -> Result<Option<(String, Vec<u8>)>> {
+    database.ask("give a preview", |connection| {
+        let sql = "SELECT kind, bytes FROM previews WHERE page_id = ?";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        connection.query_row(sql, [page.0], row).optional()
+    })
+}
+
+pub(super) fn text(database: &Database, page: PageId) -> Result<String> {
+    let text = database.ask("give a page's words", |connection| {
+        let sql = "SELECT text FROM pages WHERE id = ?";
+        connection.query_row(sql, [page.0], |row| row.get(0)).optional()
+    })?;
+    text.ok_or(Error::NoPage { page })
+}
+
+pub(super) fn pages(database: &Database, document: DocumentId) -> Result<Vec<(u32, PageId)>> {
+    database.ask("list its pages", |connection| {
+        let sql = "SELECT p.number, p.id FROM pages p JOIN documents d ON d.id = p.document_id \
+                   WHERE d.id = ? AND d.finished = 1 ORDER BY p.number";
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows =
+            statement.query_map([document.0], |row| Ok((row.get(0)?, PageId(row.get(1)?))))?;
+        rows.collect()
+    })
+}
+
+pub(super) fn documents(
+    database: &Database,
+    after: Option<DocumentId>,
+    most: usize,
+) -> Result<Vec<Document>> {
+    database.ask("list its documents", |connection| {
+        // One state of the database, though it is asked several times.
+        let connection = connection.unchecked_transaction()?;
+        let sql = "SELECT id, path, hash, date, category, page_count FROM documents \
+                   WHERE finished = 1 AND id > ? ORDER BY id LIMIT ?";
+        let mut statement = connection.prepare_cached(sql)?;
+        let values = params![after.map_or(0, |after| after.0), i64::try_from(most).unwrap_or(-1)];
+        let rows = statement.query_map(values, |row| {
+            Ok(Document {
+                document: DocumentId(row.get(0)?),
+                path: row.get(1)?,
+                hash: Hash(row.get(2)?),
+                date: row.get(3)?,
+                category: row.get(4)?,
+                metadata: BTreeMap::new(),
+                pages: row.get(5)?,
+                failures: Vec::new(),
+            })
+        })?;
+        let mut documents = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let sql = "SELECT name, value FROM metadata WHERE document_id = ?";
+        let mut metadata = connection.prepare_cached(sql)?;
+        let sql = "SELECT number, failure FROM pages \
+                   WHERE document_id = ? AND failure IS NOT NULL ORDER BY number";
+        let mut failures = connection.prepare_cached(sql)?;
+        for document in &mut documents {
+            let id = document.document.0;
+            let rows = metadata.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            document.metadata = rows.collect::<rusqlite::Result<_>>()?;
+            let rows = failures.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            document.failures = rows.collect::<rusqlite::Result<_>>()?;
+        }
+        Ok(documents)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_become_places() {
+        let snippet = Snippet::read("…a \u{fdd0}fire\u{fdd1} and \u{fdd0}é\u{fdd1}");
+        assert_eq!(snippet.text, "…a fire and é");
+        let marked: Vec<_> = snippet.marks.iter().map(|mark| &snippet.text[mark.clone()]).collect();
+        assert_eq!(marked, ["fire", "é"]);
+        assert_eq!(Snippet::read("\u{fdd1}x\u{fdd0}").marks, []);
+    }
+}
