@@ -15,6 +15,7 @@ mod error;
 mod filter;
 mod fuse;
 mod plan;
+pub mod pooling;
 mod profile;
 mod search;
 pub mod segment;

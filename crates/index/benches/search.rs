@@ -1,0 +1,230 @@
+//! Late interaction over many pages, beside the speed at which memory is read in the same run: 704
+//! vectors of 128 a page, 24 vectors a query. Items are products of vectors.
+//!
+//! `cargo bench -p index`; `FOLIO_INDEX_PAGES=100000` for another number of pages than 10,000, of 103 kB of memory
+//! and as much of the folder for temporary files each.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use index::{
+    Begun, Encoder, Hash, Index, Limits, NewDocument, NewPage, PageVectors, Profile, Query, Writer,
+};
+use kernels::cpu::Cpu;
+use kernels::late_interaction::{self, Layout, Packed, Page, max_sign_sim, max_sim};
+use kernels::{CpuOptions, Device, Isa};
+
+const DIM: usize = 128;
+const VECTORS: usize = 704;
+const ASKED: usize = 24;
+
+/// Pages with numbers of their own; the others repeat them, elsewhere in memory.
+const DISTINCT: usize = 50;
+
+fn main() {
+    divan::main();
+}
+
+static PAGES: LazyLock<usize> = LazyLock::new(|| {
+    std::env::var("FOLIO_INDEX_PAGES").map_or(10_000, |pages| pages.parse().expect("a number"))
+});
+
+fn cpu(threads: usize, isa: Option<Isa>) -> Arc<Cpu> {
+    let options = CpuOptions { threads: Some(threads), isa, ..CpuOptions::default() };
+    Arc::clone(Device::cpu(options).expect("a device").as_cpu().expect("a CPU"))
+}
+
+/// Vectors of about length 1.
+fn numbers(seed: usize, vectors: usize) -> Vec<f32> {
+    let mut state = seed as u64 * 0x9e37_79b9_7f4a_7c15 + 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ((state >> 40) as f32 / 8_388_608.0 - 1.0) * 0.15
+    };
+    (0..vectors * DIM).map(|_| next()).collect()
+}
+
+fn layout() -> Layout {
+    Layout::new(DIM).expect("a dimension")
+}
+
+fn query() -> late_interaction::Query {
+    late_interaction::Query::new(layout(), &numbers(99, ASKED))
+}
+
+/// The planes of all pages, in memory.
+static PLANES: LazyLock<Packed> = LazyLock::new(|| {
+    let mut all = Packed::default();
+    let distinct: Vec<_> =
+        (0..DISTINCT).map(|seed| Packed::new(layout(), &numbers(seed, VECTORS))).collect();
+    for page in distinct.iter().cycle().take(*PAGES) {
+        all.codes.extend(&page.codes);
+        all.scales.extend(&page.scales);
+        all.signs.extend(&page.signs);
+    }
+    all
+});
+
+fn products() -> ItemsCount {
+    ItemsCount::new(*PAGES * VECTORS * ASKED)
+}
+
+fn exact(bencher: Bencher<'_, '_>, cpu: &Cpu) {
+    let planes = &*PLANES;
+    let blocks = layout().blocks(VECTORS);
+    let codes = planes.codes.chunks(blocks * layout().code_bytes());
+    let pages: Vec<_> = codes
+        .zip(planes.scales.chunks(blocks * Layout::SCALE_BYTES))
+        .map(|(codes, scales)| Page { codes, scales })
+        .collect();
+    let (query, mut scores) = (query(), vec![0.0; pages.len()]);
+    let bytes = BytesCount::new(planes.codes.len() + planes.scales.len());
+    bencher.counter(products()).counter(bytes).bench_local(|| {
+        max_sim(cpu, black_box(&query), black_box(&pages), &mut scores);
+    });
+}
+
+fn signs(bencher: Bencher<'_, '_>, cpu: &Cpu) {
+    let planes = &*PLANES;
+    let page = layout().blocks(VECTORS) * layout().sign_bytes();
+    let pages: Vec<_> = planes.signs.chunks(page).collect();
+    let (query, mut scores) = (query(), vec![0; pages.len()]);
+    let bytes = BytesCount::new(planes.signs.len());
+    bencher.counter(products()).counter(bytes).bench_local(|| {
+        max_sign_sim(cpu, black_box(&query), black_box(&pages), &mut scores);
+    });
+}
+
+#[divan::bench_group(sample_count = 20, sample_size = 1)]
+mod kernel {
+    use super::*;
+
+    /// Every byte of the codes is read once, and nothing is computed: what exact scores cannot be
+    /// quicker than.
+    #[divan::bench(args = [1, 2])]
+    fn read_limit(bencher: Bencher<'_, '_>, threads: usize) {
+        let codes = &PLANES.codes;
+        let part = codes.len().div_ceil(threads);
+        bencher.counter(BytesCount::of_slice(codes)).bench_local(|| {
+            std::thread::scope(|scope| {
+                for part in codes.chunks(part) {
+                    scope.spawn(|| black_box(any(part)));
+                }
+            });
+        });
+    }
+
+    fn any(bytes: &[u8]) -> u8 {
+        let mut lanes = [0; 512];
+        for chunk in bytes.as_chunks::<512>().0 {
+            for (lane, x) in lanes.iter_mut().zip(chunk) {
+                *lane |= x;
+            }
+        }
+        lanes.into_iter().fold(0, |a, b| a | b)
+    }
+
+    #[divan::bench(args = [1, 2])]
+    fn codes(bencher: Bencher<'_, '_>, threads: usize) {
+        exact(bencher, &cpu(threads, None));
+    }
+
+    #[divan::bench]
+    fn codes_avx2(bencher: Bencher<'_, '_>) {
+        if Isa::Avx2.is_available() {
+            exact(bencher, &cpu(2, Some(Isa::Avx2)));
+        }
+    }
+
+    #[divan::bench(args = [1, 2])]
+    fn only_signs(bencher: Bencher<'_, '_>, threads: usize) {
+        signs(bencher, &cpu(threads, None));
+    }
+
+    #[divan::bench]
+    fn only_signs_avx2(bencher: Bencher<'_, '_>) {
+        if Isa::Avx2.is_available() {
+            signs(bencher, &cpu(2, Some(Isa::Avx2)));
+        }
+    }
+}
+
+/// An index of so many pages, which vanishes with the process's last bench.
+fn indexed(folder: &Path) -> Profile {
+    let encoder = Encoder {
+        name: "bench".into(),
+        model: Hash([1; 32]),
+        prompt: Hash([2; 32]),
+        pooling: "none".into(),
+        dim: DIM as u32,
+    };
+    let profile = Profile { vectors: Some(encoder), ..Profile::default() };
+    let mut writer = Writer::create(folder, &profile).expect("an index");
+    let distinct: Vec<_> = (0..DISTINCT).map(|seed| numbers(seed, VECTORS)).collect();
+    let mut first = Vec::new();
+    for (number, start) in (0..*PAGES).step_by(1000).enumerate() {
+        let count = (*PAGES - start).min(1000);
+        let document = NewDocument {
+            path: format!("{number}.pdf"),
+            hash: Hash([3; 32]),
+            pages: count as u32,
+            date: None,
+            category: None,
+            metadata: Default::default(),
+        };
+        let Ok(Begun::Open { document, .. }) = writer.begin(&document) else { panic!("begun") };
+        let pages: Vec<_> = (0..count)
+            .map(|at| NewPage {
+                document,
+                number: at as u32 + 1,
+                hash: Hash([4; 32]),
+                text: "",
+                vectors: Some(match first.get(at % DISTINCT) {
+                    Some(page) => PageVectors::SameAs(*page),
+                    None => PageVectors::New { vectors: &distinct[at % DISTINCT], grid: None },
+                }),
+                dense: &[],
+                sparse: &[],
+                preview: None,
+                failure: None,
+            })
+            .collect();
+        let done = writer.commit(&pages, &[document]).expect("a commit");
+        if first.is_empty() {
+            first = done.pages[..DISTINCT.min(count)].to_vec();
+        }
+    }
+    profile
+}
+
+#[divan::bench_group(sample_count = 20, sample_size = 1)]
+mod search {
+    use super::*;
+
+    fn bench(bencher: Bencher<'_, '_>, limits: Limits) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let profile = indexed(folder.path());
+        let index = Index::open(folder.path(), &profile, cpu(2, None), limits).expect("an index");
+        let vectors = numbers(99, ASKED);
+        let query = Query { vectors: Some(&vectors), limit: 10, ..Query::default() };
+        let run = || index.search(&query, &mut |_, _| ()).expect("an answer");
+        // Checksums are compared once.
+        black_box(run());
+        bencher.counter(products()).bench_local(|| black_box(run()));
+    }
+
+    #[divan::bench]
+    fn exact_2_threads(bencher: Bencher<'_, '_>) {
+        bench(bencher, Limits { exact_pages: usize::MAX, ..Limits::default() });
+    }
+
+    #[divan::bench]
+    fn signs_then_exact_2_threads(bencher: Bencher<'_, '_>) {
+        bench(bencher, Limits { exact_pages: 0, ..Limits::default() });
+    }
+}
