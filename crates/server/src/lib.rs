@@ -7,6 +7,7 @@
 
 mod allowance;
 mod anthropic;
+mod documents;
 mod fault;
 mod flight;
 mod format;

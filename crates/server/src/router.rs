@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 
 use crate::state::{Options, RuleBook, Server};
 use crate::{
-    anthropic, fault, flight, gate, health, mcp, metrics, ollama, openai, openapi, rerank, told,
+    anthropic, documents, fault, flight, gate, health, mcp, metrics, ollama, openai, openapi,
+    rerank, told,
 };
 
 /// Strangers' files that are parsed at once.
@@ -30,6 +31,7 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         responses: Arc::default(),
         metrics: Arc::default(),
         accounts: Arc::default(),
+        readings: Arc::default(),
     };
     let mcp = mcp::router(&server.house, &server.rules, &server.options);
     Router::new()
@@ -53,6 +55,8 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/v1/files", get(openai::files::list).post(openai::files::create))
         .route("/v1/files/{id}", get(openai::files::one).delete(openai::files::delete))
         .route("/v1/files/{id}/content", get(openai::files::content))
+        .route("/v1/documents/read", post(documents::create))
+        .route("/v1/documents/read/{id}", delete(documents::cancel))
         .route("/v1/responses", post(openai::responses::create))
         .route("/v1/responses/{id}", get(openai::responses::get).delete(openai::responses::delete))
         // As MLX-VLM's server has it.

@@ -8,6 +8,7 @@ use manager::web::Fetcher;
 use tokio::sync::{Semaphore, watch};
 
 use crate::allowance::Accounts;
+use crate::documents::Readings;
 use crate::gate::Gate;
 use crate::mcp::Files;
 use crate::metrics::Metrics;
@@ -99,6 +100,8 @@ pub(crate) struct Server {
     pub(crate) shelf: Arc<Shelf>,
     /// Places for the parsers of strangers' files.
     pub(crate) parsers: Arc<Semaphore>,
+    /// The documents that are being read with models.
+    pub(crate) readings: Arc<Readings>,
 }
 
 impl Server {

@@ -5,6 +5,7 @@ mod adapters;
 mod answers;
 mod catalog;
 mod config;
+mod documents;
 mod encoders;
 mod held;
 mod looking;

@@ -16,7 +16,7 @@ fn coloured(rgb: &str) -> String {
 }
 
 /// A world with the model, a PDF of a white, a red and a black page, and one of a page with text and a scanned one.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::new();
     let home = world.home.path();
     reciter::write(&home.join("reciter")).unwrap();

@@ -480,7 +480,10 @@ impl Watch for Keeper<'_, '_, '_> {
                 }
             }
             Event::Attempt { .. } => lock(&self.shared.totals).failed_attempts += 1,
-            Event::Page { .. } | Event::LaidOut { .. } | Event::Pause { .. } => {}
+            Event::Page { .. }
+            | Event::LaidOut { .. }
+            | Event::Asked { .. }
+            | Event::Pause { .. } => {}
         }
         let source = self.source;
         self.shared.watch.event(JobEvent::Reading { source, event });

@@ -89,6 +89,15 @@ pub enum Event<'a> {
         /// How many of them somebody is to look at.
         to_read: usize,
     },
+    /// Somebody is asked to read a page.
+    Asked {
+        /// The page, from 1.
+        page: u32,
+        /// Which attempt it is, from 0.
+        index: u32,
+        /// Who is asked.
+        reader: &'a Reader,
+    },
     /// An attempt at a page was no success.
     Attempt {
         /// The page, from 1.
@@ -312,6 +321,10 @@ impl Eyes<'_> {
     fn begin(&mut self) -> Result<(), Error> {
         // Nobody new is sent to where nobody answers.
         while self.away.is_none() && !self.waits && !self.to_read.is_empty() {
+            // Drawing takes a while, and nobody may want it any more.
+            if self.watch.stop() {
+                return Err(Error::Stopped { file: self.name.to_owned() });
+            }
             match self.room.try_enter() {
                 Some(permit) => self.open_next(permit)?,
                 None => {
@@ -375,6 +388,8 @@ impl Eyes<'_> {
             let turned = turned.map_or_else(|| Arc::clone(&look.picture), Arc::new);
             look.turned = (attempt.turned, turned);
         }
+        let (reader, index) = (&self.readers[look.rung], look.before + attempt.index);
+        self.watch.event(Event::Asked { page: self.pages[page].number, index, reader });
         let wanted = Wanted::default();
         look.under_way.insert(attempt.index, (attempt, wanted.clone()));
         let rung = look.rung;

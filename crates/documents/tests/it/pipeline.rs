@@ -182,7 +182,7 @@ impl Watch for Notes {
             }
             Event::Pause { pause, .. } => self.pauses.push(pause),
             Event::Page { page, .. } => self.pages.push(page.number),
-            _ => {}
+            Event::Asked { .. } | _ => {}
         }
     }
 

@@ -97,8 +97,10 @@ impl Flight {
         let mut notes = self.inner.notes();
         if notes.steps.len() >= MOST_STEPS {
             // The beginning says what was asked, the end what came of it.
-            notes.steps.remove(MOST_STEPS / 2);
+            let gone = notes.steps.remove(MOST_STEPS / 2);
             notes.left_out += 1;
+            // Who pays for tokens pays for all.
+            notes.tokens_left_out = notes.tokens_left_out.saturating_add(gone.step.tokens());
         }
         notes.steps.push(Told { at, answer: self.answer, step });
     }

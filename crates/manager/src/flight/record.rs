@@ -93,6 +93,30 @@ impl Step {
         Self::Passed { who: who.to_string(), why: why.name(), reason: why.to_string() }
     }
 
+    /// Tokens of prompt and answer that it tells of.
+    pub(super) fn tokens(&self) -> u64 {
+        let tokens = match self {
+            Self::Ended { prompt_tokens, completion_tokens, .. } => {
+                prompt_tokens.unwrap_or(0) + completion_tokens
+            }
+            Self::GivenUp { tokens } => *tokens,
+            Self::Asked { .. }
+            | Self::Passed { .. }
+            | Self::Wants { .. }
+            | Self::Blocked { .. }
+            | Self::Evicts { .. }
+            | Self::Loads { .. }
+            | Self::Loaded
+            | Self::LoadFailed
+            | Self::Has
+            | Self::Sent { .. }
+            | Self::Begun { .. }
+            | Self::First
+            | Self::Failed { .. } => 0,
+        };
+        tokens as u64
+    }
+
     /// Its name on the wire.
     pub fn name(&self) -> &'static str {
         match self {
@@ -173,6 +197,8 @@ pub struct Record {
     pub steps: Vec<Told>,
     /// Steps that are not kept.
     pub left_out: u64,
+    /// Tokens that these told of.
+    pub(super) tokens_left_out: u64,
 }
 
 /// Where the time of an answer went. What has not come to pass is absent; what is under way counts until now.
@@ -203,6 +229,7 @@ impl Record {
             answers: 0,
             steps: Vec::new(),
             left_out: 0,
+            tokens_left_out: 0,
         }
     }
 
@@ -216,26 +243,8 @@ impl Record {
 
     /// Tokens of all its prompts and answers, as far as they are known.
     pub fn tokens(&self) -> u64 {
-        let of = |told: &Told| match &told.step {
-            Step::Ended { prompt_tokens, completion_tokens, .. } => {
-                prompt_tokens.unwrap_or(0) + completion_tokens
-            }
-            Step::GivenUp { tokens } => *tokens,
-            Step::Asked { .. }
-            | Step::Passed { .. }
-            | Step::Wants { .. }
-            | Step::Blocked { .. }
-            | Step::Evicts { .. }
-            | Step::Loads { .. }
-            | Step::Loaded
-            | Step::LoadFailed
-            | Step::Has
-            | Step::Sent { .. }
-            | Step::Begun { .. }
-            | Step::First
-            | Step::Failed { .. } => 0,
-        };
-        self.steps.iter().map(of).fold(0_u64, |sum, tokens| sum.saturating_add(tokens as u64))
+        let kept = self.steps.iter().map(|told| told.step.tokens());
+        kept.fold(self.tokens_left_out, u64::saturating_add)
     }
 
     /// The steps of one answer.

@@ -115,13 +115,17 @@ fn a_long_record_keeps_its_ends() {
     let recorder = Arc::new(Recorder::default());
     let flight = recorder.begin(head("long"));
     flight.note(Step::Asked { model: "m".to_owned() });
-    for n in 0..10_000 {
+    for n in 0..5_000 {
         flight.note(Step::Loads { bytes: n });
+        flight.note(Step::GivenUp { tokens: 2 });
     }
+    let before = flight.record().tokens();
     flight.note(ended());
     let record = flight.record();
     assert_eq!(record.steps.len(), MOST_STEPS);
     assert_eq!(record.left_out, 10_002 - MOST_STEPS as u64);
+    // All tokens are paid for, also those of steps that are not kept.
+    assert_eq!((before, record.tokens()), (10_000, 10_000 + ended().tokens()));
     assert_eq!(record.steps[0].step.name(), "asked");
     assert_eq!(record.steps.last().unwrap().step, ended());
 }

@@ -86,7 +86,7 @@ impl House {
     }
 
     /// Who can answer.
-    async fn choose(self: &Arc<Self>, wish: &Wish) -> Result<Choice, Error> {
+    pub(super) async fn choose(self: &Arc<Self>, wish: &Wish) -> Result<Choice, Error> {
         let settings = self.settings();
         let config = &settings.options.config;
         let mut known = Known::default();

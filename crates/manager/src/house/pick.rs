@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Error, House};
+use crate::route::Wish;
 use crate::runtime::ModelKind;
 
 /// So many models are looked at for one that writes.
@@ -12,6 +13,16 @@ impl House {
     /// Whether the settings say who answers `task`.
     pub fn has_route(&self, task: &str) -> bool {
         self.settings().options.config.routes.contains_key(task)
+    }
+
+    /// Whether somebody who sees images answers to `asked`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such model, or nobody behind that name can.
+    pub async fn expect_sight(self: &Arc<Self>, asked: &str) -> Result<(), Error> {
+        let wish = Wish { asked: asked.to_owned(), images: true, ..Wish::default() };
+        self.choose(&wish).await.map(drop)
     }
 
     /// A model that writes text: the one that was asked last among those in memory, or else the first that is offered.

@@ -11,6 +11,7 @@ use text::{Image, Message, Part};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::flight::{self, Flight};
 use crate::house::{self, House, News};
 use crate::remote::{self, Backend, Fragment, Question};
 use crate::runtime::{FinishReason, GenerateOptions, Priority, Prompt, Usage};
@@ -34,12 +35,13 @@ pub struct Seers {
     seers: Vec<Seer>,
     priority: Priority,
     client: u64,
+    flight: Option<Flight>,
 }
 
 impl Seers {
     /// Nobody yet. Work is done on `handle`.
     pub fn new(handle: Handle) -> Self {
-        Self { handle, seers: Vec::new(), priority: Priority::Batch, client: 0 }
+        Self { handle, seers: Vec::new(), priority: Priority::Batch, client: 0, flight: None }
     }
 
     /// The same, and a model, a task or `REMOTE:MODEL` of `house`.
@@ -68,6 +70,12 @@ impl Seers {
     #[must_use]
     pub fn urgent(self, priority: Priority, client: u64) -> Self {
         Self { priority, client, ..self }
+    }
+
+    /// The same, which note down in `flight` what becomes of each page that they are shown.
+    #[must_use]
+    pub fn recorded(self, flight: Flight) -> Self {
+        Self { flight: Some(flight), ..self }
     }
 }
 
@@ -103,7 +111,8 @@ impl World for Seers {
         let (gone, over) = oneshot::channel::<()>();
         reply.wanted().when_over(move || drop(gone));
         let (priority, client) = (self.priority, self.client);
-        self.handle.spawn(async move {
+        let flight = self.flight.clone();
+        let asking = async move {
             let look = async {
                 let (message, options) = match question(ask, priority, client).await {
                     Ok(question) => question,
@@ -122,7 +131,11 @@ impl World for Seers {
                 // Dropping the look ends it.
                 _ = over => {}
             }
-        });
+        };
+        match flight {
+            Some(flight) => drop(self.handle.spawn(flight::recorded(flight, asking))),
+            None => drop(self.handle.spawn(asking)),
+        }
     }
 }
 

@@ -21,8 +21,8 @@ pub struct Files {
 
 /// A file that may be read: where it really lies, and under which of the folders.
 #[derive(Debug)]
-pub(super) struct Allowed {
-    pub(super) path: PathBuf,
+pub(crate) struct Allowed {
+    pub(crate) path: PathBuf,
 }
 
 impl Files {
@@ -32,7 +32,7 @@ impl Files {
     /// # Errors
     ///
     /// If it may not, or there is no such file. Of what lies outside nothing is told, not even whether it is there.
-    pub(super) fn allowed(&self, field: &str, asked: &str) -> Result<Allowed, Fault> {
+    pub(crate) fn allowed(&self, field: &str, asked: &str) -> Result<Allowed, Fault> {
         if self.roots.is_empty() {
             let message = "this server reads no files: start it with `--allow-root FOLDER` to let it read what lies there";
             return Err(Fault { status: StatusCode::FORBIDDEN, ..Fault::field(field, message) });
@@ -80,7 +80,7 @@ impl Files {
 }
 
 /// The bytes of a file, at most `most`.
-pub(super) fn bytes(field: &str, asked: &str, path: &Path, most: u64) -> Result<Vec<u8>, Fault> {
+pub(crate) fn bytes(field: &str, asked: &str, path: &Path, most: u64) -> Result<Vec<u8>, Fault> {
     let fail =
         |error: std::io::Error| Fault::field(field, format!("`{asked}` cannot be read: {error}"));
     let mut bytes = Vec::new();

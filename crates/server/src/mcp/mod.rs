@@ -8,7 +8,7 @@
 mod asking;
 mod code;
 mod document;
-mod files;
+pub(crate) mod files;
 mod generate;
 mod mount;
 mod prefix;

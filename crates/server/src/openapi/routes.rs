@@ -2,7 +2,7 @@
 
 use schemars::{Schema, SchemaGenerator};
 
-use crate::{anthropic, flight, ollama, openai, rerank, told};
+use crate::{anthropic, documents, flight, ollama, openai, rerank, told};
 
 /// An endpoint.
 pub(super) struct Route {
@@ -43,6 +43,7 @@ use Gives::{Events, Json, Lines, Text};
 const OPENAI: &str = "OpenAI";
 const ANTHROPIC: &str = "Anthropic";
 const OLLAMA: &str = "Ollama";
+const DOCUMENTS: &str = "Documents";
 const SERVER: &str = "Server";
 const TOOLS: &str = "MCP";
 
@@ -137,6 +138,22 @@ pub(super) static ROUTES: &[Route] = &[
         Json("Ranking"),
     ),
     post("/rerank", OPENAI, takes!(rerank::Request), "The same as /v1/rerank", Json("Ranking")),
+    post(
+        "/v1/documents/read",
+        DOCUMENTS,
+        takes!(documents::Request),
+        "Reads a document, with a vision model for the pages that need one",
+        Events("DocumentReading", "DocumentEvent"),
+    ),
+    Route {
+        method: "delete",
+        ..get(
+            "/v1/documents/read/{id}",
+            DOCUMENTS,
+            "Ends a reading, by the `x-request-id` of the request that began it",
+            Json("Cancelled"),
+        )
+    },
     post(
         "/v1/messages",
         ANTHROPIC,

@@ -52,7 +52,7 @@ impl Pages {
                 let seconds = pause.as_secs_f64().ceil();
                 bar.suspend(|| eprintln!("{name}: {message}; again in {seconds:.0} s"));
             }
-            _ => {}
+            Event::Asked { .. } | _ => {}
         }
     }
 

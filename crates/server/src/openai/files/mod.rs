@@ -1,6 +1,6 @@
 //! `/v1/files`: documents that clients leave here, to ask about them by name.
 
-mod multipart;
+pub(crate) mod multipart;
 mod shelf;
 mod words;
 

@@ -14,11 +14,11 @@ const MOST_BOUNDARY: usize = 70;
 
 /// A part of a form.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Part {
-    pub(super) name: String,
+pub(crate) struct Part {
+    pub(crate) name: String,
     /// What the client calls the file, if it is one.
-    pub(super) file: Option<String>,
-    pub(super) bytes: Bytes,
+    pub(crate) file: Option<String>,
+    pub(crate) bytes: Bytes,
 }
 
 /// The parts of `body`.
@@ -26,7 +26,7 @@ pub(super) struct Part {
 /// # Errors
 ///
 /// If it is no form, or has too many parts.
-pub(super) fn parts(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Part>, Fault> {
+pub(crate) fn parts(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Part>, Fault> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let Some(boundary) = kind.and_then(boundary) else {
         return Err(Fault::invalid("send a form: `multipart/form-data` with its boundary"));

@@ -40,13 +40,13 @@ pub(crate) struct Shelf {
 
 /// What is known of a document.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub(super) id: String,
     owner: u64,
     pub(super) bytes: u64,
     pub(super) created: u64,
     expires: Option<u64>,
-    pub(super) name: String,
+    pub(crate) name: String,
     pub(super) purpose: String,
     sha256: String,
 }
@@ -163,7 +163,7 @@ impl Shelf {
     /// # Errors
     ///
     /// As [`entry`](Self::entry), or if what it holds is not what was left here.
-    pub(super) fn content(&self, owner: u64, id: &str) -> Result<(Entry, Vec<u8>), Fault> {
+    pub(crate) fn content(&self, owner: u64, id: &str) -> Result<(Entry, Vec<u8>), Fault> {
         let entry = self.entry(owner, id)?;
         let path = self.folder()?.join(format!("{id}.data"));
         let bytes = fs::read(&path).map_err(|error| broken(&path, &error))?;
