@@ -33,7 +33,7 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         accounts: Arc::default(),
         readings: Arc::default(),
     };
-    let mcp = mcp::router(&server.house, &server.rules, &server.options);
+    let mcp = mcp::router(&server.house, &server.rules, &server.readings, &server.options);
     Router::new()
         .merge(mcp)
         .route("/health", get(health::health))

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use testkit::reciter;
 
 use crate::world::World;
 
@@ -62,4 +63,71 @@ fn a_pdf_is_read_by_a_tool_and_the_end_of_input_ends_it() {
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     assert_eq!((rest.as_str(), folio.wait().unwrap().code()), ("", Some(0)));
+}
+
+#[test]
+fn scans_are_read_by_a_tool_with_a_model() {
+    let world = crate::reciting::world();
+    let mut command = world.command(&["mcp", "--model", "./reciter", "--allow-root", "."]);
+    let mut folio = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = folio.stdin.take().unwrap();
+    let mut output = BufReader::new(folio.stdout.take().unwrap());
+    let mut say = |message: Value| writeln!(input, "{message}").unwrap();
+    let mut hear = || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    let client = json!({"name": "test", "version": "1"});
+    let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
+    say(json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}));
+    assert_eq!(hear()["id"], 1);
+    say(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    let mut call = |arguments: Value| {
+        let params = json!({"name": "read_document", "arguments": arguments, "_meta": {"progressToken": "p"}});
+        say(json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}));
+        let mut told = Vec::new();
+        loop {
+            let message = hear();
+            if message["method"] != "notifications/progress" {
+                return (message["result"].clone(), told);
+            }
+            told.push(message["params"]["progress"].as_f64().unwrap());
+        }
+    };
+    let mut read = |arguments| {
+        let (result, told) = call(arguments);
+        assert_eq!(result["isError"], false, "{result}");
+        (result["structuredContent"].clone(), told)
+    };
+    let (page, told) = read(json!({"path": "scan.pdf", "model": "reciter"}));
+    assert_eq!(page["markdown"], format!("Words of its own\n\n{}", reciter::WHITE));
+    assert_eq!((&page["pages_by_model"], told), (&json!([2]), vec![1.0, 2.0]));
+    // Without a model the scan is told as such.
+    let (page, _) = read(json!({"path": "scan.pdf"}));
+    assert_eq!((&page["pages_without_text"], &page["pages_by_model"]), (&json!([2]), &json!([])));
+    // What a model cannot read within its tokens is told with its reason.
+    let few = json!({"path": "colours.pdf", "mode": "ocr", "model": "reciter", "first_page": 2, "last_page": 2, "max_tokens": 4});
+    let (page, _) = read(few);
+    assert_eq!((&page["pages_read"], &page["pages_failed"]), (&json!([2]), &json!([2])));
+    assert_eq!(
+        (&page["failures"][0]["reason"], &page["failures"][0]["attempts"]),
+        (&json!("model"), &json!(8))
+    );
+    for (arguments, part) in [
+        (json!({"path": "scan.pdf", "mode": "ocr"}), "name one in `model`"),
+        (json!({"path": "scan.pdf", "model": "nobody"}), "there are: reciter"),
+        (json!({"path": "scan.pdf", "model": "reciter", "mode": "text"}), "leave `model` out"),
+        (
+            json!({"path": "scan.pdf", "model": "reciter", "mode": "all"}),
+            "must be one of auto, text, ocr",
+        ),
+        (json!({"path": "scan.pdf", "model": "reciter", "first_page": 3}), "has 2 pages"),
+    ] {
+        let (result, _) = call(arguments.clone());
+        let said = result["content"][0]["text"].as_str().unwrap();
+        assert!(result["isError"] == true && said.contains(part), "{arguments}: {said}");
+    }
+    drop(input);
+    assert_eq!(folio.wait().unwrap().code(), Some(0));
 }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::stream;
 use manager::flight;
+use manager::runtime::Priority;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -24,9 +25,10 @@ use crate::sse;
 use crate::state::Server;
 
 use readings::Named;
-pub(crate) use readings::{Readings, Told, Work};
+pub(crate) use readings::{Readings, Told, Work, usual};
 pub(crate) use request::Request;
 use told::Shape;
+pub(crate) use told::failure;
 
 /// The task whose route reads pages where no model is named.
 pub(crate) const TASK: &str = "vision";
@@ -72,7 +74,15 @@ pub(crate) async fn create(
     let id = flight::current().map_or_else(|| number::name("read_"), |flight| flight.id());
     let named = server.readings.name(id.clone(), owner);
     let name = source.name.clone();
-    let work = Work { source, options, models, pages: None, deadline: None, client: owner };
+    let work = Work {
+        source,
+        options,
+        models,
+        pages: None,
+        deadline: None,
+        priority: Priority::Batch,
+        client: owner,
+    };
     let told = server.readings.start(&server.house, &files, work, named.stop.clone());
     let reading = Reading { id, name, shape, told, named, _place: place };
     if stream { streamed(reading).await } else { whole(reading).await }
@@ -154,8 +164,7 @@ fn worded(reading: &Reading, told: Option<Told>) -> (Bytes, bool) {
         Some(Told::Paused { message, seconds }) => {
             ("document.paused", json!({"message": message, "seconds": seconds}))
         }
-        Some(Told::Page(page)) => match told::failure(&page).filter(|it| it.get("taken").is_none())
-        {
+        Some(Told::Page(page)) => match failure(&page).filter(|it| it.get("taken").is_none()) {
             None => ("page.completed", reading.shape.page(&page)),
             Some(failure) => ("page.failed", failure),
         },

@@ -83,17 +83,21 @@ impl Drop for Named {
     }
 }
 
+/// Chooses pages of a document of so many.
+pub(crate) type Narrow = Box<dyn FnOnce(u32) -> Result<PageSet, Fault> + Send>;
+
 /// What is to be read.
-#[derive(Debug)]
 pub(crate) struct Work {
     pub(crate) source: Source,
     pub(crate) options: ReadOptions,
     /// Who looks at pages, the first choice first.
     pub(crate) models: Vec<String>,
-    /// Where it may be narrowed once the number of pages is known.
-    pub(crate) pages: Option<fn(&PageSet, u32) -> PageSet>,
+    /// Which pages, where that depends on how many there are.
+    pub(crate) pages: Option<Narrow>,
     /// When to end, if there is such a time.
     pub(crate) deadline: Option<Instant>,
+    /// Before whom its pages go.
+    pub(crate) priority: Priority,
     /// Who asks, as a number.
     pub(crate) client: u64,
 }
@@ -172,7 +176,7 @@ impl Readings {
             };
             let handle = tokio::runtime::Handle::current();
             let reading = tokio::task::spawn_blocking(move || {
-                let mut seers = Seers::new(handle).urgent(Priority::Batch, work.client);
+                let mut seers = Seers::new(handle).urgent(work.priority, work.client);
                 if let Some(flight) = flight {
                     seers = seers.recorded(flight);
                 }
@@ -210,7 +214,7 @@ fn read(
     })?;
     let count = opened.pages();
     if let Some(narrowed) = pages {
-        options.pages = narrowed(&options.pages, count);
+        options.pages = narrowed(count)?;
     }
     let wanted = options.pages.numbers(&name, count).map_err(told::fault)?.len();
     if wanted > MOST_PAGES {

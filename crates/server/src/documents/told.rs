@@ -127,7 +127,7 @@ fn sums(id: &str, pages: &[Page]) -> Value {
 }
 
 /// Why a page was not read as was wanted, if it was not.
-pub(super) fn failure(page: &Page) -> Option<Value> {
+pub(crate) fn failure(page: &Page) -> Option<Value> {
     let (reason, message, attempts, taken) = match &page.origin {
         Origin::Transcript(reading) if reading.fallback => {
             let because = reading.because.clone().unwrap_or_default();

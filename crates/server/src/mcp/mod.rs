@@ -13,6 +13,7 @@ mod generate;
 mod mount;
 mod prefix;
 mod schema;
+mod sight;
 mod status;
 mod summary;
 
@@ -30,6 +31,7 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 
+use crate::documents::Readings;
 use crate::fault::Fault;
 use crate::gate::Client;
 use crate::number;
@@ -56,6 +58,7 @@ type Running = Pin<Box<dyn Future<Output = Result<Value, Fault>> + Send>>;
 struct Call {
     house: Arc<House>,
     files: Arc<Files>,
+    readings: Arc<Readings>,
     arguments: Arguments,
     context: RequestContext<RoleServer>,
     client: Client,
@@ -97,11 +100,12 @@ impl Tool {
 pub(crate) struct Mcp {
     house: Arc<House>,
     rules: RuleBook,
+    readings: Arc<Readings>,
 }
 
 impl Mcp {
-    pub(crate) fn new(house: Arc<House>, rules: RuleBook) -> Self {
-        Self { house, rules }
+    pub(crate) fn new(house: Arc<House>, rules: RuleBook, readings: Arc<Readings>) -> Self {
+        Self { house, rules, readings }
     }
 
     async fn call(
@@ -116,7 +120,8 @@ impl Mcp {
         let client = client.unwrap_or_default();
         let given_up = context.ct.clone();
         let (house, files) = (Arc::clone(&self.house), Arc::new(self.rules.now().files.clone()));
-        let run = (tool.run)(Call { house, files, arguments, context, client });
+        let readings = Arc::clone(&self.readings);
+        let run = (tool.run)(Call { house, files, readings, arguments, context, client });
         tokio::select! {
             biased;
             () = given_up.cancelled() => Err(Fault::invalid("the call was cancelled")),

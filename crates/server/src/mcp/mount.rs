@@ -17,6 +17,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio::sync::watch;
 
 use super::{Files, Mcp};
+use crate::documents::Readings;
 use crate::fault::Fault;
 use crate::state::{Options, RuleBook, Rules};
 
@@ -40,9 +41,10 @@ struct Door {
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(
     house: &Arc<House>,
     rules: &RuleBook,
+    readings: &Arc<Readings>,
     options: &Options,
 ) -> Router<S> {
-    let mcp = Mcp::new(Arc::clone(house), rules.clone());
+    let mcp = Mcp::new(Arc::clone(house), rules.clone(), Arc::clone(readings));
     let mut session = SessionConfig::default();
     session.keep_alive = Some(IDLE);
     let mut sessions = LocalSessionManager::default();
@@ -93,7 +95,7 @@ async fn watch_over(State(door): State<Door>, request: Request, next: Next) -> R
 /// If the other side does not speak it, in words.
 pub async fn stdio(house: Arc<House>, files: Files) -> Result<(), String> {
     let rules = RuleBook::new(Rules { files, ..Rules::default() }, None);
-    let serving = Mcp::new(house, rules).serve(rmcp::transport::stdio()).await;
+    let serving = Mcp::new(house, rules, Arc::default()).serve(rmcp::transport::stdio()).await;
     let running = match serving {
         Ok(running) => running,
         // Whoever closes the line before the first word wants nothing.

@@ -24,6 +24,8 @@ pub(super) enum Kind {
     Number { range: [f64; 2] },
     /// Yes or no.
     Truth,
+    /// One of these texts; the first is taken if it is absent.
+    OneOf(&'static [&'static str]),
     /// So many texts at most.
     Texts { most: usize },
     /// A conversation of so many messages at most.
@@ -58,6 +60,9 @@ impl Field {
                 json!({"type": "number", "minimum": least, "maximum": most})
             }
             Kind::Truth => json!({"type": "boolean"}),
+            Kind::OneOf(texts) => {
+                json!({"type": "string", "enum": texts, "default": texts.first()})
+            }
             Kind::Texts { most } => json!({
                 "type": "array",
                 "maxItems": most,
@@ -104,6 +109,10 @@ impl Field {
             },
             Kind::Truth if value.is_boolean() => Ok(()),
             Kind::Truth => Err("must be true or false".to_owned()),
+            Kind::OneOf(texts) => match value.as_str() {
+                Some(text) if texts.contains(&text) => Ok(()),
+                _ => Err(format!("must be one of {}", texts.join(", "))),
+            },
             Kind::Texts { most } => match value.as_array() {
                 Some(list) if list.len() > most => Err(format!("has more than {most} texts")),
                 Some(list)
