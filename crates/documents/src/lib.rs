@@ -26,6 +26,7 @@ mod pages;
 pub mod pdf;
 pub mod picture;
 pub mod pipeline;
+pub mod preview;
 mod sniff;
 mod source;
 pub mod tesseract;

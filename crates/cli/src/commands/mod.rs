@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Embed(embed::Embed),
     Rerank(rerank::Rerank),
     Read(Box<read::Read>),
+    Preview(Box<read::Preview>),
     Bench(bench::Bench),
     #[command(visible_alias = "ls")]
     List(list::List),
@@ -66,6 +67,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Embed(command) => command.run(),
         Command::Rerank(command) => command.run(),
         Command::Read(command) => command.run(),
+        Command::Preview(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),

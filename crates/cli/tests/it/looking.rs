@@ -284,3 +284,34 @@ fn figures_that_a_model_names_become_files_that_the_text_names() {
     assert_eq!(fs::read(&figure).unwrap(), b"a stranger's");
     assert_eq!(fs::read(home.join("texts/my figures/file-p1-1-2.png")).unwrap(), png);
 }
+
+#[test]
+fn a_preview_shows_pages_beside_what_was_read() {
+    let world = world(2);
+    let home = world.home.path();
+    let seer = Seer::start(|_, _| stop("The first page has 13 words"));
+    let url = format!("{}/v1", seer.url());
+    let mut arguments =
+        vec!["preview", "file.pdf", "--mode", "ocr", "--server", &url, "--pixels", "200"];
+    arguments.extend(["--no-ocr-engine", "--max-concurrent-requests", "1"]);
+    let ran = world.run(&arguments);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "file.preview.html\n"), "{}", ran.err);
+    let html = fs::read_to_string(home.join("file.preview.html")).unwrap();
+    assert!(html.contains("<mark>13</mark>") && html.contains("src=\"data:image/"), "{html}");
+    // Ours is written again, a stranger's is not.
+    assert_eq!(world.run(&arguments).code, Some(0));
+    fs::write(home.join("file.preview.html"), "mine").unwrap();
+    let ran = world.run(&arguments);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("is no preview"), "{}", ran.err);
+    assert_eq!(fs::read_to_string(home.join("file.preview.html")).unwrap(), "mine");
+
+    let work = ["read", "work", "--pdfs", "file.pdf", "--server", &url, "--no-ocr-engine"];
+    let ran = world.run(&work);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let ran = world.run(&["preview", "work", "--pixels", "200"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "work.preview.html\n"), "{}", ran.err);
+    let html = fs::read_to_string(home.join("work.preview.html")).unwrap();
+    assert!(html.contains("<mark>13</mark>") && html.contains("id=\"page-2\""), "{html}");
+    assert_eq!(html.matches("src=\"data:image/").count(), 2);
+}

@@ -7,7 +7,7 @@ use crate::{Block, BlockKind, Inline, Table};
 const AUTO: (&str, &str) = ("dir", "auto");
 
 /// Writes blocks one after the other.
-pub(super) fn write<'a>(blocks: impl Iterator<Item = &'a Block>, markup: &mut Markup) {
+pub(crate) fn write<'a>(blocks: impl Iterator<Item = &'a Block>, markup: &mut Markup) {
     let base = markup.depth();
     let mut lists: Vec<Sort> = Vec::new();
     for block in blocks {

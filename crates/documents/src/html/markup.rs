@@ -84,6 +84,11 @@ impl Markup {
         self.out.push_str(text);
     }
 
+    /// What another of these has written.
+    pub(crate) fn finished(&mut self, html: String) {
+        self.out.push_str(&html);
+    }
+
     /// Everything, with what is open ended.
     pub(crate) fn finish(mut self) -> String {
         self.close_to(0);

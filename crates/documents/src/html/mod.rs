@@ -1,6 +1,6 @@
 //! A document as one page of HTML: whole in itself, without scripts, and safe whatever a document or a model says.
 
-mod blocks;
+pub(crate) mod blocks;
 mod clean;
 mod markup;
 mod tags;
@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::{BlockKind, Document, Origin, Page};
-pub(crate) use markup::Markup;
+pub(crate) use markup::{Markup, escape};
+pub(crate) use tags::{Token, decoded, tokens};
 pub(crate) use transcript::dialect;
 
 /// What to write.
@@ -37,7 +38,7 @@ pub fn write(document: &Document, options: HtmlOptions) -> String {
         Some(language) => markup.open("html", &[("lang", language)]),
         None => markup.open("html", &[]),
     }
-    head(title, SHEET, None, &mut markup);
+    head(title, "folio", SHEET, None, &mut markup);
     markup.open("body", &[]);
     markup.line();
     markup.open("main", &[]);
@@ -63,6 +64,7 @@ pub fn write(document: &Document, options: HtmlOptions) -> String {
 /// The head of a page that asks for nothing from anywhere: what may run and what may be shown is named by its hash.
 pub(crate) fn head(
     title: &str,
+    generator: &str,
     sheet: &'static str,
     script: Option<&'static str>,
     markup: &mut Markup,
@@ -84,7 +86,7 @@ pub(crate) fn head(
     markup.line();
     markup.void("meta", &[("name", "color-scheme"), ("content", "light dark")]);
     markup.line();
-    markup.void("meta", &[("name", "generator"), ("content", "folio")]);
+    markup.void("meta", &[("name", "generator"), ("content", generator)]);
     markup.line();
     markup.element("title", &[], title);
     markup.line();

@@ -2,7 +2,7 @@
 
 /// A piece of HTML.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// Text, with its entities.
     Text(&'a str),
     /// A tag that begins an element, or is one alone.
@@ -14,7 +14,7 @@ pub(super) enum Token<'a> {
 }
 
 /// Cuts a text into tags and what stands between them. A `<` that begins no tag is text.
-pub(super) fn tokens(html: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(html: &str) -> Vec<Token<'_>> {
     let mut out = Vec::new();
     let mut rest = html;
     let mut text = 0;
@@ -146,7 +146,7 @@ const NAMED: &[(&str, &str)] = &[
 ];
 
 /// Text with its entities as the characters that they mean.
-pub(super) fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('&') {

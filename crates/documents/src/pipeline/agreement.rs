@@ -34,9 +34,9 @@ const SHOWN: usize = 40;
 /// Differences that are shown at most.
 const SPANS: usize = 50;
 
-/// Compares the text layer's text with what a model read, as markdown.
+/// Compares the text layer's text with what a model read, both as markdown.
 pub fn compare(text_layer: &str, model: &str) -> Agreement {
-    let (ours, theirs) = (words(text_layer), words(&unmarked(model)));
+    let (ours, theirs) = (words(&unmarked(text_layer)), words(&unmarked(model)));
     if ours.is_empty() && theirs.is_empty() {
         return Agreement { recall: 1.0, precision: 1.0, ..Agreement::default() };
     }

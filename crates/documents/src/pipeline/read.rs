@@ -211,7 +211,7 @@ pub fn read(
 }
 
 /// Compares a page's own text with what was read.
-fn agree(page: &mut Page) {
+pub(crate) fn agree(page: &mut Page) {
     let Origin::Transcript(reading) = &page.origin else { return };
     if reading.by == Reader::TextLayer || page.blocks.is_empty() {
         return;

@@ -10,6 +10,7 @@ mod lease;
 mod pages;
 mod pictures;
 mod pipeline;
+mod preview;
 mod render;
 mod siege;
 mod suite;

@@ -119,7 +119,7 @@ fn relative(from: &Path, to: &Path) -> String {
 }
 
 /// A name as part of an address.
-fn encoded(name: &str) -> String {
+pub(super) fn encoded(name: &str) -> String {
     let mut out = String::new();
     for c in name.chars() {
         if c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '+' | ',' | '=' | '@') {

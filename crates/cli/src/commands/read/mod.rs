@@ -4,6 +4,7 @@ mod batch;
 mod files;
 mod form;
 mod gallery;
+mod preview;
 mod show;
 mod sight;
 
@@ -16,6 +17,7 @@ use documents::pipeline::Mode;
 use documents::{Limits, PageSet};
 
 use crate::report::Result;
+pub(crate) use preview::Preview;
 use sight::{How, Sight};
 
 /// Turn PDFs and images into markdown, HTML, JSON or chunks.
