@@ -128,6 +128,8 @@ impl Region {
 const LEAST: f32 = 24.0;
 /// What covers more than this part of a page is its paper, or a scan of it.
 const PAPER: f32 = 0.85;
+/// What has text over more than this part of it is the ground of that text.
+const WRITTEN: f32 = 0.25;
 /// Images that stand so close, in points, are one: programs cut pictures into strips.
 const APART: f32 = 2.0;
 /// Images of a page that are looked at.
@@ -152,11 +154,18 @@ fn regions(
                 .filter(|bbox| {
                     bbox.width() >= LEAST && bbox.height() >= LEAST && bbox.area() <= PAPER * area
                 })
+                .filter(|bbox| written_over(bbox, page) <= WRITTEN * bbox.area())
                 .map(region)
                 .collect()
         }
         Origin::NoText { .. } | Origin::Blank | Origin::Failed(_) => Vec::new(),
     }
+}
+
+/// How much of a box lines of text cover, in square points.
+fn written_over(bbox: &Rect, page: &Page) -> f32 {
+    let lines = page.blocks.iter().flat_map(|block| &block.lines);
+    lines.filter_map(|line| line.bbox.intersection(bbox)).map(|shared| shared.area()).sum()
 }
 
 /// A box in whole points, to find it again on other pages.
@@ -349,6 +358,37 @@ mod tests {
         let apart = Rect::new(300.0, 5.0, 400.0, 50.0);
         let found = merged(vec![strip(2), apart, strip(0), strip(1)]);
         assert_eq!(found, [Rect::new(10.0, 0.0, 200.0, 59.0), apart]);
+    }
+
+    #[test]
+    fn what_is_written_over_is_no_figure() {
+        let line = |y: f32| crate::layout::Line {
+            bbox: Rect::new(0.0, y, 100.0, y + 10.0),
+            ..crate::layout::Line::default()
+        };
+        let block = Block {
+            kind: BlockKind::Paragraph,
+            bbox: Rect::default(),
+            inlines: Vec::new(),
+            lines: vec![line(0.0), line(15.0), line(200.0)],
+        };
+        let bbox = Rect::new(50.0, 0.0, 100.0, 40.0);
+        let page = Page {
+            number: 1,
+            width: 100.0,
+            height: 300.0,
+            rotation: 0,
+            origin: Origin::TextLayer,
+            need: None,
+            agreement: None,
+            blocks: vec![block],
+            images: vec![bbox],
+            warnings: BTreeMap::new(),
+        };
+        assert_eq!(written_over(&bbox, &page), 1000.0);
+        assert!(regions(&page, &FigureOptions::default(), &BTreeMap::new()).is_empty());
+        let bare = Page { blocks: Vec::new(), ..page };
+        assert_eq!(regions(&bare, &FigureOptions::default(), &BTreeMap::new()).len(), 1);
     }
 
     #[test]
