@@ -18,17 +18,19 @@
     }
     here.textContent = (at + 1) + ' of ' + pages.length;
   };
-  const top = () => document.querySelector('header.bar').offsetHeight + 24;
+  const bar = document.querySelector('header.bar');
   const find = () => {
-    const line = top();
+    const line = bar.offsetHeight + 48;
     let found = 0;
     pages.forEach((page, place) => { found = line >= page.getBoundingClientRect().top ? place : found; });
-    if (found !== at) show(found);
+    // The last pages may be too short to come to the top.
+    const end = innerHeight + scrollY + 2 >= document.documentElement.scrollHeight;
+    if (found !== at) show(end ? Math.max(found, at) : found);
   };
   const go = (place) => {
     if (place === undefined || !pages[place]) return;
     show(place);
-    pages[place].scrollIntoView({ block: 'start' });
+    scrollTo({ top: scrollY + pages[place].getBoundingClientRect().top - bar.offsetHeight - 12 });
     pages[place].focus({ preventScroll: true });
   };
   const odd = (page) => page.dataset.state === 'poor' || page.dataset.state === 'fair';
