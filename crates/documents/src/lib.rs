@@ -14,6 +14,7 @@ pub mod chunks;
 mod digest;
 mod error;
 pub mod figures;
+mod furniture;
 mod geometry;
 pub mod html;
 pub mod json;
@@ -34,7 +35,7 @@ pub mod worker;
 pub mod workspace;
 mod world;
 
-pub use digest::hex;
+pub use digest::{fingerprint, hex};
 pub use error::{Error, Kind, OpenFailure, PageFailure, ProtocolFault};
 pub use geometry::Rect;
 pub use limits::Limits;

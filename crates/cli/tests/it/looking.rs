@@ -315,3 +315,27 @@ fn a_preview_shows_pages_beside_what_was_read() {
     assert!(html.contains("<mark>13</mark>") && html.contains("id=\"page-2\""), "{html}");
     assert_eq!(html.matches("src=\"data:image/").count(), 2);
 }
+
+#[test]
+fn headers_are_asked_for_and_added_where_a_model_leaves_them_out() {
+    let world = World::new();
+    let mut pdf = Pdf::new();
+    for words in ["Apples and pears", "Plums and cherries", "Grapes and lemons"] {
+        let page =
+            [text("F1", 9.0, 72.0, 770.0, "Annual Report"), text("F1", 12.0, 72.0, 600.0, words)];
+        pdf.page(612.0, 792.0, &page.concat());
+    }
+    fs::write(world.home.path().join("file.pdf"), pdf.finish()).unwrap();
+    let seer = Seer::start(|_, _| stop("Annual Report\n\nwords"));
+    let ran = read(&world, &seer, &["--pages", "1"]);
+    assert_eq!(ran.out, "words\n", "{}", ran.err);
+    let prompt =
+        |seer: &Seer| seer.heard()[0].body["messages"][0]["content"][0]["text"].to_string();
+    assert!(!prompt(&seer).contains("headers"));
+    let ran = read(&world, &seer, &["--pages", "1", "--keep-headers"]);
+    assert_eq!(ran.out, "Annual Report\n\nwords\n", "{}", ran.err);
+    let silent = Seer::start(|_, _| stop("words"));
+    let ran = read(&world, &silent, &["--pages", "1", "--keep-headers"]);
+    assert_eq!(ran.out, "Annual Report\n\nwords\n", "{}", ran.err);
+    assert!(prompt(&silent).contains("Write the headers"));
+}

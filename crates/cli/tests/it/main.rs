@@ -15,4 +15,5 @@ mod pull;
 mod read;
 mod reciting;
 mod serving;
+mod watching;
 mod world;

@@ -3,9 +3,10 @@
 use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 
 use super::split::Grain;
+use crate::furniture::{Framed, framed};
 use crate::html::dialect;
 use crate::layout::Line;
-use crate::markdown::{MarkdownOptions, Segment, segments, written};
+use crate::markdown::{Segment, segments, written};
 use crate::page::plain;
 use crate::{Block, BlockKind, Document, Origin, Page, Rect};
 
@@ -56,15 +57,21 @@ pub(super) fn pieces(document: &Document, furniture: bool) -> Vec<Piece> {
     let mut out = Vec::new();
     for page in &document.pages {
         match &page.origin {
-            Origin::TextLayer | Origin::HiddenText => own(page, furniture, &mut out),
+            Origin::TextLayer | Origin::HiddenText => {
+                let kept = |block: &&Block| furniture || !block.kind.is_furniture();
+                of_blocks(page, page.blocks.iter().filter(kept), &mut out);
+            }
             Origin::Transcript(reading) => {
                 let text = reading.text.as_deref().unwrap_or_default();
+                let Framed { above, text, below } = framed(page, text, furniture);
+                of_blocks(page, above.into_iter(), &mut out);
                 for segment in segments(text) {
                     match segment {
                         Segment::Table(table) => add(page, Sort::Table, table, &mut out),
                         Segment::Markdown(text) => transcript(page, text, &mut out),
                     }
                 }
+                of_blocks(page, below.into_iter(), &mut out);
             }
             Origin::NoText { .. } | Origin::Blank | Origin::Failed(_) => {}
         }
@@ -72,10 +79,9 @@ pub(super) fn pieces(document: &Document, furniture: bool) -> Vec<Piece> {
     out
 }
 
-/// A page's own text.
-fn own(page: &Page, furniture: bool, out: &mut Vec<Piece>) {
-    let options = MarkdownOptions { furniture, ..MarkdownOptions::default() };
-    for (block, text, close) in written(&page.blocks, options) {
+/// Blocks of a page's own text.
+fn of_blocks<'a>(page: &Page, blocks: impl Iterator<Item = &'a Block>, out: &mut Vec<Piece>) {
+    for (block, text, close) in written(blocks) {
         let sort = match &block.kind {
             BlockKind::Heading { level } => Sort::Heading(*level, plain(&block.inlines)),
             BlockKind::ListItem { .. } => Sort::List,

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
+use crate::furniture::{Framed, framed};
 use crate::{BlockKind, Document, Origin, Page};
 pub(crate) use markup::{Markup, escape};
 pub(crate) use tags::{Token, decoded, tokens};
@@ -61,6 +62,13 @@ pub fn write(document: &Document, options: HtmlOptions) -> String {
     html
 }
 
+/// A text as it stands in HTML.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    escape(text, &mut out);
+    out
+}
+
 /// The head of a page that asks for nothing from anywhere: what may run and what may be shown is named by its hash.
 pub(crate) fn head(
     title: &str,
@@ -103,9 +111,11 @@ pub(crate) fn body(page: &Page, options: HtmlOptions, markup: &mut Markup) {
     let depth = markup.depth();
     match &page.origin {
         Origin::Transcript(reading) => {
-            let files: BTreeSet<&str> = figures(page).collect();
             let text = reading.text.as_deref().unwrap_or_default();
-            transcript::write(text, &|file| files.contains(file), markup);
+            let Framed { above, text, below } = framed(page, text, options.furniture);
+            blocks::write(above.into_iter(), markup);
+            transcribed(page, text, markup);
+            blocks::write(below.into_iter(), markup);
         }
         Origin::Failed(failure) => {
             let said = format!("Page {} could not be read: {failure}", page.number);
@@ -123,6 +133,12 @@ pub(crate) fn body(page: &Page, options: HtmlOptions, markup: &mut Markup) {
         }
     }
     markup.close_to(depth);
+}
+
+/// What a model wrote about a page, all of it.
+pub(crate) fn transcribed(page: &Page, text: &str, markup: &mut Markup) {
+    let files: BTreeSet<&str> = figures(page).collect();
+    transcript::write(text, &|file| files.contains(file), markup);
 }
 
 /// The files of a page's figures.

@@ -5,6 +5,7 @@ mod inlines;
 mod maths;
 mod segments;
 
+use crate::furniture::{Framed, framed};
 use crate::{Block, BlockKind, Document, Origin, Page, Table};
 use inlines::{cell, text};
 
@@ -57,7 +58,11 @@ fn page(page: &Page, options: MarkdownOptions, parts: &mut Vec<String>) {
     match &page.origin {
         Origin::Transcript(reading) => {
             // A page that is empty leaves nothing, as a blank one does.
-            parts.extend(reading.text.as_deref().map(|text| text.trim_end().to_owned()));
+            let Some(text) = reading.text.as_deref() else { return };
+            let Framed { above, text, below } = framed(page, text, options.furniture);
+            write_blocks(above.into_iter(), parts);
+            parts.push(text.trim_start_matches('\n').trim_end().to_owned());
+            write_blocks(below.into_iter(), parts);
         }
         Origin::Failed(failure) => {
             parts.push(comment(&format!("page {} could not be read: {failure}", page.number)));
@@ -89,7 +94,7 @@ fn comment(text: &str) -> String {
 }
 
 fn write_blocks<'a>(blocks: impl Iterator<Item = &'a Block>, parts: &mut Vec<String>) {
-    for (_, text, close) in each(blocks) {
+    for (_, text, close) in written(blocks) {
         // Items of one list stand close together.
         match parts.last_mut() {
             Some(last) if close => {
@@ -102,11 +107,9 @@ fn write_blocks<'a>(blocks: impl Iterator<Item = &'a Block>, parts: &mut Vec<Str
 }
 
 /// Blocks that have something to say, each as Markdown, and whether it goes on where the one before ended.
-pub(crate) fn written(blocks: &[Block], options: MarkdownOptions) -> Vec<(&Block, String, bool)> {
-    each(blocks.iter().filter(|b| options.furniture || !b.kind.is_furniture()))
-}
-
-fn each<'a>(blocks: impl Iterator<Item = &'a Block>) -> Vec<(&'a Block, String, bool)> {
+pub(crate) fn written<'a>(
+    blocks: impl Iterator<Item = &'a Block>,
+) -> Vec<(&'a Block, String, bool)> {
     // The columns at which the text of the open list items begins, by depth.
     let mut items: Vec<usize> = Vec::new();
     let mut in_list = false;

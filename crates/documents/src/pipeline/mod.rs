@@ -22,7 +22,7 @@ pub use front_matter::{FrontMatter, FrontMatterFault, parse as parse_front_matte
 pub use job::{Fetch, Job, JobEvent, JobWatch};
 pub use ladder::{Attempt, Ladder, LadderOptions, Outcome, Step};
 pub use lay_out::{Outline, Parse, lay_out, lay_out_opened};
-pub use prompt::{GUIDED_REGEX, MOST_TOKENS, PROMPT, TEMPERATURES};
+pub use prompt::{GUIDED_REGEX, KEEP_HEADERS, MOST_TOKENS, PROMPT, TEMPERATURES};
 pub(crate) use read::agree;
 pub use read::{Event, ReadOptions, Watch, read, reading};
 pub use reading::{PageReading, Reader};

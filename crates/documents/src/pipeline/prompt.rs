@@ -9,6 +9,11 @@ If there are any figures or charts, label them with the following markdown synta
 Return your output as markdown, with a front matter section on top specifying values for the \
 primary_language, is_rotation_valid, rotation_correction, is_table, and is_diagram parameters.";
 
+/// What is added to [`PROMPT`] where headers and footers are wanted, which models were taught to leave out. Not all of them
+/// heed it.
+pub const KEEP_HEADERS: &str = "\nWrite the headers, the footers and the number of the page, too: \
+at the top and at the bottom, as they stand there.";
+
 /// What the answer to [`PROMPT`] is held to where the decoder can: five fixed lines, then anything or nothing.
 pub const GUIDED_REGEX: &str = "---\nprimary_language: (?:[a-z]{2}|null)\n\
 is_rotation_valid: (?:True|False|true|false)\n\

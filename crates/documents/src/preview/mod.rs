@@ -7,7 +7,7 @@ mod recorded;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::html::{HtmlOptions, Markup, blocks, body, head};
+use crate::html::{HtmlOptions, Markup, blocks, body, head, transcribed};
 use crate::picture::{Picture, jpeg, webp};
 use crate::pipeline::{Agreement, PageReading, Raster, Reader, Render};
 use crate::workspace::Failure;
@@ -348,7 +348,14 @@ fn read(page: &Page, markup: &mut Markup) {
         write(&mut inner);
         inner.finish()
     };
-    let text = rendered(&|inner| body(page, options, inner));
+    let text = rendered(&|inner| {
+        if let Origin::Transcript(reading) = &page.origin {
+            // Exactly what was read.
+            transcribed(page, reading.text.as_deref().unwrap_or_default(), inner);
+        } else {
+            body(page, options, inner);
+        }
+    });
     let empty = text.trim().is_empty();
     let Some(agreement) = &page.agreement else {
         if empty {

@@ -50,7 +50,7 @@ pub(super) struct Batch {
     /// [default: 0.004]
     #[arg(long, value_name = "PART", visible_alias = "max_page_error_rate")]
     max_page_error_rate: Option<f64>,
-    /// Read again what could not be read before, and nothing else
+    /// Read again what could not be read before, and nothing else (with --watch: that, too)
     #[arg(long, visible_alias = "retry_failed")]
     retry_failed: bool,
     /// Tell how the workspace stands, and do nothing
@@ -68,6 +68,20 @@ impl Batch {
     /// Whether a workspace is meant.
     pub(super) fn is_meant(&self) -> bool {
         !self.pdfs.is_empty() || self.stats || self.retry_failed
+    }
+
+    /// Whether what failed is to be read again.
+    pub(super) fn is_retry(&self) -> bool {
+        self.retry_failed
+    }
+
+    /// An error for what has no meaning where a folder is watched.
+    pub(super) fn refuse_watched(&self) -> Result<()> {
+        if self.pdfs.is_empty() && !self.stats {
+            return self.refuse();
+        }
+        let reason = "a folder is watched, or a workspace is read".to_owned();
+        Err(Problem::Flag { flag: "--watch", reason }.into())
     }
 
     /// An error for what has no meaning where there is no workspace.

@@ -31,7 +31,11 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
             .map_err(|error| Problem::io("make the folder", folder, error))?;
     }
     let limits = asked.limits();
-    let eyes = asked.sight.open(asked.mode(Mode::Auto), asked.pages()?, asked.password.clone())?;
+    let mut eyes =
+        asked.sight.open(asked.mode(Mode::Auto), asked.pages()?, asked.password.clone())?;
+    if asked.keep_headers {
+        asked.sight.keep_headers(&mut eyes.options);
+    }
     let shown = eyes.options.target_longest_image_dim;
     let texts = asked.out.as_deref().unwrap_or(Path::new("."));
     let gallery =

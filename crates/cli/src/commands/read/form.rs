@@ -10,6 +10,7 @@ use documents::json::JsonOptions;
 use documents::markdown::MarkdownOptions;
 use manager::runtime::tokenizer;
 use manager::{Special, Tokenizer};
+use serde_json::Value;
 
 use super::Read;
 use crate::models;
@@ -85,6 +86,27 @@ impl<'a> Form<'a> {
     /// Whether a comment between several documents would be out of place.
     pub(super) fn is_lines(&self) -> bool {
         matches!(self, Self::Json(_) | Self::Chunks { .. })
+    }
+
+    /// What was written of a document whose file was called otherwise.
+    pub(super) fn renamed(&self, text: &str, from: &str, to: &str) -> String {
+        match self {
+            Self::Markdown(_) => text.to_owned(),
+            Self::Html(_) => {
+                let title = |name| format!("<title>{}</title>", documents::html::escaped(name));
+                text.replacen(&title(from), &title(to), 1)
+            }
+            Self::Json(_) | Self::Chunks { .. } => {
+                let line = |line: &str| match serde_json::from_str::<Value>(line) {
+                    Ok(mut value) if value["file"] == from => {
+                        value["file"] = to.into();
+                        format!("{value}\n")
+                    }
+                    Ok(_) | Err(_) => format!("{line}\n"),
+                };
+                text.lines().map(line).collect()
+            }
+        }
     }
 
     /// The whole document.

@@ -1,5 +1,6 @@
 //! `folio read`: documents into text.
 
+mod arrivals;
 mod batch;
 mod files;
 mod form;
@@ -7,6 +8,7 @@ mod gallery;
 mod preview;
 mod show;
 mod sight;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +27,8 @@ use sight::{How, Sight};
 /// `folio read FILE...` prints it. `folio read WORKSPACE --pdfs FILE...` is for long work: documents
 /// are read as olmOCR does it and kept in its layout, by one or several machines, which may be ended
 /// at any time and go on later.
+///
+/// `folio read --watch FOLDER --out DIR` reads what lies in a folder and what arrives in it.
 ///
 /// A page that has good text of its own needs no model. Scans, and what no text can be found in,
 /// are shown to the vision model that --model names. Each file is parsed in a process of its own,
@@ -51,7 +55,8 @@ pub(crate) struct Read {
     /// Put a comment with the number before each page
     #[arg(long, visible_alias = "page_markers")]
     page_markers: bool,
-    /// Keep page headers, footers and page numbers in the markdown, the HTML and the chunks
+    /// Keep page headers, footers and page numbers in the markdown, the HTML and the chunks; models are
+    /// asked for them, too, and not all of them heed that
     #[arg(long)]
     keep_headers: bool,
     /// Cut pictures out of the pages, into files in this folder that the text names: images that a
@@ -80,6 +85,8 @@ pub(crate) struct Read {
     #[command(flatten)]
     chunking: form::Chunking,
     #[command(flatten)]
+    watching: watch::Watching,
+    #[command(flatten)]
     batch: batch::Batch,
     #[command(flatten)]
     sight: Sight,
@@ -87,6 +94,10 @@ pub(crate) struct Read {
 
 impl Read {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if self.watching.watch {
+            self.batch.refuse_watched()?;
+            return watch::run(&self);
+        }
         if self.batch.is_meant() {
             return batch::run(&self);
         }

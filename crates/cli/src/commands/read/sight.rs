@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use documents::pipeline::{LadderOptions, Mode, PROMPT, ReadOptions, Room};
+use documents::pipeline::{KEEP_HEADERS, LadderOptions, Mode, PROMPT, ReadOptions, Room};
 use documents::tesseract::Tesseract;
 use documents::{NoModel, PageSet, World};
 use manager::config::{Candidate, KeySource, Remote, RemoteKind};
@@ -255,6 +255,13 @@ impl Sight {
             return Err(Problem::Flag { flag: "--ocr-languages", reason }.into());
         }
         Ok(found)
+    }
+
+    /// Asks for headers and footers, too, unless the prompt is the user's own.
+    pub(crate) fn keep_headers(&self, options: &mut ReadOptions) {
+        if self.custom_prompt.is_none() {
+            options.prompt = format!("{PROMPT}{KEEP_HEADERS}").into();
+        }
     }
 
     /// Whether a server is paid for what it does, as far as a key tells.
