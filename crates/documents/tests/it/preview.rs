@@ -60,9 +60,11 @@ fn pages_that_failed_in_a_workspace_are_told_from_those_that_were_read() {
     fill(&mut document, &recorded, &[failure]);
     let numbers: Vec<u32> = document.pages.iter().map(|page| page.number).collect();
     assert_eq!(numbers, [1, 2, 3, 9], "a page that the file does not have is shown, too");
-    let of = |at: usize| match &document.pages[at].origin {
-        Origin::Transcript(reading) => (reading.fallback, reading.because.clone()),
-        other => panic!("{other:?}"),
+    let of = |at: usize| {
+        let Origin::Transcript(reading) = &document.pages[at].origin else {
+            panic!("{:?}", document.pages[at].origin)
+        };
+        (reading.fallback, reading.because.clone())
     };
     assert_eq!(of(0), (false, None));
     assert_eq!(of(1), (true, Some("it went round".to_owned())));

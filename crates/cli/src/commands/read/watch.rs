@@ -445,7 +445,7 @@ impl Turn<'_> {
             Err(reason) => {
                 let done = Done { stat, digest, form, output: String::new(), state: State::Failed };
                 let lost = Problem::Flag { flag: "--out", reason };
-                return self.lose(book, &name, done, &lost.into());
+                return self.lose(book, &name, done, lost.into());
             }
         };
         let target = book.texts.join(&output);
@@ -454,7 +454,7 @@ impl Turn<'_> {
         }
         let done = Done { stat, digest, form, output, state: State::Begun };
         if let Err(error) = source {
-            return self.lose(book, &name, Done { state: State::Failed, ..done }, &error.into());
+            return self.lose(book, &name, Done { state: State::Failed, ..done }, error.into());
         }
         if self.take_over(book, &name, &done)? {
             book.ledger.ended(&name);
@@ -508,7 +508,7 @@ impl Turn<'_> {
                 return Ok(Some(REST));
             }
             Err(Trouble::Lost(failure)) => {
-                self.lose(book, &name, Done { state: State::Failed, ..done }, &failure)?;
+                self.lose(book, &name, Done { state: State::Failed, ..done }, failure)?;
                 return Ok(None);
             }
         };
@@ -542,10 +542,10 @@ impl Turn<'_> {
     }
 
     /// Tells of a file that cannot be read, once.
-    fn lose(&self, book: &mut Book, name: &str, done: Done, failure: &Failure) -> Result<()> {
+    fn lose(&self, book: &mut Book, name: &str, done: Done, failure: Failure) -> Result<()> {
         book.ledger.ended(name);
         let message = failure.to_string();
-        self.say(&format!("{name}: {message}"));
+        self.show.suspend(|| report::print(failure));
         book.lose(&[json!({ "file": name, "page": null, "message": message })])?;
         book.record(name, Some(done))
     }
