@@ -314,7 +314,7 @@ impl Engine {
 
     /// What is in hand.
     pub fn status(&self) -> Status {
-        self.scheduler.status()
+        Status { sight: self.sight(), ..self.scheduler.status() }
     }
 
     /// Runs one forward pass, or a piece of a look at an image, and reports what came of it. A panic on the way, or a failure

@@ -192,6 +192,40 @@ fn bench_has_the_figures_that_programs_read() {
 }
 
 #[test]
+fn bench_read_tells_what_each_stage_of_a_page_takes() {
+    let world = crate::reciting::world();
+    let quick = ["--model", "reciter", "--target-longest-image-dim", "112", "--threads", "1"];
+    let bench = |more: &[&str]| {
+        let all = [&["bench", "read", "colours.pdf"][..], &quick, more].concat();
+        world.run(&all)
+    };
+    let object = bench(&["--concurrency", "1,3", "--max-tokens", "5", "--json"]).json();
+    let runs = object["runs"].as_array().unwrap();
+    for (run, pages) in runs.iter().zip([1, 3]) {
+        assert_eq!(
+            (&run["concurrency"], &run["generated_tokens"]),
+            (&pages.into(), &(5 * pages).into())
+        );
+        assert!(run["prompt_tokens"].as_u64().unwrap() > 100, "{run}");
+        for stage in ["render", "prepare", "decode", "all"] {
+            assert!(run[stage]["pages_per_minute"].as_f64().unwrap() > 0.0, "{stage} of {run}");
+        }
+        // On a machine that is busy, what was seen before may seem to take as long.
+        let of = |stage: &str| run[stage]["seconds"].as_f64().unwrap();
+        let sum = of("render") + of("prepare") + of("encode") + of("prefill") + of("decode");
+        assert!((of("all") - sum).abs() < 1e-6, "{run}");
+    }
+    assert_eq!(runs.len(), 2);
+    let ran = bench(&["--concurrency", "2", "--max-tokens", "2"]);
+    assert!(ran.code == Some(0) && ran.out.contains("peak memory"), "{}{}", ran.out, ran.err);
+    let ran = bench(&["--concurrency", "0"]);
+    assert!(ran.code == Some(1) && ran.err.contains("from 1 to 64"), "{}", ran.err);
+    let blind = fixture("qwen3");
+    let ran = world.run(&["bench", "read", "colours.pdf", "--model", blind.to_str().unwrap()]);
+    assert!(ran.code == Some(1) && ran.err.contains("sees no images"), "{}", ran.err);
+}
+
+#[test]
 fn shells_get_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = World::new().run(&["completions", shell]);

@@ -12,7 +12,7 @@ use floor::{Audience, Floor};
 use sequence::Sequence;
 
 use crate::cache::{Kind, PagePool, PrefixStats};
-use crate::sight::Numbers;
+use crate::sight::{Numbers, SightStats};
 use crate::{
     Event, Failure, Finish, Flaw, Id, Past, Priority, PromptImage, Refusal, Request, Sampling,
 };
@@ -150,6 +150,8 @@ pub struct Status {
     pub promotions: u64,
     /// How often the beginning of a prompt was found.
     pub prefix: PrefixStats,
+    /// How often an image was seen already. Only an engine knows.
+    pub sight: SightStats,
 }
 
 /// Continuous batching with chunked prefill over paged memory.
@@ -303,6 +305,7 @@ impl Scheduler {
             pages_copied: self.pool.copies(),
             promotions: self.promotions,
             prefix: self.pool.stats(),
+            sight: SightStats::default(),
         }
     }
 

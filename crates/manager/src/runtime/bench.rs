@@ -1,7 +1,10 @@
 //! How fast a model answers, measured through the same road that requests take.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use engine::Status;
+use text::{Image, Message, Part, RenderOptions};
 
 use super::error::Error;
 use super::generate::{GenerateOptions, Piece, Prompt};
@@ -89,6 +92,137 @@ impl LoadedModel {
         }
         let decode = (!decode.is_empty()).then(|| rate(decode));
         Ok(BenchReport { prefill: rate(prefill), decode })
+    }
+}
+
+/// What is measured of pages that are looked at.
+#[derive(Clone, Debug)]
+pub struct PagesOptions<'a> {
+    /// What the model is told of each.
+    pub prompt: &'a str,
+    /// Tokens that are written of each.
+    pub generate: usize,
+    /// How often; the median counts.
+    pub repeat: usize,
+}
+
+/// How long each stage took for all pages of a round together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PageStages {
+    /// Pictures decoded, resized, and put among the tokens of a prompt.
+    pub prepare: Duration,
+    /// The tower that looks at them.
+    pub encode: Duration,
+    /// Prompts read, rows of pictures included, up to the first token of the last.
+    pub prefill: Duration,
+    /// From there to the end of the last.
+    pub decode: Duration,
+    /// Tokens of a prompt, those of its picture included: the mean.
+    pub prompt_tokens: usize,
+    /// Tokens that were written, of all.
+    pub generated: usize,
+}
+
+/// Rounds of pages before those that are counted: a look at pages is long enough to need no more.
+const UNCOUNTED_PAGES: usize = 1;
+
+impl LoadedModel {
+    /// Shows `pages` to the model side by side, `options.repeat` times. `pages` makes them anew for each round, so that none
+    /// was seen before. Each round shows them twice, with other words before them the second time: then the
+    /// tower has nothing to do, and what that spares is its time. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the model sees nothing, the pages do not fit it, or so many are not kept until they are shown again.
+    pub fn bench_pages(
+        self: &Arc<Self>,
+        pages: &mut dyn FnMut(usize) -> Vec<Image>,
+        options: &PagesOptions<'_>,
+    ) -> Result<PageStages, Error> {
+        let mut rounds = Vec::new();
+        for round in 0..UNCOUNTED_PAGES + options.repeat.max(1) {
+            let pages = pages(round);
+            // The words come first, so that no beginning of a prompt is found in the cache.
+            let chat = |time: usize, n: usize, page: &Image| {
+                let words = format!("{round}.{time}.{n} {}", options.prompt);
+                let content = vec![Part::Text(words), Part::Image(page.clone())];
+                let message = Message { content, ..Message::user("") };
+                Prompt::Chat(vec![message], Box::new(RenderOptions::answer()))
+            };
+            let prompts = |time: usize| -> Vec<Prompt> {
+                pages.iter().enumerate().map(|(n, page)| chat(time, n, page)).collect()
+            };
+            let begun = Instant::now();
+            let mut tokens = 0;
+            for prompt in &prompts(0) {
+                tokens += self.encode_prompt(prompt)?.len();
+            }
+            let prepare = begun.elapsed();
+            let first = self.show(&prompts(1), options.generate)?;
+            let looks = |status: Status| status.sight.asked - status.sight.found;
+            let before = looks(self.status()?);
+            let again = self.show(&prompts(2), 1)?;
+            if looks(self.status()?) > before {
+                return Err(Error::Parameter {
+                    name: "concurrency",
+                    value: pages.len().to_string(),
+                    expected: "so few pages that what was seen of all of them is kept at once",
+                });
+            }
+            if round < UNCOUNTED_PAGES {
+                continue;
+            }
+            rounds.push(PageStages {
+                prepare,
+                encode: first.0.saturating_sub(again.0),
+                prefill: again.0.saturating_sub(prepare),
+                decode: first.1,
+                prompt_tokens: tokens / pages.len().max(1),
+                generated: first.2,
+            });
+        }
+        let middle = |of: fn(&PageStages) -> Duration| {
+            let mut all: Vec<_> = rounds.iter().map(of).collect();
+            all.sort_unstable();
+            all.get(all.len() / 2).copied().unwrap_or_default()
+        };
+        let last = rounds.last().copied().unwrap_or_default();
+        Ok(PageStages {
+            prepare: middle(|round| round.prepare),
+            encode: middle(|round| round.encode),
+            prefill: middle(|round| round.prefill),
+            decode: middle(|round| round.decode),
+            ..last
+        })
+    }
+
+    /// Asks all `prompts` at once: how long it took to the first token of the last, from there to the end, and how many tokens
+    /// came.
+    fn show(
+        self: &Arc<Self>,
+        prompts: &[Prompt],
+        generate: usize,
+    ) -> Result<(Duration, Duration, usize), Error> {
+        let settings = GenerateOptions {
+            max_tokens: Some(generate.max(1)),
+            temperature: Some(0.0),
+            ignore_eos: true,
+            ..GenerateOptions::default()
+        };
+        let begun = Instant::now();
+        let (mut first, mut last, mut tokens) = (begun, begun, 0);
+        let mut answers = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            answers.push((Instant::now(), self.generate(prompt, &settings)?));
+        }
+        for (asked, answer) in &mut answers {
+            while answer.next_piece()?.is_some_and(|piece| !matches!(piece, Piece::End(_))) {}
+            let timings = answer.timings();
+            let at = *asked + timings.first_token.unwrap_or_default();
+            (first, last) = (first.max(at), last.max(at + timings.decode));
+            tokens += answer.usage().completion_tokens;
+        }
+        Ok((first - begun, last - first, tokens))
     }
 }
 

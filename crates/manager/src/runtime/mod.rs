@@ -24,7 +24,7 @@ mod shelf;
 mod turns;
 
 pub use backend::{Backend, MlxState};
-pub use bench::{BenchOptions, BenchReport, Rate};
+pub use bench::{BenchOptions, BenchReport, PageStages, PagesOptions, Rate};
 pub use device::{ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
 pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds};
 pub use engine::{Priority, Status};

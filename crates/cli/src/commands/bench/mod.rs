@@ -1,9 +1,11 @@
 //! `folio bench`: how fast a model answers on this machine.
 
+mod read;
+
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use manager::Device;
 use manager::runtime::{BenchOptions, Rate};
 use serde_json::{Value, json};
@@ -18,9 +20,13 @@ use crate::{models, output};
 /// Made-up prompts go through the same road as any request. Rates are medians over `--repeat`
 /// rounds, after two rounds that are not counted.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Bench {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// A folder, a name that `folio list` shows, or ORG/NAME of the hub, which is pulled first
-    model: String,
+    #[arg(required = true)]
+    model: Option<String>,
     /// Tokens of each prompt (several: 128,512)
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "512")]
     prompt: Vec<usize>,
@@ -42,10 +48,21 @@ pub(crate) struct Bench {
     compute: Compute,
 }
 
+/// What else is measured.
+#[derive(Debug, Subcommand)]
+enum Other {
+    Read(Box<read::ReadBench>),
+}
+
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        if let Some(Other::Read(read)) = self.other {
+            return read.run();
+        }
         let begun = Instant::now();
-        let model = models::load_keeping(&self.model, self.compute, self.kept)?;
+        // It stands there, as nothing else does.
+        let name = self.model.as_deref().unwrap_or_default();
+        let model = models::load_keeping(name, self.compute, self.kept)?;
         let load = begun.elapsed();
         // One token of a one-token prompt: what a cold start costs before anything is computed.
         let first = BenchOptions { prompt: 1, generate: 1, batch: 1, repeat: 1 };
