@@ -36,6 +36,21 @@ struct Pairs {
     odd: __m256i,
 }
 
+/// 32 stored codes.
+///
+/// # Safety
+///
+/// The machine has AVX2, and 32 bytes can be read at `from`.
+#[inline(always)]
+unsafe fn pairs(from: *const u8) -> Pairs {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let bytes = _mm256_loadu_si256(from.cast());
+        let even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
+        Pairs { even, odd: _mm256_srli_epi16::<8>(bytes) }
+    }
+}
+
 /// How many bits of each word of 64 bits are set.
 #[inline(always)]
 fn bits(words: __m256i) -> __m256i {
@@ -66,14 +81,8 @@ impl Blocks for Avx2 {
 
     #[inline(always)]
     unsafe fn codes(self, from: *const u8) -> Self::Codes {
-        std::array::from_fn(|i| {
-            // SAFETY: the caller promises 64 bytes.
-            let bytes = unsafe { _mm256_loadu_si256(from.add(32 * i).cast()) };
-            have!(Pairs {
-                even: _mm256_and_si256(bytes, _mm256_set1_epi16(0xff)),
-                odd: _mm256_srli_epi16::<8>(bytes),
-            })
-        })
+        // SAFETY: the caller promises 64 bytes.
+        unsafe { [pairs(from), pairs(from.add(32))] }
     }
 
     #[inline(always)]
@@ -95,18 +104,20 @@ impl Blocks for Avx2 {
 
     #[inline(always)]
     fn dot(self, sums: Self::Ints, codes: Self::Codes, four: Pairs) -> Self::Ints {
-        std::array::from_fn(|i| {
-            have!({
-                let even = _mm256_madd_epi16(codes[i].even, four.even);
-                let odd = _mm256_madd_epi16(codes[i].odd, four.odd);
-                _mm256_add_epi32(sums[i], _mm256_add_epi32(even, odd))
-            })
-        })
+        let mut sums = sums;
+        for (sum, codes) in sums.iter_mut().zip(&codes) {
+            *sum = have!({
+                let even = _mm256_madd_epi16(codes.even, four.even);
+                let odd = _mm256_madd_epi16(codes.odd, four.odd);
+                _mm256_add_epi32(*sum, _mm256_add_epi32(even, odd))
+            });
+        }
+        sums
     }
 
     #[inline(always)]
     fn floats(self, ints: Self::Ints) -> Self::Floats {
-        ints.map(|ints| have!(_mm256_cvtepi32_ps(ints)))
+        [have!(_mm256_cvtepi32_ps(ints[0])), have!(_mm256_cvtepi32_ps(ints[1]))]
     }
 
     #[inline(always)]
@@ -136,8 +147,12 @@ impl Blocks for Avx2 {
 
     #[inline(always)]
     unsafe fn signs(self, from: *const u8) -> Self::Signs {
-        // SAFETY: the caller promises 128 bytes.
-        std::array::from_fn(|i| unsafe { _mm256_loadu_si256(from.add(32 * i).cast()) })
+        let mut signs = self.count(0);
+        for (i, signs) in signs.iter_mut().enumerate() {
+            // SAFETY: the caller promises 128 bytes.
+            *signs = unsafe { _mm256_loadu_si256(from.add(32 * i).cast()) };
+        }
+        signs
     }
 
     #[inline(always)]
@@ -148,16 +163,22 @@ impl Blocks for Avx2 {
     #[inline(always)]
     fn differing(self, counts: Self::Counts, signs: Self::Signs, word: u64) -> Self::Counts {
         let word = have!(_mm256_set1_epi64x(word.cast_signed()));
-        std::array::from_fn(|i| {
-            let differing = bits(have!(_mm256_xor_si256(signs[i], word)));
-            have!(_mm256_add_epi64(counts[i], differing))
-        })
+        let mut counts = counts;
+        for (count, signs) in counts.iter_mut().zip(&signs) {
+            let differing = bits(have!(_mm256_xor_si256(*signs, word)));
+            *count = have!(_mm256_add_epi64(*count, differing));
+        }
+        counts
     }
 
     #[inline(always)]
     fn least(self, a: Self::Counts, b: Self::Counts) -> Self::Counts {
         // The upper halves of all words are zero.
-        std::array::from_fn(|i| have!(_mm256_min_epu32(a[i], b[i])))
+        let mut least = a;
+        for (a, b) in least.iter_mut().zip(&b) {
+            *a = have!(_mm256_min_epu32(*a, *b));
+        }
+        least
     }
 
     #[inline(always)]

@@ -132,10 +132,12 @@ impl<const POPCNT: bool> Blocks for Avx512<POPCNT> {
     #[inline(always)]
     fn differing(self, counts: Self::Counts, signs: Self::Signs, word: u64) -> Self::Counts {
         let word = have!(_mm512_set1_epi64(word.cast_signed()));
-        std::array::from_fn(|i| {
-            let differing = bits::<POPCNT>(have!(_mm512_xor_si512(signs[i], word)));
-            have!(_mm512_add_epi64(counts[i], differing))
-        })
+        let mut counts = counts;
+        for (count, signs) in counts.iter_mut().zip(&signs) {
+            let differing = bits::<POPCNT>(have!(_mm512_xor_si512(*signs, word)));
+            *count = have!(_mm512_add_epi64(*count, differing));
+        }
+        counts
     }
 
     #[inline(always)]

@@ -69,21 +69,21 @@ impl Scene<'_> {
             let left = count - row;
             let rows = left.div_ceil(left.div_ceil(B::ROWS));
             // SAFETY: the rows are the query's; the rest is as the caller promises.
-            unsafe {
+            row += unsafe {
+                // A tile that an instruction set never uses is not compiled for it.
                 match rows {
-                    1 => self.tile::<B, 1, N>(blocks, row, block, best),
-                    2 => self.tile::<B, 2, N>(blocks, row, block, best),
-                    3 => self.tile::<B, 3, N>(blocks, row, block, best),
-                    4 => self.tile::<B, 4, N>(blocks, row, block, best),
-                    5 => self.tile::<B, 5, N>(blocks, row, block, best),
-                    _ => self.tile::<B, 6, N>(blocks, row, block, best),
+                    6 if B::ROWS >= 6 => self.tile::<B, 6, N>(blocks, row, block, best),
+                    5 if B::ROWS >= 5 => self.tile::<B, 5, N>(blocks, row, block, best),
+                    4 if B::ROWS >= 4 => self.tile::<B, 4, N>(blocks, row, block, best),
+                    3 if B::ROWS >= 3 => self.tile::<B, 3, N>(blocks, row, block, best),
+                    2 if B::ROWS >= 2 => self.tile::<B, 2, N>(blocks, row, block, best),
+                    _ => self.tile::<B, 1, N>(blocks, row, block, best),
                 }
-            }
-            row += rows.min(6);
+            };
         }
     }
 
-    /// Compares `R` of the query's vectors with `N` blocks.
+    /// Compares `R` of the query's vectors with `N` blocks. Answers `R`.
     ///
     /// # Safety
     ///
@@ -95,7 +95,7 @@ impl Scene<'_> {
         row: usize,
         block: usize,
         best: &mut [f32],
-    ) {
+    ) -> usize {
         let layout = self.query.layout();
         let (width, size) = (layout.row(), layout.code_bytes());
         let mut sums = [[blocks.splat(0); N]; R];
@@ -136,5 +136,6 @@ impl Scene<'_> {
                 blocks.store(best.add(r * BLOCK), most);
             }
         }
+        R
     }
 }

@@ -69,7 +69,8 @@ impl Level {
     }
 }
 
-/// Work to be compiled for every level.
+/// Work to be compiled for every level. What is between it and an instruction is `#[inline(always)]` and takes
+/// no closures: those are functions of their own, which may not use the instructions.
 pub(super) trait Work {
     /// Does the work. Implementations are `#[inline(always)]`.
     fn run<B: Blocks>(self, blocks: B);

@@ -81,11 +81,13 @@ impl<const DOTPROD: bool> Blocks for Neon<DOTPROD> {
 
     #[inline(always)]
     unsafe fn codes(self, from: *const u8) -> Self::Codes {
-        std::array::from_fn(|i| {
+        let mut codes = [have!(vdupq_n_s8(0)); 4];
+        for (i, codes) in codes.iter_mut().enumerate() {
             // SAFETY: the caller promises 64 bytes.
             let bytes = unsafe { vld1q_u8(from.add(16 * i)) };
-            have!(vreinterpretq_s8_u8(veorq_u8(bytes, vdupq_n_u8(0x80))))
-        })
+            *codes = have!(vreinterpretq_s8_u8(veorq_u8(bytes, vdupq_n_u8(0x80))));
+        }
+        codes
     }
 
     #[inline(always)]
@@ -101,25 +103,35 @@ impl<const DOTPROD: bool> Blocks for Neon<DOTPROD> {
 
     #[inline(always)]
     fn dot(self, sums: Self::Ints, codes: Self::Codes, four: int8x16_t) -> Self::Ints {
-        std::array::from_fn(|i| {
-            if DOTPROD {
+        let mut sums = sums;
+        for (sum, codes) in sums.iter_mut().zip(&codes) {
+            *sum = if DOTPROD {
                 // SAFETY: a `Neon<true>` exists only where the machine has the instruction.
-                unsafe { sdot(sums[i], codes[i], four) }
+                unsafe { sdot(*sum, *codes, four) }
             } else {
-                widening_dot(sums[i], codes[i], four)
-            }
-        })
+                widening_dot(*sum, *codes, four)
+            };
+        }
+        sums
     }
 
     #[inline(always)]
     fn floats(self, ints: Self::Ints) -> Self::Floats {
-        ints.map(|ints| have!(vcvtq_f32_s32(ints)))
+        let mut floats = [have!(vdupq_n_f32(0.0)); 4];
+        for (to, from) in floats.iter_mut().zip(&ints) {
+            *to = have!(vcvtq_f32_s32(*from));
+        }
+        floats
     }
 
     #[inline(always)]
     unsafe fn load(self, from: *const u8) -> Self::Floats {
-        // SAFETY: the caller promises 64 bytes.
-        std::array::from_fn(|i| unsafe { vreinterpretq_f32_u8(vld1q_u8(from.add(16 * i))) })
+        let mut floats = [have!(vdupq_n_f32(0.0)); 4];
+        for (i, floats) in floats.iter_mut().enumerate() {
+            // SAFETY: the caller promises 64 bytes.
+            *floats = unsafe { vreinterpretq_f32_u8(vld1q_u8(from.add(16 * i))) };
+        }
+        floats
     }
 
     #[inline(always)]
@@ -132,18 +144,30 @@ impl<const DOTPROD: bool> Blocks for Neon<DOTPROD> {
 
     #[inline(always)]
     fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        std::array::from_fn(|i| have!(vmulq_f32(a[i], b[i])))
+        let mut out = a;
+        for (a, b) in out.iter_mut().zip(&b) {
+            *a = have!(vmulq_f32(*a, *b));
+        }
+        out
     }
 
     #[inline(always)]
     fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        std::array::from_fn(|i| have!(vmaxq_f32(a[i], b[i])))
+        let mut out = a;
+        for (a, b) in out.iter_mut().zip(&b) {
+            *a = have!(vmaxq_f32(*a, *b));
+        }
+        out
     }
 
     #[inline(always)]
     unsafe fn signs(self, from: *const u8) -> Self::Signs {
-        // SAFETY: the caller promises 128 bytes.
-        std::array::from_fn(|i| unsafe { vreinterpretq_u64_u8(vld1q_u8(from.add(16 * i))) })
+        let mut signs = self.count(0);
+        for (i, signs) in signs.iter_mut().enumerate() {
+            // SAFETY: the caller promises 128 bytes.
+            *signs = unsafe { vreinterpretq_u64_u8(vld1q_u8(from.add(16 * i))) };
+        }
+        signs
     }
 
     #[inline(always)]
@@ -153,24 +177,28 @@ impl<const DOTPROD: bool> Blocks for Neon<DOTPROD> {
 
     #[inline(always)]
     fn differing(self, counts: Self::Counts, signs: Self::Signs, word: u64) -> Self::Counts {
-        std::array::from_fn(|i| {
-            have!({
-                let bits = vreinterpretq_u8_u64(veorq_u64(signs[i], vdupq_n_u64(word)));
+        let mut counts = counts;
+        for (count, signs) in counts.iter_mut().zip(&signs) {
+            *count = have!({
+                let bits = vreinterpretq_u8_u64(veorq_u64(*signs, vdupq_n_u64(word)));
                 let words = vpaddlq_u16(vpaddlq_u8(vcntq_u8(bits)));
-                vpadalq_u32(counts[i], words)
-            })
-        })
+                vpadalq_u32(*count, words)
+            });
+        }
+        counts
     }
 
     #[inline(always)]
     fn least(self, a: Self::Counts, b: Self::Counts) -> Self::Counts {
         // The upper halves of all words are zero.
-        std::array::from_fn(|i| {
-            have!({
-                let (a, b) = (vreinterpretq_u32_u64(a[i]), vreinterpretq_u32_u64(b[i]));
-                vreinterpretq_u64_u32(vminq_u32(a, b))
-            })
-        })
+        let mut least = a;
+        for (a, b) in least.iter_mut().zip(&b) {
+            *a = have!({
+                let least = vminq_u32(vreinterpretq_u32_u64(*a), vreinterpretq_u32_u64(*b));
+                vreinterpretq_u64_u32(least)
+            });
+        }
+        least
     }
 
     #[inline(always)]
