@@ -30,7 +30,7 @@ const MOST_QUERY: usize = 4096;
 /// What is looked for. What is given is used as [`Candidates`] says.
 #[derive(Clone, Debug, Default)]
 pub struct Query<'a> {
-    /// Words, as a person writes them.
+    /// Words, as a person writes them: pages with any of the first 64 are found.
     pub words: Option<&'a str>,
     /// Weights of tokens.
     pub sparse: Option<&'a [(u32, f32)]>,
@@ -42,7 +42,7 @@ pub struct Query<'a> {
     pub candidates: Candidates,
     /// Which pages are looked at.
     pub filter: Filter,
-    /// How many hits are wanted.
+    /// How many hits are wanted, at most [`Limits::hits`].
     pub limit: usize,
 }
 
@@ -171,7 +171,7 @@ impl Index {
             let value = "nothing".to_owned();
             return Err(Error::Value { what: "query", value, allowed: "words or vectors" });
         };
-        let limit = query.limit.min(self.limits.hits);
+        let limit = query.limit;
         let late = match (query.vectors, self.layout()) {
             (Some(vectors), Some(layout)) => Some(late_interaction::Query::new(layout, vectors)),
             _ => None,
@@ -214,7 +214,7 @@ impl Index {
         allowed: &[usize],
         on_stage: &mut dyn FnMut(Stage, usize),
     ) -> Result<Vec<(PageId, f64)>> {
-        let most = self.limits.list.max(query.limit.min(self.limits.hits));
+        let most = self.limits.list.max(query.limit);
         let ids: BTreeSet<i64>;
         // All that can be found needs no list of what may be.
         let allowed = if query.filter.is_empty() {
@@ -381,6 +381,10 @@ impl Index {
     /// Refuses what is not of this index.
     fn check(&self, query: &Query<'_>) -> Result<()> {
         query.filter.check()?;
+        if query.limit > self.limits.hits {
+            let (what, value) = ("number of hits", query.limit.to_string());
+            return Err(Error::Value { what, value, allowed: "within the limit of a search" });
+        }
         let absent = |what| Error::Representation { what, wanted: false };
         let Profile { vectors, dense, sparse, .. } = &self.profile;
         if let Some(numbers) = query.vectors {

@@ -11,6 +11,18 @@ const DATABASE: &str = "index.sqlite";
 const LOCK: &str = "writer.lock";
 const SEGMENTS: &str = "segments";
 
+/// The right to change an index.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // By itself: a process that is just being started has the file too, for a moment, and would
+        // keep the lock if the file were only closed. If it fails, closing the file is what is left.
+        drop(self.0.unlock());
+    }
+}
+
 /// The folder of an index.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
@@ -60,8 +72,8 @@ impl Folder {
         self.segments().join(file_name(number))
     }
 
-    /// The right to change the index, until the file is dropped or its process dies.
-    pub(crate) fn lock(&self) -> Result<File> {
+    /// The right to change the index, until it is dropped or its process dies.
+    pub(crate) fn lock(&self) -> Result<Lock> {
         let path = self.path.join(LOCK);
         let file = OpenOptions::new()
             .create(true)
@@ -70,7 +82,7 @@ impl Folder {
             .open(&path)
             .map_err(Error::io(&path, "open"))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Lock(file)),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { path: self.path.clone() }),
             Err(TryLockError::Error(source)) => Err(Error::io(&path, "lock")(source)),
         }

@@ -1,7 +1,6 @@
 //! The one who changes an index.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::commit::{self, Stored};
 use super::database::{Database, meta, set_meta};
-use super::folder::Folder;
+use super::folder::{Folder, Lock};
 use crate::compaction::{CompactionLimits, Facts, plan};
 use crate::segment::{Planes, Segment, SegmentWriter, remove};
 use crate::{
@@ -50,7 +49,7 @@ pub struct Writer {
     /// Segments from which something was read.
     open: BTreeMap<i64, Arc<Segment>>,
     /// Held, and never looked at.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Writer {
@@ -79,7 +78,7 @@ impl Writer {
         Self::with(folder, database, profile, lock)
     }
 
-    fn with(folder: Folder, database: Database, profile: &Profile, lock: File) -> Result<Self> {
+    fn with(folder: Folder, database: Database, profile: &Profile, lock: Lock) -> Result<Self> {
         database.profile()?.admits(profile, folder.path())?;
         let known = database.ask("list its segments", |connection| {
             let mut statement = connection.prepare("SELECT id FROM segments")?;

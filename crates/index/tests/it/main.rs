@@ -7,5 +7,6 @@ mod lists;
 mod model;
 mod processes;
 mod profiles;
+mod recall;
 mod samples;
 mod vectors;

@@ -1,6 +1,9 @@
 //! An index is used by what made it, and made where there is room for it.
 
 use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use index::{Begun, Error, Hash, Index, Kind, Limits, NewPage, PageVectors, Profile, Writer};
 
@@ -61,6 +64,27 @@ fn one_writes_at_a_time() {
     assert!(open(folder.path()).documents(None, 9).unwrap().is_empty());
     drop(writer);
     assert!(Writer::open(folder.path(), &profile()).is_ok());
+}
+
+/// The lock goes with its writer, though other processes are being started meanwhile, which have its file
+/// until they have become another program.
+#[test]
+fn a_lock_is_not_inherited() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Writer::create(folder.path(), &profile()).unwrap());
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let list = Command::new(std::env::current_exe().unwrap()).arg("--help").output();
+                assert!(list.unwrap().status.success());
+            }
+        });
+        let open = |_| Writer::open(folder.path(), &profile()).map(drop);
+        let opened = (0..100).try_for_each(open);
+        over.store(true, Ordering::Relaxed);
+        opened.unwrap();
+    });
 }
 
 #[test]

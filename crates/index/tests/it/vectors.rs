@@ -204,6 +204,8 @@ fn what_cannot_be_compared_is_refused() {
     for wrong in [&[][..], &[1.0; 7], &[0.0; 8], &[f32::NAN; 8]] {
         assert!(matches!(search(&vectors(wrong)), Error::Vectors { .. }), "{wrong:?}");
     }
+    let many = Query { words: Some("x"), limit: 1001, ..Query::default() };
+    assert!(matches!(search(&many), Error::Value { what: "number of hits", .. }));
     let dense = Query { dense: Some(&[1.0]), limit: 1, ..Query::default() };
     assert!(matches!(search(&dense), Error::Representation { wanted: false, .. }));
     let sparse = Query { sparse: Some(&[(1, 1.0)]), limit: 1, ..Query::default() };
