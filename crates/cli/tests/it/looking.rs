@@ -167,6 +167,25 @@ fn who_is_not_there_is_waited_for_and_then_named() {
 }
 
 #[test]
+fn a_reading_that_was_ended_goes_on() {
+    let world = world(2);
+    let seer = Seer::start(|number, _| match number {
+        0 => stop("the first"),
+        1 => Said::Status(401, None),
+        _ => stop("the second"),
+    });
+    let ran = read(&world, &seer, &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+    let ran = read(&world, &seer, &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "the first\n\nthe second\n"), "{}", ran.err);
+    assert!(ran.err.contains("file.pdf: 1 pages were read in an earlier run"), "{}", ran.err);
+    assert_eq!(seer.heard().len(), 3);
+    // What is written is read anew when it is asked for again.
+    let ran = read(&world, &seer, &[]);
+    assert_eq!((ran.code, seer.heard().len()), (Some(0), 5), "{}", ran.err);
+}
+
+#[test]
 fn what_nobody_can_read_falls_back_to_the_pages_own_text() {
     let world = world(2);
     let seer = Seer::start(|_, _| Said::Text("round and round".to_owned(), "length"));

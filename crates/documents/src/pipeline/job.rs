@@ -12,10 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use sha1::{Digest as _, Sha1};
-
 use super::dolma::{Dolma, Provenance, dolma};
-use super::read::{Event, ReadOptions, Watch, read, reading};
+use super::read::{Event, ReadOptions, Watch, reading};
+use super::resume::{Keep, Resumed, resume};
 use super::room::Room;
 use super::totals::Totals;
 use super::{Need, PageReading, Reader};
@@ -24,10 +23,8 @@ use crate::workspace::failures::{Failure, Failures, Outcome, Reason};
 use crate::workspace::inputs::is_tarball;
 use crate::workspace::queue::REFRESH;
 use crate::workspace::tarball::{Member, Members};
-use crate::workspace::{Checkpoint, Checkpoints, Claim, Group, MarkdownPaths, Queue, Store};
-use crate::{
-    Document, Error, FileKind, OpenFailure, Origin, Page, PageFailure, Source, World, hex,
-};
+use crate::workspace::{Checkpoints, Claim, Group, MarkdownPaths, Queue, Store};
+use crate::{Document, Error, FileKind, OpenFailure, Origin, Page, PageFailure, Source, World};
 
 /// How often a worker that has nothing to do looks whether there is something.
 const LOOK: Duration = Duration::from_millis(250);
@@ -330,30 +327,25 @@ impl Shared<'_, '_> {
             Ok(fetched) => fetched,
             Err(error) => return Ok(self.lost(source, &error)),
         };
-        let settings = settings(job.options, &job.world.readers(), &fetched.bytes);
-        let mut checkpoint = job.checkpoints.open(&source, &settings)?;
-        let mut options = job.options.clone();
-        for (number, value) in checkpoint.take_pages() {
-            let known = PageReading::from_json(&value).filter(|known| known.number == number);
-            // A line that says something else is read again, as one that is not there.
-            if let Some(known) = known.filter(|known| !(job.again && known.fallback)) {
-                options.known.insert(number, known);
-            }
-        }
-        lock(&self.totals).known += options.known.len() as u64;
-        let mut keeper = Keeper { shared: self, source: &source, checkpoint, error: None };
+        let mut watch = Reading { shared: self, source: &source };
+        let keep = Keep {
+            options: job.options,
+            checkpoints: job.checkpoints,
+            name: &source,
+            again: job.again,
+        };
         let read = {
             let mut parser = job.parsers.lease();
-            read(fetched, &options, &mut *parser, job.world, job.room, &mut keeper)
+            resume(fetched, keep, &mut *parser, job.world, job.room, &mut watch)
         };
-        if let Some(error) = keeper.error {
-            return Err(error);
-        }
-        let document = match read {
-            Ok(document) => document,
+        let Resumed { document, known } = match read {
+            Ok(read) => read,
+            // A disk that does not take pages is no fault of the document.
+            Err(error @ Error::Workspace { .. }) => return Err(error),
             Err(error) if is_everybodys(&error) => return Err(error),
             Err(error) => return Ok(self.lost(source, &error)),
         };
+        lock(&self.totals).known += known as u64;
         let done = self.judge(source, &document);
         self.watch.event(JobEvent::Document { source: &done.source, failures: &done.failures });
         Ok(done)
@@ -461,59 +453,24 @@ impl Shared<'_, '_> {
     }
 }
 
-/// Keeps pages as they are read.
-struct Keeper<'s, 'j, 'a> {
+/// Tells of one document what all are told of.
+struct Reading<'s, 'j, 'a> {
     shared: &'s Shared<'j, 'a>,
     source: &'s str,
-    checkpoint: Checkpoint,
-    /// Why pages cannot be kept.
-    error: Option<Error>,
 }
 
-impl Watch for Keeper<'_, '_, '_> {
+impl Watch for Reading<'_, '_, '_> {
     fn event(&mut self, event: Event<'_>) {
-        match &event {
-            Event::Page { page, looked: true } => {
-                if let Some(reading) = reading(page) {
-                    let kept = self.checkpoint.add(page.number, &reading.to_json());
-                    self.error = self.error.take().or(kept.err());
-                }
-            }
-            Event::Attempt { .. } => lock(&self.shared.totals).failed_attempts += 1,
-            Event::Page { .. }
-            | Event::LaidOut { .. }
-            | Event::Asked { .. }
-            | Event::Pause { .. } => {}
+        if matches!(event, Event::Attempt { .. }) {
+            lock(&self.shared.totals).failed_attempts += 1;
         }
         let source = self.source;
         self.shared.watch.event(JobEvent::Reading { source, event });
     }
 
     fn stop(&self) -> bool {
-        self.error.is_some() || self.shared.is_over()
+        self.shared.is_over()
     }
-}
-
-/// A word for all that decides what the text of a document's pages is.
-fn settings(options: &ReadOptions, readers: &[Reader], bytes: &[u8]) -> String {
-    let mut sha1 = Sha1::new();
-    let mut add = |bytes: &[u8]| {
-        sha1.update((bytes.len() as u64).to_le_bytes());
-        sha1.update(bytes);
-    };
-    // Who comes after the first is asked for what that one failed at, and changes nothing of what it read.
-    for reader in readers.iter().take(1) {
-        add(reader.kind().as_bytes());
-        add(reader.name().as_bytes());
-    }
-    add(options.mode.name().as_bytes());
-    add(options.prompt.as_bytes());
-    add(&[u8::from(options.front_matter), u8::from(options.guided)]);
-    add(&options.max_tokens.to_le_bytes());
-    add(&options.most_tokens.to_le_bytes());
-    add(&options.target_longest_image_dim.to_le_bytes());
-    add(bytes);
-    hex(&sha1.finalize())
 }
 
 /// Whether an error is not of one document: no other can be read either.

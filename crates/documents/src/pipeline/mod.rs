@@ -12,6 +12,7 @@ mod read;
 mod reading;
 mod render;
 mod repetition;
+mod resume;
 mod room;
 mod totals;
 
@@ -28,5 +29,6 @@ pub use read::{Event, ReadOptions, Watch, read, reading};
 pub use reading::{PageReading, Reader};
 pub use render::{Raster, Render};
 pub use repetition::Repetition;
+pub use resume::{Keep, Resumed, resume};
 pub use room::Room;
 pub use totals::Totals;

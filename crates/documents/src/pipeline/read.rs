@@ -15,7 +15,7 @@ use super::front_matter::{FrontMatter, FrontMatterFault, parse};
 use super::ladder::{Attempt, Ladder, LadderOptions, Outcome, Step};
 use super::lay_out::laid_out;
 use super::room::{Permit, Room};
-use super::{MOST_TOKENS, Mode, Outline, PROMPT, PageReading, Raster, Reader, Render};
+use super::{MOST_TOKENS, Mode, Need, Outline, PROMPT, PageReading, Raster, Reader, Render};
 use crate::markdown::{MarkdownOptions, write_own};
 use crate::picture::Picture;
 use crate::world::{Answer, Ask, Finish, Heard, Reply, Wanted};
@@ -42,6 +42,8 @@ pub struct ReadOptions {
     pub most_tokens: u64,
     /// Pixels of the longer side of the picture that is shown.
     pub target_longest_image_dim: u32,
+    /// The same for a program that recognises characters.
+    pub engine_longest_image_dim: u32,
     /// How often a page is tried, and how.
     pub ladder: LadderOptions,
     /// Whether what may still be tried at the last page that is left is tried at once: it costs tokens, and is sooner done.
@@ -67,6 +69,8 @@ impl Default for ReadOptions {
             max_tokens: 8000,
             most_tokens: MOST_TOKENS,
             target_longest_image_dim: 1288,
+            // 300 pixels an inch of a page of letters, for which such programs are made.
+            engine_longest_image_dim: 3300,
             ladder: LadderOptions::default(),
             at_once: true,
             known: BTreeMap::new(),
@@ -169,7 +173,7 @@ pub fn read(
     for (at, page) in document.pages.iter_mut().enumerate() {
         if let Some(known) = options.known.get(&page.number) {
             page.origin = Origin::Transcript(Box::new(known.clone()));
-        } else if page.need.is_some() && !readers.is_empty() {
+        } else if page.need.is_some_and(|need| is_worth(need, &readers)) {
             to_read.push_back(at);
         }
     }
@@ -208,6 +212,13 @@ pub fn read(
     eyes.run()?;
     drop(eyes);
     Ok(document)
+}
+
+/// Whether any of the readers can make a page better than it is.
+fn is_worth(need: Need, readers: &[Reader]) -> bool {
+    // What one program recognised, another recognises no better.
+    let beyond = |reader: &Reader| need != Need::Hidden || matches!(reader, Reader::Model(_));
+    readers.iter().any(beyond)
 }
 
 /// Compares a page's own text with what was read.
@@ -340,15 +351,14 @@ impl Eyes<'_> {
 
     fn open_next(&mut self, permit: Permit) -> Result<(), Error> {
         let Some(page) = self.to_read.pop_front() else { return Ok(()) };
-        let raster = Raster { longest: self.options.target_longest_image_dim };
-        let picture = match self.parser.render(self.pages[page].number - 1, raster) {
-            Ok(picture) => Arc::new(picture),
+        let picture = match self.draw(page, 0) {
+            Ok(picture) => picture,
             Err(failure) => {
                 self.without_picture(page, failure);
                 return Ok(());
             }
         };
-        let (ladder, first) = Ladder::begin(self.options.ladder.clone());
+        let (ladder, first) = Ladder::begin(self.ladder(0));
         let look = Look {
             rung: 0,
             ladder,
@@ -369,6 +379,29 @@ impl Eyes<'_> {
             None => self.fall(page),
         }
         Ok(())
+    }
+
+    fn is_engine(&self, rung: usize) -> bool {
+        matches!(self.readers.get(rung), Some(Reader::Engine(_)))
+    }
+
+    /// A page's picture for a reader.
+    fn draw(&mut self, page: usize, rung: usize) -> Result<Arc<Picture>, PageFailure> {
+        let ReadOptions { target_longest_image_dim, engine_longest_image_dim, .. } = *self.options;
+        let longest =
+            if self.is_engine(rung) { engine_longest_image_dim } else { target_longest_image_dim };
+        self.parser.render(self.pages[page].number - 1, Raster { longest }).map(Arc::new)
+    }
+
+    /// How often a reader is asked for a page.
+    fn ladder(&self, rung: usize) -> LadderOptions {
+        let options = self.options.ladder.clone();
+        // A program that recognises characters says the same each time.
+        if self.is_engine(rung) {
+            LadderOptions { max_page_retries: 1, ..options }
+        } else {
+            options
+        }
     }
 
     /// The first reader from `rung` on that can be used; an error if there is none at all.
@@ -472,10 +505,7 @@ impl Eyes<'_> {
 
     /// What an answer is worth; what is wrong with it, if anything is.
     fn judge(&mut self, page: usize, attempt: Attempt, heard: Heard) -> (Option<String>, Outcome) {
-        let engine = matches!(
-            self.open.get(&page).map(|look| &self.readers[look.rung]),
-            Some(Reader::Engine(_))
-        );
+        let engine = self.open.get(&page).is_some_and(|look| self.is_engine(look.rung));
         let parsed = match parse(&heard.text) {
             Err(FrontMatterFault::NoStart) if engine || !self.options.front_matter => {
                 let text = heard.text.trim();
@@ -555,20 +585,20 @@ impl Eyes<'_> {
     }
 
     fn climb(&mut self, page: usize, rung: usize) {
-        let engine = matches!(self.readers[rung], Reader::Engine(_));
         self.later.retain(|(_, waits, _), _| *waits != page);
+        let ladder = self.ladder(rung);
+        // What a model sees is small for an engine. If it cannot be drawn larger, that is what there is.
+        let larger = self.is_engine(rung).then(|| self.draw(page, rung).ok()).flatten();
         let Some(look) = self.open.get_mut(&page) else { return };
+        if let Some(picture) = larger {
+            look.turned = (0, Arc::clone(&picture));
+            look.picture = picture;
+        }
         mem::take(&mut look.under_way).values().for_each(|(_, wanted)| wanted.end());
         look.heard.clear();
         look.before += look.ladder.made();
         look.rung = rung;
-        // A program that recognises characters says the same each time.
-        let options = if engine {
-            LadderOptions { max_page_retries: 1, ..self.options.ladder.clone() }
-        } else {
-            self.options.ladder.clone()
-        };
-        let (ladder, first) = Ladder::begin(options);
+        let (ladder, first) = Ladder::begin(ladder);
         look.ladder = ladder;
         self.ask(page, first);
     }

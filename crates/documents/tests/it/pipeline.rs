@@ -40,12 +40,17 @@ impl Parse for Scripted {
 
 impl Render for Scripted {
     fn render(&mut self, index: u32, raster: Raster) -> Result<Picture, PageFailure> {
-        assert_eq!(raster.longest, 1288);
+        // What an engine is shown is larger.
+        let large = raster.longest == 3300;
+        assert!(large || raster.longest == 1288);
         if self.invisible.contains(&(index + 1)) {
             return Err(PageFailure::StackOverflow);
         }
         let number = index as u8 + 1;
-        Ok(Picture { width: 2, height: 1, pixels: vec![number, number, number, 0, 0, 0] })
+        let width = if large { 4 } else { 2 };
+        let mut pixels = vec![0; 3 * width];
+        pixels[..3].fill(number);
+        Ok(Picture { width, height: 1, pixels })
     }
 }
 
@@ -79,9 +84,11 @@ impl<F: Fn(&Seen, usize) -> Answer + Sync> World for Eyes<F> {
 
     fn transcribe(&self, ask: Ask, reply: Reply) {
         let picture = &ask.picture;
+        let is_engine = matches!(self.readers[ask.reader], Reader::Engine(_));
+        assert_eq!(picture.width == 4, is_engine);
         let (turned, page) = match (picture.width, picture.pixels[0]) {
             (2, 0) => (180, picture.pixels[3]),
-            (2, page) => (0, page),
+            (2 | 4, page) => (0, page),
             (_, 0) => (90, picture.pixels[3]),
             (_, page) => (270, page),
         };
@@ -322,6 +329,22 @@ fn the_next_reader_gets_what_the_first_failed_at_and_then_the_text_layer_is_take
     // One attempt of the first, two of the second, one of the engine.
     let unread = PageFailure::Unread { attempts: 4, because: "no".to_owned() };
     assert_eq!(document.pages[4].origin, Origin::Failed(unread));
+}
+
+#[test]
+fn an_engine_alone_reads_scans_and_not_what_another_recognised() {
+    let engine = Reader::Engine("ocr 5".to_owned());
+    let world = Eyes::new(&[engine], |_, _| heard("recognised\n", Finish::Stop));
+    let hidden = text("own words").map(|page| PageLayout {
+        visible_glyphs: 0,
+        hidden_glyphs: page.visible_glyphs,
+        ..page
+    });
+    let document =
+        run(vec![scan(), hidden, text("own words")], &quick(Mode::Auto), &world).0.unwrap();
+    let first = transcript(&document.pages[0]);
+    assert_eq!((first.text.as_deref(), first.fallback), (Some("recognised"), false));
+    assert!(document.pages[1..].iter().all(|page| !matches!(page.origin, Origin::Transcript(_))));
 }
 
 #[test]

@@ -238,7 +238,8 @@ impl Request {
                 How::Ocr => Mode::Ocr,
             },
             prompt: self.custom_prompt.as_deref().map_or_else(|| PROMPT.into(), Arc::from),
-            front_matter: self.custom_prompt.is_none(),
+            // An answer that is held to front matter has one, whatever was asked.
+            front_matter: self.custom_prompt.is_none() || self.guided_decoding == Some(true),
             guided: self.guided_decoding.unwrap_or(true),
             max_tokens: within("max_tokens", self.max_tokens, usual.max_tokens, MOST_TOKENS)?,
             target_longest_image_dim: side,

@@ -159,7 +159,7 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     let state = environment.data.join("folio");
     let presence = Presence::announce(&state.join("presence"))?;
     let checkpoints = if remote {
-        Checkpoints::private(&state.join("page_checkpoints"))?
+        Read::checkpoints(&environment)?
     } else {
         Checkpoints::of_workspace(Path::new(name))
     };

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
-use documents::pipeline::{Mode, read};
+use documents::pipeline::{Keep, Mode, read, resume};
 use documents::worker::Pool;
 use documents::workspace::inputs::{Address, Inputs, gather};
 use documents::{Document, Error, Source};
+use manager::Environment;
 
 use super::Read;
 use super::form::Form;
@@ -46,6 +47,7 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     let usual = if looks { cores.max(8) } else { cores };
     let workers = asked.workers.unwrap_or(usual).clamp(1, files.len().max(1));
     let pool = Pool::new(material::worker()?, workers, limits);
+    let checkpoints = looks.then(|| Read::checkpoints(&Environment::from_process())).transpose()?;
     let show = Show::new(files.len(), looks, asked.out.is_some(), asked.verbose);
 
     // Files are read side by side, and come out in the order in which they were given.
@@ -57,7 +59,7 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
         for _ in 0..workers {
             let sender = sender.clone();
             let (next, stop, pool, eyes, files, show) = (&next, &stop, &pool, &eyes, &files, &show);
-            let gallery = gallery.as_ref();
+            let (gallery, checkpoints) = (gallery.as_ref(), checkpoints.as_ref());
             scope.spawn(move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
@@ -66,9 +68,18 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
                     let document = document.and_then(|source| {
                         let mut worker = pool.lease();
                         let mut watch = show.file(file, stop);
-                        let (world, room) = (&*eyes.world, &eyes.room);
-                        let mut document =
-                            read(source, &eyes.options, &mut *worker, world, room, &mut watch)?;
+                        let (options, world, room) = (&eyes.options, &*eyes.world, &eyes.room);
+                        let mut document = match checkpoints {
+                            Some(checkpoints) => {
+                                let name = &kept_as(file);
+                                let keep = Keep { options, checkpoints, name, again: false };
+                                let parser = &mut *worker;
+                                let read = resume(source, keep, parser, world, room, &mut watch)?;
+                                show.known(file, read.known);
+                                read.document
+                            }
+                            None => read(source, options, &mut *worker, world, room, &mut watch)?,
+                        };
                         if let Some(gallery) = gallery {
                             let cut = gallery.hang(&mut document, file, &mut *worker)?;
                             show.suspend(|| gallery::tell(&document.name, &cut));
@@ -95,7 +106,12 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
                 waiting.insert(at, document);
                 show.ended();
             };
-            let written = show.suspend(|| tell(asked, &form, target, at, document, &mut outcome));
+            let done = document.is_ok();
+            let mut written =
+                show.suspend(|| tell(asked, &form, target, at, document, &mut outcome));
+            if let (Some(checkpoints), true, Ok(())) = (&checkpoints, done, &written) {
+                written = checkpoints.remove(&kept_as(&files[at])).map_err(Into::into);
+            }
             if let Err(failure) = written {
                 // No further file is begun, and those under way are given up.
                 next.store(files.len(), Ordering::Relaxed);
@@ -114,6 +130,12 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(if outcome.pages_failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What a file is called where its pages are kept.
+fn kept_as(file: &Path) -> String {
+    let path = std::fs::canonicalize(file);
+    path.as_deref().unwrap_or(file).to_string_lossy().into_owned()
 }
 
 /// What went wrong so far.

@@ -12,15 +12,20 @@ mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use documents::pipeline::Mode;
+use documents::workspace::Checkpoints;
 use documents::{Limits, PageSet};
+use manager::Environment;
 
 use crate::report::Result;
 pub(crate) use preview::Preview;
 use sight::{How, Sight};
+
+/// For how long the pages of a reading that was ended are kept.
+const FORGET: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Turn PDFs and images into markdown, HTML, JSON or chunks.
 ///
@@ -33,7 +38,8 @@ use sight::{How, Sight};
 /// A page that has good text of its own needs no model. Scans, and what no text can be found in,
 /// are shown to the vision model that --model names. Each file is parsed in a process of its own,
 /// with limits on time and memory; what cannot be read is named on standard error, and the other
-/// pages and files go on. The exit code is 1 if a file or a page failed.
+/// pages and files go on. A reading that was ended goes on with the same command: pages that a model
+/// has read are not shown to it again. The exit code is 1 if a file or a page failed.
 #[derive(Args, Debug)]
 pub(crate) struct Read {
     /// PDFs, images (PNG, JPEG, TIFF, WebP, BMP, GIF), or folders of them; with --pdfs, --stats or
@@ -117,6 +123,17 @@ impl Read {
 
     fn pages(&self) -> Result<PageSet> {
         Ok(self.pages.as_deref().map(PageSet::parse).transpose()?.unwrap_or_default())
+    }
+
+    /// Where pages that somebody looked at are kept until their document is written.
+    fn checkpoints(environment: &Environment) -> Result<Checkpoints> {
+        let folder = environment.data.join("folio").join("page_checkpoints");
+        let checkpoints = Checkpoints::private(&folder)?;
+        // Whoever has not come back for them by now will not.
+        if let Some(before) = SystemTime::now().checked_sub(FORGET) {
+            checkpoints.forget(before)?;
+        }
+        Ok(checkpoints)
     }
 
     fn limits(&self) -> Limits {

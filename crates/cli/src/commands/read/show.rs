@@ -89,6 +89,14 @@ impl Show {
         Looker { show: self, path, stop }
     }
 
+    /// So many pages of a file were read in an earlier run.
+    pub(super) fn known(&self, path: &Path, pages: usize) {
+        if pages > 0 {
+            let path = path.display();
+            self.suspend(|| eprintln!("{path}: {pages} pages were read in an earlier run"));
+        }
+    }
+
     /// A file is done.
     pub(super) fn ended(&self) {
         if !self.by_page {

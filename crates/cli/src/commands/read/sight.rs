@@ -90,7 +90,8 @@ pub(crate) struct Sight {
         default_value_t = 600
     )]
     max_server_wait: u64,
-    /// Do not ask Tesseract, if it is installed, for pages that no model could read
+    /// Do not ask Tesseract, if it is installed, for pages that no model could read, or that there is
+    /// no model for
     #[arg(long, conflicts_with = "ocr_languages")]
     no_ocr_engine: bool,
     /// Languages for Tesseract, as it calls them: eng+deu [default: its own]
@@ -166,11 +167,10 @@ impl Sight {
             patience: Duration::from_secs(self.max_server_wait),
             ..ReadOptions::default()
         };
-        let places = if elsewhere.is_some() { 64 } else { 8 };
-        let room = Room::new(self.max_concurrent_requests.unwrap_or(places));
+        let places = |usual| Room::new(self.max_concurrent_requests.unwrap_or(usual));
         let nobody = |options| Eyes {
             world: Box::new(NoModel),
-            room: room.clone(),
+            room: places(1),
             options,
             runtime: None,
             house: None,
@@ -187,13 +187,14 @@ impl Sight {
         if wanted.is_empty() && elsewhere.is_none() && config.routes.contains_key("vision") {
             wanted.push("vision".to_owned());
         }
-        if wanted.is_empty() && elsewhere.is_none() {
-            return if mode == Mode::Ocr {
-                let reason = "showing every page to a model needs one".to_owned();
-                Err(Problem::Flag { flag: "--model", reason }.into())
-            } else {
-                Ok(nobody(options))
-            };
+        let engine = self.engine()?;
+        let alone = wanted.is_empty() && elsewhere.is_none();
+        if alone && mode == Mode::Ocr && engine.is_none() {
+            let reason = "showing every page to a model needs one".to_owned();
+            return Err(Problem::Flag { flag: "--model", reason }.into());
+        }
+        if alone && engine.is_none() {
+            return Ok(nobody(options));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -212,7 +213,7 @@ impl Sight {
             for model in &wanted {
                 seers = seers.and_elsewhere(&backend, model);
             }
-        } else {
+        } else if !alone {
             let mut furnished = furnished(&config, &self.kept);
             for model in &wanted {
                 match config.routes.get(model) {
@@ -240,9 +241,15 @@ impl Sight {
             }
             house = Some(opened);
         }
-        if let Some(engine) = self.engine()? {
+        if let Some(engine) = engine {
             seers = seers.and_engine(engine);
         }
+        let room = places(match &house {
+            // Of a program that recognises characters, one for each core.
+            None if alone => std::thread::available_parallelism().map_or(1, usize::from),
+            None => 64,
+            Some(_) => 8,
+        });
         Ok(Eyes { world: Box::new(seers), room, options, runtime: Some(runtime), house })
     }
 

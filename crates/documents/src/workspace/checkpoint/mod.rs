@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::Value;
 use sha1::{Digest as _, Sha1};
@@ -62,6 +63,28 @@ impl Checkpoints {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(folder).map_err(|source| fault(folder, Doing::Writing, source))?;
         Ok(Self { folder: folder.to_path_buf() })
+    }
+
+    /// Removes what nobody added a page to since `before`: the rest of work that was not gone on with. What cannot be removed
+    /// stays.
+    ///
+    /// # Errors
+    /// When the folder cannot be read. One that is not there has nothing to remove.
+    pub fn forget(&self, before: SystemTime) -> Result<usize, Error> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(fault(&self.folder, Doing::Reading, error)),
+        };
+        let mut gone = 0;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let old = entry.metadata().and_then(|of| of.modified()).is_ok_and(|at| at < before);
+            if old && path.extension().is_some_and(|end| end == "pages") {
+                gone += usize::from(fs::remove_file(&path).is_ok());
+            }
+        }
+        Ok(gone)
     }
 
     fn path(&self, source: &str) -> PathBuf {

@@ -48,6 +48,21 @@ fn pages_come_back_to_whoever_reads_with_the_same_settings() {
 }
 
 #[test]
+fn what_nobody_goes_on_with_is_forgotten() {
+    let (folder, checkpoints) = checkpoints();
+    assert_eq!(checkpoints.forget(SystemTime::now()).unwrap(), 0, "there is no folder yet");
+    checkpoints.open("a", "s").unwrap().add(1, &page(1)).unwrap();
+    let other = folder.path().join("page_checkpoints/notes.txt");
+    fs::write(&other, "somebody else's").unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    assert_eq!(checkpoints.forget(SystemTime::now() - hour).unwrap(), 0);
+    assert_eq!(checkpoints.open("a", "s").unwrap().take_pages().len(), 1);
+    assert_eq!(checkpoints.forget(SystemTime::now() + hour).unwrap(), 1);
+    assert!(checkpoints.open("a", "s").unwrap().take_pages().is_empty());
+    assert!(other.exists());
+}
+
+#[test]
 fn a_file_cut_anywhere_loses_the_last_page_at_most() {
     let (_folder, checkpoints) = checkpoints();
     let mut checkpoint = checkpoints.open("a", "s").unwrap();
