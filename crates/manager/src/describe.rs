@@ -174,7 +174,7 @@ pub struct NetworkFacts {
     pub bytes_per_pass: u64,
     /// Bytes of activations that one more token in a pass takes at most.
     pub bytes_per_token: u64,
-    /// Bytes that a look at a page of paper takes at most, of 1280 pixels along its longer side; 0 for a network that is blind.
+    /// Bytes that a look at a page of paper takes at most, of 1288 pixels along its longer side; 0 for a network that is blind.
     pub bytes_per_look: u64,
 }
 
@@ -494,7 +494,8 @@ fn outputs<'a>(index: &'a Index, experts: &Experts) -> BTreeMap<&'a str, u64> {
 
 /// How many rows a page of paper is for a tower, with a row for each 14 pixels across and down: no tower that there is cuts finer.
 fn rows_of_a_page(vision: &dyn Preprocess) -> u64 {
-    const PAGE: [usize; 2] = [905, 1280];
+    // A letter page as `folio read` shows it.
+    const PAGE: [usize; 2] = [996, 1288];
     const PATCH: usize = 14;
     let white = media::Image::new(PAGE[0], PAGE[1], vec![255; PAGE[0] * PAGE[1] * 3]);
     let Some(Ok(page)) = white.map(|white| vision.picture(&white)) else { return 0 };
@@ -537,7 +538,7 @@ mod tests {
         assert_eq!(facts("models/llama").bytes_per_look, 0);
         let seeing = facts("vision/qwen2_5_vl");
         // A row for each patch, with all that a block of the tower makes of it.
-        let rows = (905 / 28) * (1280 / 28) * 4;
+        let rows = (1008 / 28) * (1288 / 28) * 4;
         let row = seeing.bytes_per_look / rows;
         assert!(seeing.sees && (64..1 << 20).contains(&row), "{seeing:?}");
     }
