@@ -255,6 +255,9 @@ struct Link<'a> {
     at: usize,
 }
 
+/// The longest description of a picture, in bytes.
+const LONGEST_ALT: usize = 4096;
+
 /// The pictures of a text whose targets name boxes.
 fn links(text: &str) -> Vec<Link<'_>> {
     let mut out = Vec::new();
@@ -263,7 +266,7 @@ fn links(text: &str) -> Vec<Link<'_>> {
         let Some(length) = text[from..].find([')', '\n']) else { continue };
         let target = &text[from..from + length];
         let Some(numbers) = numbers(target) else { continue };
-        let before = &text[..at];
+        let before = &text[text.floor_char_boundary(at.saturating_sub(LONGEST_ALT))..at];
         let Some(open) = before.rfind("![") else { continue };
         let alt = &before[open + 2..];
         if !alt.contains("](") && !alt.contains("\n\n") {

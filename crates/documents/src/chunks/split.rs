@@ -65,6 +65,7 @@ impl Grain {
         }
         // Finer joints are sought no further than to the first coarse one, which did not fit.
         let end = joints.first().copied().unwrap_or(range.end);
+        let end = end.min(text.floor_char_boundary(range.start + WINDOW));
         let part = &text[range.start..end];
         if self.prose {
             let joints: Vec<usize> = sentences(part).map(|at| range.start + at).collect();
@@ -84,6 +85,9 @@ impl Grain {
         longest(&characters, range.start, fits).unwrap_or(least)
     }
 }
+
+/// How far finer joints are sought, in bytes.
+const WINDOW: usize = 1 << 20;
 
 /// The last of `ends` up to which what begins at `start` fits. Longer parts are not tried once one does not.
 fn longest(

@@ -36,8 +36,12 @@ pub(crate) fn tokens(html: &str) -> Vec<Token<'_>> {
     out
 }
 
+/// The longest tag or comment, in bytes: what is longer is text, and nobody looks further for its end.
+const LONGEST: usize = 8192;
+
 /// The tag that a text begins with, and its length.
 fn tag(text: &str) -> Option<(Token<'_>, usize)> {
+    let text = &text[..text.floor_char_boundary(LONGEST)];
     if text.starts_with("<!--") {
         let end = text.find("-->")? + 3;
         return Some((Token::Hidden, end));
@@ -67,7 +71,10 @@ fn tag(text: &str) -> Option<(Token<'_>, usize)> {
     Some((token, length))
 }
 
-/// The attributes of a tag up to its `>`, and how long that is. `None` if the tag does not end.
+/// The most attributes of a tag.
+const MOST: usize = 32;
+
+/// The attributes of a tag up to its `>`, and how long that is. `None` if the tag does not end, or has more than any does.
 fn attributes(text: &str) -> Option<(Vec<(String, String)>, usize)> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -95,6 +102,9 @@ fn attributes(text: &str) -> Option<(Vec<(String, String)>, usize)> {
                 value = &after[..length];
                 rest = &after[length..];
             }
+        }
+        if out.len() == MOST {
+            return None;
         }
         out.push((name, decoded(value)));
     }
@@ -152,10 +162,8 @@ pub(crate) fn decoded(text: &str) -> String {
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let entity = rest[1..].find(';').filter(|length| *length <= 8).and_then(|length| {
-            let name = rest.get(1..=length)?;
-            Some((meaning(name)?, length + 2))
-        });
+        let end = rest[1..].bytes().take(9).position(|byte| byte == b';');
+        let entity = end.and_then(|length| Some((meaning(&rest[1..=length])?, length + 2)));
         match entity {
             Some((meaning, length)) => {
                 out.push_str(&meaning);
@@ -205,6 +213,16 @@ mod tests {
             Token::Text("&amp; <a"),
         ];
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn what_never_ends_is_text_and_soon_known_to_be() {
+        for unit in ["<a ", "<!-- ", "<a b='", "<", "&", "&amp"] {
+            let text = unit.repeat(5_000);
+            let found = tokens(&text);
+            assert_eq!(found, [Token::Text(&text)], "{unit}");
+            assert_eq!(decoded(&text), text);
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Formulas in brackets of TeX, as models write them, made into those in dollars, which parsers of Markdown know.
 
+/// The longest formula, in bytes: nobody looks further for its end.
+const LONGEST: usize = 4096;
+
 /// A text with `\( \)` and `\[ \]` as `$ $` and `$$ $$`, outside of code.
 pub(crate) fn dollars(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -19,7 +22,8 @@ pub(crate) fn dollars(text: &str) -> String {
         let formula =
             [("\\(", "\\)", "$"), ("\\[", "\\]", "$$")].iter().find_map(|(open, close, mark)| {
                 let body = rest.strip_prefix(open)?;
-                let inner = &body[..body.find(close)?];
+                let near = &body[..body.floor_char_boundary(LONGEST)];
+                let inner = &near[..near.find(close)?];
                 let plain = !inner.trim().is_empty()
                     && !inner.contains('$')
                     && !inner.contains(open)
@@ -72,5 +76,7 @@ mod tests {
             "\\(a\n\nb\\) \\(open \\\\(x) é\\é ` $y$"
         );
         assert_eq!(dollars("\\"), "\\");
+        let open = "\\( ".repeat(5_000);
+        assert_eq!(dollars(&open), open);
     }
 }

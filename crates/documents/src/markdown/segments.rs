@@ -14,6 +14,7 @@ pub(crate) fn segments(text: &str) -> Vec<Segment<'_>> {
     let mut out = Vec::new();
     let (mut from, mut at) = (0, 0);
     let mut fence: Option<&str> = None;
+    let mut hopeless = false;
     while at < text.len() {
         let line = text[at..].split_inclusive('\n').next().unwrap_or_default();
         let mark = fence_of(line);
@@ -21,7 +22,7 @@ pub(crate) fn segments(text: &str) -> Vec<Segment<'_>> {
             (None, Some(mark)) => fence = Some(mark),
             (Some(open), Some(mark)) if mark.starts_with(open) => fence = None,
             (None, None) => {
-                if let Some((start, end)) = table(text, at, at + line.len()) {
+                if let Some((start, end)) = table(text, at, at + line.len(), &mut hopeless) {
                     if start > from {
                         out.push(Segment::Markdown(&text[from..start]));
                     }
@@ -48,23 +49,28 @@ fn fence_of(line: &str) -> Option<&str> {
     (length >= 3 && line.len() - body.len() < 4).then(|| &body[..length])
 }
 
-/// The table that begins between `from` and `to`, if one does there, outside of code.
-fn table(text: &str, from: usize, to: usize) -> Option<(usize, usize)> {
+/// The table that begins between `from` and `to`, if one does there, outside of code. Where one is sought, `hopeless`
+/// becomes true once nothing further on can be one.
+fn table(text: &str, from: usize, to: usize, hopeless: &mut bool) -> Option<(usize, usize)> {
     let line = &text[from..to];
-    let mut search = 0;
-    while let Some(found) = find(&line[search..], "<table") {
-        let start = from + search + found;
-        let before = &text[from..start];
+    let (mut search, mut counted, mut ticks) = (0, 0, 0);
+    while !*hopeless && let Some(found) = find(&line[search..], "<table") {
+        let at = search + found;
+        ticks += line[counted..at].matches('`').count();
+        (counted, search) = (at, at + 6);
+        let start = from + at;
         let ends = |c: char| c == '>' || c.is_ascii_whitespace();
-        let in_code = before.matches('`').count() % 2 == 1;
-        if !in_code && text[start + 6..].starts_with(ends) {
-            let end = table_end(&text[start..]);
-            let body = &text[start..start + end];
-            if ["<tr", "<td", "<th", "<caption"].iter().any(|tag| find(body, tag).is_some()) {
-                return Some((start, start + end));
-            }
+        if ticks % 2 == 1 || !text[start + 6..].starts_with(ends) {
+            continue;
         }
-        search += found + 6;
+        let end = start + table_end(&text[start..]);
+        let body = &text[start..end];
+        if ["<tr", "<td", "<th", "<caption"].iter().any(|tag| find(body, tag).is_some()) {
+            return Some((start, end));
+        }
+        // What has no rows to its end has none further on.
+        *hopeless = end == text.len();
+        search = search.max((end - from).min(line.len()));
     }
     None
 }
@@ -119,5 +125,7 @@ mod tests {
         assert_eq!(whole, text);
         assert_eq!(segments("<table><tr><td>cut"), [Segment::Table("<table><tr><td>cut")]);
         assert_eq!(segments(""), []);
+        let open = "<table>".repeat(5_000);
+        assert_eq!(segments(&open), [Segment::Markdown(&open)]);
     }
 }
