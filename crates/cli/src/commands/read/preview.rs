@@ -115,9 +115,10 @@ impl Preview {
             eprintln!("{more} pages more than --most-pages {most} are left out");
         }
         hang(&mut album, &target, &folder)?;
-        let title = match &self.inputs[..] {
-            [one] => one.display().to_string(),
-            several => format!("{} and {} more", several[0].display(), several.len() - 1),
+        let name = first.file_name().unwrap_or(first.as_os_str()).to_string_lossy();
+        let title = match self.inputs.len() {
+            1 => name.into_owned(),
+            all => format!("{name} and {} more", all - 1),
         };
         let losses: Vec<_> = lost
             .documents()
@@ -335,4 +336,65 @@ fn put(target: &Path, bytes: &[u8]) -> Result<()> {
     partial.push(".partial");
     let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, target));
     written.map_err(|error| Problem::io("write", target, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An album of two pages with pictures of so many bytes.
+    fn album(bytes: usize) -> Album {
+        let mut album = Album::default();
+        let recorded = documents::preview::Recorded {
+            source: "a.pdf".to_owned(),
+            pages: [4, 9].map(|n| documents::pipeline::PageReading::of_text_layer(n, None)).into(),
+        };
+        let mut document = Document {
+            name: "a.pdf".to_owned(),
+            title: None,
+            encrypted: false,
+            page_count: 9,
+            pages: Vec::new(),
+        };
+        fill(&mut document, &recorded, &[]);
+        let looks = vec![Look::Picture(String::new(), [1, 1]); 2];
+        album.shown.push(Shown { document, looks, note: None });
+        for page in 0..2 {
+            let bytes = vec![7; bytes];
+            album.pictures.insert((0, page), Thumbnail { bytes, format: "webp", size: [1, 1] });
+        }
+        album
+    }
+
+    #[test]
+    fn many_pictures_lie_beside_the_page() {
+        let home = tempfile::tempdir().unwrap();
+        let target = home.path().join("my page.html");
+        let folder = folder(&target);
+        let mut small = album(10);
+        hang(&mut small, &target, &folder).unwrap();
+        let address = |album: &Album, at: usize| match &album.shown[0].looks[at] {
+            Look::Picture(address, _) => address.clone(),
+            Look::Missing(why) => panic!("{why}"),
+        };
+        assert!(address(&small, 1).starts_with("data:image/webp;base64,") && !folder.exists());
+        let mut large = album(INLINE / 2 + 1);
+        hang(&mut large, &target, &folder).unwrap();
+        assert_eq!(address(&large, 1), "my%20page_pages/1-9.webp");
+        assert_eq!(fs::metadata(folder.join("1-4.webp")).unwrap().len(), INLINE as u64 / 2 + 1);
+    }
+
+    #[test]
+    fn nothing_of_a_strangers_is_written_over() {
+        let home = tempfile::tempdir().unwrap();
+        let target = home.path().join("a.html");
+        let folder = folder(&target);
+        assert!(check(&target, &folder).is_ok());
+        fs::create_dir(&folder).unwrap();
+        assert!(check(&target, &folder).is_err(), "a folder of somebody's");
+        fs::write(&target, write("t", &[], &[])).unwrap();
+        assert!(check(&target, &folder).is_ok(), "both are ours");
+        fs::write(&target, "<html>").unwrap();
+        assert!(check(&target, &folder).is_err());
+    }
 }
