@@ -56,7 +56,7 @@ pub(crate) fn load_adapted(
 
 /// The folder of `model`; and where `model` is the folder of an adapter that names what it was trained on, that of its base, and
 /// the adapter's own.
-fn based(model: &str) -> Result<(PathBuf, Option<PathBuf>)> {
+pub(crate) fn based(model: &str) -> Result<(PathBuf, Option<PathBuf>)> {
     let folder = Path::new(model);
     let of_adapter = || -> Result<Option<(PathBuf, PathBuf)>> {
         let kept = || Catalog::scan(&Environment::from_process()).find(model).ok();

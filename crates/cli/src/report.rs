@@ -114,6 +114,19 @@ impl From<forge::Error> for Failure {
     }
 }
 
+impl From<manager::find::Error> for Failure {
+    fn from(error: manager::find::Error) -> Self {
+        let hint = error.hint();
+        Self { error: error.into(), hint }
+    }
+}
+
+impl From<manager::find::index::Error> for Failure {
+    fn from(error: manager::find::index::Error) -> Self {
+        manager::find::Error::from(error).into()
+    }
+}
+
 impl From<manager::Error> for Failure {
     fn from(error: manager::Error) -> Self {
         let hint = error.hint();

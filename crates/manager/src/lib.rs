@@ -8,6 +8,7 @@ pub mod disk;
 pub mod environment;
 mod error;
 pub mod fetch;
+pub mod find;
 pub mod flight;
 pub mod house;
 pub mod ledger;

@@ -7,6 +7,7 @@ mod convert;
 mod debug;
 mod doctor;
 mod embed;
+mod index;
 mod list;
 mod mcp;
 mod plan;
@@ -16,6 +17,7 @@ pub(crate) mod read;
 mod rerank;
 mod rm;
 mod run;
+mod search;
 pub(crate) mod serve;
 mod show;
 mod stats;
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     Rerank(rerank::Rerank),
     Read(Box<read::Read>),
     Preview(Box<read::Preview>),
+    Index(Box<index::IndexCommand>),
+    Search(search::Search),
     Bench(bench::Bench),
     #[command(visible_alias = "ls")]
     List(list::List),
@@ -68,6 +72,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Rerank(command) => command.run(),
         Command::Read(command) => command.run(),
         Command::Preview(command) => command.run(),
+        Command::Index(command) => command.run(),
+        Command::Search(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -7,6 +7,7 @@ mod catalog;
 mod config;
 mod documents;
 mod encoders;
+mod finding;
 mod held;
 mod looking;
 mod machine;

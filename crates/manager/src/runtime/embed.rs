@@ -51,15 +51,44 @@ pub struct Embedding {
     pub vector: Vec<f32>,
     /// The weights of its tokens that have any, special ones excepted.
     pub sparse: BTreeMap<u32, f32>,
-    /// A vector of each token after the first.
+    /// A vector of each token after the first; of a page, of each token.
     pub multi: Vec<Vec<f32>>,
+    /// Where the places of an image lie among those, if they lie in rows.
+    pub places: Option<Places>,
     /// Tokens of the text, special ones included; absent where a server elsewhere made it, which does not say it.
     pub tokens: Option<usize>,
     /// Whether the text was cut.
     pub truncated: bool,
 }
 
+/// The places of an image, row by row.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Places {
+    /// Which vector is the first place's.
+    pub start: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Places {
+    /// Those of a passage of one image.
+    fn of(passage: &Passage) -> Option<Self> {
+        let [image] = &passage.images[..] else { return None };
+        let ([height, width], start) = (image.picture.grid, image.positions.start);
+        // Of some networks a grid counts parts, and not tokens.
+        (height * width == image.positions.len()).then_some(Self { start, height, width })
+    }
+}
+
 impl LoadedModel {
+    /// What is said around the image of a page, before a query and after it, by a model that finds pages by their looks.
+    pub fn said(&self) -> Option<[&'static str; 3]> {
+        let Said { image, query: [before, after] } = self.facts.retrieval?;
+        Some([image, before, after])
+    }
+
     /// The most tokens that a text may have.
     pub fn longest_text(&self) -> usize {
         let own = self.sentence.as_ref().and_then(|files| files.max_seq_length);
@@ -128,6 +157,7 @@ impl LoadedModel {
         }
         let blank = |passage: &Passage| Embedding {
             tokens: Some(passage.tokens.len()),
+            places: Places::of(passage),
             ..Embedding::default()
         };
         let mut out: Vec<_> = passages.iter().map(blank).collect();

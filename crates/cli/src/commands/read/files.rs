@@ -146,7 +146,7 @@ struct Outcome {
 }
 
 /// The files that were named, and those of the folders that were.
-fn found(inputs: &[PathBuf]) -> Vec<PathBuf> {
+pub(crate) fn found(inputs: &[PathBuf]) -> Vec<PathBuf> {
     let mut out = Vec::new();
     let mut seen = BTreeSet::new();
     let mut add = |path: PathBuf| {

@@ -21,6 +21,7 @@ use documents::{Limits, PageSet};
 use manager::Environment;
 
 use crate::report::Result;
+pub(crate) use files::found;
 pub(crate) use preview::Preview;
 use sight::{How, Sight};
 

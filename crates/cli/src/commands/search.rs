@@ -1,0 +1,209 @@
+//! `folio search`: pages that answer a question.
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+
+use clap::Args;
+use manager::find::index::{
+    Candidates, Date, Filter, Hit, Index, Place as Where, Profile, Route, Stage,
+};
+use manager::find::{Asked, Encoders, Found, find};
+use serde_json::{Value, json};
+
+use super::index::{Place, encoders, makers};
+use crate::args::Compute;
+use crate::output;
+use crate::report::{Problem, Result};
+
+/// Find pages of an index that `folio index` made.
+///
+/// Prints the file, the page, how well it fits and some of its words, the best first. The models that made the index are
+/// asked; they may not be others.
+#[derive(Args, Debug)]
+pub(crate) struct Search {
+    /// What is looked for, in words
+    query: String,
+    #[command(flatten)]
+    place: Place,
+    /// Pages that are found at most
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// Only documents in this folder, at this path, or that fit this pattern (`*` stands for anything)
+    #[arg(long = "in", value_name = "PATH")]
+    within: Option<String>,
+    /// Only documents of this category (may be given several times)
+    #[arg(long, value_name = "NAME")]
+    category: Vec<String>,
+    /// Only documents from this day on: 2024-05-31
+    #[arg(long, value_name = "DAY")]
+    from: Option<Date>,
+    /// Only documents up to this day
+    #[arg(long, value_name = "DAY")]
+    to: Option<Date>,
+    /// Only pages of these numbers: 3, 1-5 or 7-
+    #[arg(long, value_name = "RANGE", value_parser = parse_range)]
+    pages: Option<(u32, u32)>,
+    /// Compare by looks only what words and meaning have found, instead of all pages
+    #[arg(long)]
+    fused: bool,
+    /// Ask no model: look for the words alone
+    #[arg(long, conflicts_with = "fused")]
+    words: bool,
+    /// Answer with a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+fn parse_range(text: &str) -> Result<(u32, u32), String> {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
+    let range = match text.split_once('-') {
+        Some((first, "")) => number(first).map(|first| (first, u32::MAX)),
+        Some((first, last)) => number(first).zip(number(last)),
+        None => number(text).map(|page| (page, page)),
+    };
+    let range = range.filter(|(first, last)| first <= last);
+    range.ok_or_else(|| "write a page or a range of them, from 1: 3, 1-5 or 7-".to_owned())
+}
+
+impl Search {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        if self.query.trim().is_empty() {
+            return Err(Problem::Nothing { hint: "write what is looked for" }.into());
+        }
+        let path = self.place.path();
+        let profile = Index::profile_of(&path)?;
+        let (encoders, profile) = self.encoders(profile)?;
+        let index = manager::find::open(&path, &profile, self.compute.cpu())?;
+        let asked = Asked {
+            question: &self.query,
+            candidates: if self.fused { Candidates::Fused } else { Candidates::All },
+            filter: self.filter(),
+            limit: usize::from(self.limit),
+            places: false,
+        };
+        let found = find(&index, &encoders, &asked)?;
+        if self.json {
+            output::line(&as_json(&found).to_string())?;
+        } else {
+            let marked = io::stdout().is_terminal();
+            for hit in &found.answer.hits {
+                output::write(&shown(hit, marked))?;
+            }
+        }
+        eprintln!("{}", way(&found));
+        Ok(if found.answer.hits.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// What made the index, and what it is opened with.
+    fn encoders(&self, made: Profile) -> Result<(Encoders, Profile)> {
+        if self.words {
+            return Ok((Encoders::default(), made));
+        }
+        let (names, options) = makers(&made);
+        let encoders = encoders(&names, options, self.compute)?;
+        let profile = encoders.profile(made.halves);
+        Ok((encoders, profile))
+    }
+
+    fn filter(&self) -> Filter {
+        let place = self.within.as_ref().map(|within| {
+            let pattern = within.contains(['*', '?', '[']);
+            let path = manager::find::path(within.as_ref());
+            match pattern {
+                true => Where::Like(within.clone()),
+                false if std::path::Path::new(&path).is_dir() => Where::Below(path),
+                false => Where::At(path),
+            }
+        });
+        Filter {
+            place,
+            from: self.from,
+            to: self.to,
+            categories: self.category.clone(),
+            pages: self.pages,
+            metadata: Vec::new(),
+        }
+    }
+}
+
+/// A hit for a person.
+fn shown(hit: &Hit, marked: bool) -> String {
+    let mut text = String::new();
+    let mut from = 0;
+    for mark in &hit.snippet.marks {
+        let (before, words) =
+            (&hit.snippet.text[from..mark.start], &hit.snippet.text[mark.clone()]);
+        text += before;
+        text += &if marked { format!("\x1b[1m{words}\x1b[0m") } else { words.to_owned() };
+        from = mark.end;
+    }
+    text += &hit.snippet.text[from..];
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = if text.is_empty() { String::new() } else { format!("    {text}\n") };
+    format!("{:8.3}  {} page {}\n{words}", hit.score, hit.path, hit.number)
+}
+
+fn route(found: &Found) -> &'static str {
+    let means =
+        found.took.iter().any(|took| matches!(took.stage, Some(Stage::Dense | Stage::Sparse)));
+    match found.answer.route {
+        Route::Lists if means => "words and meaning",
+        Route::Lists => "words",
+        Route::ListsThenExact if means => "words and meaning, then looks",
+        Route::ListsThenExact => "words, then looks",
+        Route::Exact => "looks of all pages",
+        Route::SignsThenExact => "signs of all pages, then looks of the best",
+    }
+}
+
+fn stage(stage: Option<Stage>) -> &'static str {
+    match stage {
+        None => "question",
+        Some(Stage::Filter) => "filter",
+        Some(Stage::Words) => "words",
+        Some(Stage::Sparse) => "weights",
+        Some(Stage::Dense) => "meaning",
+        Some(Stage::Fuse) => "fuse",
+        Some(Stage::Signs) => "signs",
+        Some(Stage::Exact) => "looks",
+        Some(Stage::Describe) => "describe",
+    }
+}
+
+/// Which way the search went, and how long each part took.
+fn way(found: &Found) -> String {
+    let parts: Vec<String> = found
+        .took
+        .iter()
+        .map(|took| format!("{} {:.1} ms", stage(took.stage), took.time.as_secs_f64() * 1e3))
+        .collect();
+    let (hits, pages) = (found.answer.hits.len(), found.answer.pages);
+    format!("{hits} of {pages} pages by {}: {}", route(found), parts.join(", "))
+}
+
+fn as_json(found: &Found) -> Value {
+    let hits: Vec<Value> = found
+        .answer
+        .hits
+        .iter()
+        .map(|hit| {
+            let marks: Vec<_> =
+                hit.snippet.marks.iter().map(|mark| json!([mark.start, mark.end])).collect();
+            json!({
+                "path": hit.path, "page": hit.number, "score": hit.score,
+                "snippet": {"text": hit.snippet.text, "marks": marks},
+            })
+        })
+        .collect();
+    let took: Vec<Value> = found
+        .took
+        .iter()
+        .map(|took| {
+            let ms = (took.time.as_secs_f64() * 1e6).round() / 1e3;
+            json!({"stage": stage(took.stage), "pages": took.pages, "ms": ms})
+        })
+        .collect();
+    json!({"hits": hits, "pages": found.answer.pages, "route": route(found), "took": took})
+}

@@ -1,0 +1,143 @@
+//! `index` and `search`: what is found, by words, meaning and looks, and what becomes of an index over time.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use testkit::pdf::{Pdf, text};
+
+use crate::world::{Ran, World, fixture};
+
+/// A PDF of pages with these words. They are strips, of which a model with few positions has room for the picture.
+fn pdf(path: &Path, pages: &[&str]) {
+    let mut pdf = Pdf::new();
+    for words in pages {
+        pdf.page(600.0, 60.0, &text("F1", 12.0, 20.0, 25.0, words));
+    }
+    fs::write(path, pdf.finish()).unwrap();
+}
+
+fn world() -> World {
+    let world = World::new();
+    let folder = world.home.path().join("papers");
+    fs::create_dir(&folder).unwrap();
+    pdf(&folder.join("lease.pdf"), &["The tenant pays rent", "Keys are kept by the landlord"]);
+    pdf(&folder.join("letter.pdf"), &["Dear sister, the garden is green"]);
+    world
+}
+
+/// The pages that a question finds, as `FILE PAGE`.
+fn found(world: &World, arguments: &[&str]) -> Vec<String> {
+    let ran = world.run(&[&["search", "--json"], arguments].concat());
+    let answer: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}", ran.err));
+    let hits = answer["hits"].as_array().unwrap().iter().map(|hit| {
+        let path = hit["path"].as_str().unwrap();
+        format!("{} {}", path.rsplit('/').next().unwrap(), hit["page"])
+    });
+    hits.collect()
+}
+
+fn ended(ran: &Ran, code: i32, said: &str) {
+    assert_eq!(ran.code, Some(code), "{}", ran.err);
+    assert!(ran.err.contains(said), "{}", ran.err);
+}
+
+#[test]
+fn pages_are_found_by_their_words_and_changes_are_followed() {
+    let world = world();
+    let home = world.home.path();
+    ended(&world.run(&["search", "rent"]), 1, "there is no index");
+    ended(&world.run(&["index", "papers"]), 0, "2 documents added or replaced, 0 were there");
+    ended(&world.run(&["index", "papers"]), 0, "0 documents added or replaced, 2 were there");
+    let ran = world.run(&["search", "who has the keys"]);
+    ended(&ran, 0, "of 3 pages by words: ");
+    assert!(
+        ran.out.contains("lease.pdf page 2\n    Keys are kept by the landlord\n"),
+        "{}",
+        ran.out
+    );
+    assert_eq!(found(&world, &["the", "--pages", "1"]).len(), 2);
+    assert_eq!(found(&world, &["the", "--in", "papers/letter.pdf"]), ["letter.pdf 1"]);
+    assert_eq!(found(&world, &["the", "--in", "*/lease*", "--limit", "1"]).len(), 1);
+    ended(&world.run(&["search", "xylophone"]), 1, "0 of 3 pages");
+
+    pdf(&home.join("papers/letter.pdf"), &["Dear brother, the pond is frozen"]);
+    ended(&world.run(&["index", "papers", "--category", "letters"]), 0, "1 documents added");
+    assert_eq!(found(&world, &["pond"]), ["letter.pdf 1"]);
+    assert!(found(&world, &["garden"]).is_empty());
+    assert_eq!(found(&world, &["the", "--category", "letters"]).len(), 3);
+    ended(&world.run(&["index", "rm", "papers/letter.pdf"]), 0, "1 pages removed");
+    ended(&world.run(&["index", "rm", "papers/letter.pdf"]), 1, "is not in the index");
+    assert!(found(&world, &["pond"]).is_empty());
+    ended(&world.run(&["index", "verify"]), 0, "all 2 pages are as they were written");
+    let shown = world.run(&["index", "show", "--json"]).out;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&shown["pages"], &shown["documents"][0]["pages"]), (&2.into(), &2.into()));
+}
+
+#[test]
+fn what_cannot_be_found_is_named() {
+    let world = world();
+    let home = world.home.path();
+    fs::write(home.join("papers/broken.pdf"), "%PDF-1.4 and no more").unwrap();
+    fs::copy(fixture("../images/alpha.png"), home.join("papers/photo.png")).unwrap();
+    let ran = world.run(&["index", "papers"]);
+    ended(&ran, 1, "broken.pdf: is damaged");
+    assert!(ran.err.contains("photo.png: page 1: it is an image without text"), "{}", ran.err);
+    assert!(ran.err.contains("1 documents could not be opened"), "{}", ran.err);
+    // What is whole is found all the same.
+    assert_eq!(found(&world, &["rent"]), ["lease.pdf 1"]);
+    let shown = world.run(&["index", "show"]).out;
+    assert!(shown.contains("photo.png: 1 pages\n  page 1: it is an image"), "{shown}");
+}
+
+#[test]
+fn pages_are_found_by_their_looks_with_the_model_that_made_the_index() {
+    let world = world();
+    let looks = fixture("../vision/colqwen2_5").display().to_string();
+    let texts = fixture("bert").display().to_string();
+    let index = ["index", "papers", "--index", "by-looks"];
+    let ran = world.run(&[&index[..], &["--model", &looks, "--batch", "2"]].concat());
+    ended(&ran, 0, "3 pages in");
+    let ask = ["search", "garden", "--index", "by-looks"];
+    let ran = world.run(&ask);
+    // All pages are compared, and the words are shown where they stand.
+    ended(&ran, 0, "3 of 3 pages by looks of all pages");
+    assert_eq!(
+        ran.out.lines().filter(|line| line.contains(".pdf page ")).count(),
+        3,
+        "{}",
+        ran.out
+    );
+    ended(&world.run(&[&ask[..], &["--fused"]].concat()), 0, "1 of 3 pages by words, then looks");
+    ended(&world.run(&[&ask[..], &["--words"]].concat()), 0, "1 of 3 pages by words");
+    // The model need not be named again, and another is refused.
+    ended(&world.run(&index), 0, "0 documents added or replaced, 2 were there");
+    let ran = world.run(&[&index[..], &["--model", &texts]].concat());
+    ended(&ran, 1, "were made with the model");
+    // A pooled index is smaller, and another one.
+    let pooled = ["index", "papers", "--index", "pooled", "--model", &looks, "--pool", "3"];
+    ended(&world.run(&pooled), 0, "3 pages in");
+    let bytes = |index: &str| {
+        let shown = world.run(&["index", "show", "--json", "--index", index]).out;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        shown["bytes"].as_u64().unwrap()
+    };
+    assert!(2 * bytes("pooled") < bytes("by-looks"));
+    assert_eq!(found(&world, &["garden", "--index", "pooled"]).len(), 3);
+}
+
+#[test]
+fn pages_are_found_by_their_meaning() {
+    let world = world();
+    let texts = fixture("bert").display().to_string();
+    let ran = world.run(&["index", "papers", "--index", "./near", "--model", &texts]);
+    ended(&ran, 0, "3 pages in");
+    assert!(world.home.path().join("near/index.sqlite").exists());
+    let ran = world.run(&["search", "keys", "--index", "./near"]);
+    ended(&ran, 0, "3 of 3 pages by words and meaning: ");
+    // The page that has the word as well is the best.
+    assert!(ran.out.lines().next().unwrap().ends_with("lease.pdf page 2"), "{}", ran.out);
+    let ran = world.run(&["index", "papers", "--index", "./near", "--pool", "3"]);
+    ended(&ran, 1, "`--pool`: it is for a model that looks at pages");
+}

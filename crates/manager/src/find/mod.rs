@@ -1,0 +1,100 @@
+//! Pages that are found again: what models make of them and of questions, the work of filling an [`index`], and asking it.
+
+mod encoders;
+mod identity;
+mod ingest;
+mod search;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use encoders::{Encoders, MakeOptions};
+pub use identity::identity;
+pub use index;
+pub use ingest::{Ingest, IngestTotals, IngestWatch, News, path};
+pub use search::{Asked, Found, Took, find, open};
+
+use crate::{Kind, runtime};
+
+/// What can go wrong while pages are indexed or looked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The model.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    /// The process that parses files.
+    #[error(transparent)]
+    Documents(#[from] documents::Error),
+    /// A file of a model cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A model makes nothing that pages are found by.
+    #[error("`{model}` makes no vectors of pages or texts")]
+    Useless {
+        /// The model.
+        model: String,
+    },
+    /// Two models make the same.
+    #[error("`{model}` and `{other}` both make {what}")]
+    Twice {
+        /// The second.
+        model: String,
+        /// The first.
+        other: String,
+        /// What both make.
+        what: &'static str,
+    },
+    /// It was told to give up.
+    #[error("not all pages are in the index")]
+    Stopped,
+}
+
+impl Error {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Index(error) => match error.kind() {
+                index::Kind::Invalid => Kind::Invalid,
+                index::Kind::NotFound => Kind::NotFound,
+                index::Kind::Overloaded => Kind::Overloaded,
+                index::Kind::Unsupported => Kind::Unsupported,
+                index::Kind::Internal => Kind::Internal,
+            },
+            Self::Runtime(error) => error.kind(),
+            Self::Documents(error) => match error.kind() {
+                documents::Kind::Invalid => Kind::Invalid,
+                documents::Kind::NotFound => Kind::NotFound,
+                documents::Kind::Overloaded => Kind::Overloaded,
+                documents::Kind::Unsupported => Kind::Unsupported,
+                documents::Kind::Internal => Kind::Internal,
+            },
+            Self::Read { .. } => Kind::Internal,
+            Self::Useless { .. } | Self::Twice { .. } => Kind::Invalid,
+            Self::Stopped => Kind::Overloaded,
+        }
+    }
+
+    /// What to do next, when there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Index(error) => Some(error.hint().to_owned()),
+            Self::Runtime(error) => error.hint(),
+            Self::Documents(error) => error.hint().map(str::to_owned),
+            Self::Read { .. } => Some("pull the model again".to_owned()),
+            Self::Useless { .. } => {
+                Some("name a model of the ColQwen kind, or one that embeds texts".to_owned())
+            }
+            Self::Twice { .. } => Some("name one of them".to_owned()),
+            Self::Stopped => Some("run the same again to go on".to_owned()),
+        }
+    }
+}
