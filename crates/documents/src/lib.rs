@@ -14,6 +14,7 @@ pub mod chunks;
 mod digest;
 mod error;
 pub mod figures;
+pub mod found;
 mod furniture;
 mod geometry;
 pub mod html;

@@ -1,11 +1,14 @@
 //! `folio search`: pages that answer a question.
 
 use std::io::{self, IsTerminal as _};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use documents::found::{self, FoundPage, Heat};
 use manager::find::index::{
-    Candidates, Date, Filter, Hit, Index, Place as Where, Profile, Route, Stage,
+    Candidates, Date, Filter, Hit, Index, Place as Where, Places, Profile, Route, Stage,
 };
 use manager::find::{Asked, Encoders, Found, find};
 use serde_json::{Value, json};
@@ -52,6 +55,9 @@ pub(crate) struct Search {
     /// Answer with a JSON object
     #[arg(long)]
     json: bool,
+    /// Write a page of HTML with the images of the pages, and where on them each word fits
+    #[arg(long, value_name = "FILE")]
+    show: Option<PathBuf>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -81,9 +87,13 @@ impl Search {
             candidates: if self.fused { Candidates::Fused } else { Candidates::All },
             filter: self.filter(),
             limit: usize::from(self.limit),
-            places: false,
+            places: self.show.is_some(),
         };
         let found = find(&index, &encoders, &asked)?;
+        if let Some(file) = &self.show {
+            let page = pictured(&self.query, &index, &encoders, &found)?;
+            std::fs::write(file, page).map_err(|error| Problem::io("write", file, error))?;
+        }
         if self.json {
             output::line(&as_json(&found).to_string())?;
         } else {
@@ -143,6 +153,40 @@ fn shown(hit: &Hit, marked: bool) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let words = if text.is_empty() { String::new() } else { format!("    {text}\n") };
     format!("{:8.3}  {} page {}\n{words}", hit.score, hit.path, hit.number)
+}
+
+/// The hits as a page of HTML.
+fn pictured(question: &str, index: &Index, encoders: &Encoders, found: &Found) -> Result<String> {
+    let words = encoders.words(question)?;
+    let mut pages = Vec::new();
+    for hit in &found.answer.hits {
+        let places = found.places.iter().find(|(page, _)| *page == hit.page).map(|(_, of)| of);
+        pages.push(FoundPage {
+            path: hit.path.clone(),
+            number: hit.number,
+            score: hit.score,
+            snippet: (hit.snippet.text.clone(), hit.snippet.marks.clone()),
+            preview: index.preview(hit.page)?,
+            heat: places.map(|places| heat(places, &words)),
+        });
+    }
+    let words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
+    Ok(found::write(question, &words, &way(found), &pages))
+}
+
+/// How well each place of a page fits the question and each of its words: the mean over the vectors of each.
+fn heat(places: &Places, words: &[(String, Range<usize>)]) -> Heat {
+    let Places { height, width, products } = places;
+    let vectors: Vec<&[f32]> = products.chunks_exact((height * width).max(1)).collect();
+    let all = 0..vectors.len();
+    let maps = std::iter::once(&all).chain(words.iter().map(|(_, range)| range));
+    let values = maps.map(|range| {
+        let of = vectors.get(range.clone()).unwrap_or_default();
+        let mean =
+            |place: usize| of.iter().map(|row| row[place]).sum::<f32>() / of.len().max(1) as f32;
+        (0..height * width).map(mean).collect()
+    });
+    Heat { height: *height, width: *width, values: values.collect() }
 }
 
 fn route(found: &Found) -> &'static str {

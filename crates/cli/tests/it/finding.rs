@@ -110,6 +110,14 @@ fn pages_are_found_by_their_looks_with_the_model_that_made_the_index() {
         ran.out
     );
     ended(&world.run(&[&ask[..], &["--fused"]].concat()), 0, "1 of 3 pages by words, then looks");
+    // Where the one word fits, and the whole question, on each of three pages.
+    ended(&world.run(&[&ask[..], &["--show", "found.html"]].concat()), 0, "3 of 3 pages");
+    let html = fs::read_to_string(world.home.path().join("found.html")).unwrap();
+    assert_eq!(
+        (html.matches("class=\"map ").count(), html.matches("data:image/jpeg").count()),
+        (6, 3)
+    );
+    assert!(html.contains("the <mark>garden</mark> is green"));
     ended(&world.run(&[&ask[..], &["--words"]].concat()), 0, "1 of 3 pages by words");
     // The model need not be named again, and another is refused.
     ended(&world.run(&index), 0, "0 documents added or replaced, 2 were there");

@@ -1,6 +1,7 @@
 //! The models that make what pages are found by.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -204,6 +205,17 @@ impl Encoders {
             }
         }
         made
+    }
+
+    /// The words of a question, and which of its vectors for late interaction are made of each.
+    ///
+    /// # Errors
+    /// When it cannot be made into tokens.
+    pub fn words(&self, question: &str) -> Result<Vec<(String, Range<usize>)>, Error> {
+        match &self.looks {
+            Some(looks) => Ok(looks.model.query_words(question)?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Makes what a question is asked with: vectors for late interaction one after another, a dense one, weights.

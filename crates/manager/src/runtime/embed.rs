@@ -1,6 +1,7 @@
 //! Texts made into vectors.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use engine::{Passage, Refusal, pack};
 use text::{Image, Special};
@@ -163,6 +164,34 @@ impl LoadedModel {
         let mut out: Vec<_> = passages.iter().map(blank).collect();
         self.make(&passages, &Wanted { multi: true, ..Wanted::default() }, &mut out)?;
         Ok(out)
+    }
+
+    /// The words of a query, and which of its vectors are made of each: of what stands before and after it, none is.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made into tokens.
+    pub fn query_words(&self, text: &str) -> Result<Vec<(String, Range<usize>)>, Error> {
+        let before = self.facts.retrieval.map_or(0, |said| said.query[0].len());
+        let mut spans = Vec::new();
+        let mut at = 0;
+        for (index, &token) in self.query(text)?.iter().enumerate() {
+            let bytes = self.tokenizer.bytes(token, index == 0).map_or(0, |bytes| bytes.len());
+            spans.push(at..at + bytes);
+            at += bytes;
+        }
+        let mut words = Vec::new();
+        for word in text.split_whitespace() {
+            let start = before + (word.as_ptr() as usize - text.as_ptr() as usize);
+            let end = start + word.len();
+            let of = |span: &Range<usize>| span.start < end && span.end > start;
+            let first = spans.iter().position(of);
+            let last = spans.iter().rposition(of);
+            if let (Some(first), Some(last)) = (first, last) {
+                words.push((word.to_owned(), first..last + 1));
+            }
+        }
+        Ok(words)
     }
 
     /// The tokens of a text; of a query, for a model that finds pages.
