@@ -22,6 +22,8 @@ mod neon;
 pub(crate) mod pairs;
 mod portable;
 pub(crate) mod quantized;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod signed_dot;
 
 pub(crate) use math::{exp, normal_cdf};
 

@@ -2,9 +2,9 @@
 #![expect(unsafe_code, reason = "vector instructions and unaligned loads")]
 
 use std::arch::aarch64::*;
-use std::arch::asm;
 
 use super::{CodeKernel, CodeSimd, copy_part};
+use crate::cpu::simd::signed_dot::{sdot, widening_dot};
 
 /// Every 64-bit Arm has the instructions, but for the dot product that the parameter tells of.
 #[derive(Clone, Copy)]
@@ -75,38 +75,6 @@ unsafe fn unpack<const BITS: usize>(from: *const u8) -> uint8x16_t {
         let codes = vcombine_u8(eight(from), eight(from.add(BITS)));
         vandq_u8(codes, vdupq_n_u8(0xff >> (8 - BITS)))
     }
-}
-
-/// `sums` and the dot products of four signed bytes with four, lane by lane.
-///
-/// # Safety
-///
-/// The machine has the instruction.
-#[inline(always)]
-unsafe fn sdot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-    let mut sums = sums;
-    // SAFETY: the caller promises the instruction, which changes this register and nothing else.
-    unsafe {
-        asm!(
-            ".arch_extension dotprod",
-            "sdot {sums:v}.4s, {a:v}.16b, {b:v}.16b",
-            sums = inout(vreg) sums,
-            a = in(vreg) a,
-            b = in(vreg) b,
-            options(pure, nomem, nostack, preserves_flags)
-        );
-    }
-    sums
-}
-
-/// The same without the instruction: products of 16 bits are added in pairs, and again.
-#[inline(always)]
-fn widening_dot(sums: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
-    have!({
-        let low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
-        let high = vpaddlq_s16(vmull_high_s8(a, b));
-        vaddq_s32(sums, vpaddq_s32(low, high))
-    })
 }
 
 impl<const DOTPROD: bool> Neon<DOTPROD> {
