@@ -15,6 +15,7 @@ mod reloading;
 mod report;
 mod running;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -76,6 +76,11 @@ impl Environment {
         Self::from_vars(std::env::vars_os())
     }
 
+    /// Where folio keeps what is its own, below [`data`](Self::data).
+    pub fn state(&self) -> PathBuf {
+        self.data.join("folio")
+    }
+
     /// The environment that these variables describe. An empty variable counts as unset.
     pub fn from_vars<I>(vars: I) -> Self
     where

@@ -1,6 +1,6 @@
 //! `folio index`: documents made ready to be found.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,10 +15,12 @@ use manager::find::index::{CompactionLimits, Index, Profile, Writer};
 use manager::find::{Encoders, Ingest, IngestTotals, IngestWatch, MakeOptions, News};
 use manager::runtime::{LoadOptions, LoadedModel};
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use crate::args::Compute;
 use crate::progress::pages;
 use crate::report::{Problem, Result};
+use crate::signals::interrupted;
 use crate::{material, models, output};
 
 /// The index that is meant where none is named.
@@ -114,9 +116,10 @@ impl Place {
     /// The folder.
     pub(crate) fn path(&self) -> PathBuf {
         let index = self.index.as_deref().unwrap_or(Path::new(USUAL));
-        let is_name = index.components().count() == 1 && !index.exists() && !index.starts_with(".");
-        if is_name {
-            return Environment::from_process().data.join("folio").join("indexes").join(index);
+        // `./name` is a folder, whatever there is.
+        let mut parts = index.components();
+        if let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) {
+            return Environment::from_process().state().join("indexes").join(index);
         }
         index.to_owned()
     }
@@ -144,7 +147,7 @@ pub(crate) fn encoders(
         return Ok(encoders);
     }
     let environment = Environment::from_process();
-    let kept = environment.data.join("folio").join("model_sums.json");
+    let kept = environment.state().join("model_sums.json");
     let runtime = models::runtime(compute)?;
     for name in wanted {
         let (folder, adapter) = models::based(name)?;
@@ -265,25 +268,23 @@ struct Show {
     bar: ProgressBar,
     looked: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    _runtime: Runtime,
 }
 
 impl Show {
     fn new() -> Result<Self> {
         let looked = Arc::<AtomicU64>::default();
-        let stop = Arc::<AtomicBool>::default();
-        let told = Arc::clone(&stop);
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
-        std::thread::spawn(move || {
-            runtime.block_on(super::serve::signal());
+        let stop = interrupted(runtime.handle(), || {
             eprintln!(
                 "ending; pages that are written stay, and the same command goes on from there"
             );
-            told.store(true, Ordering::Relaxed);
         });
-        Ok(Self { bar: pages(Arc::clone(&looked)), looked, stop })
+        Ok(Self { bar: pages(Arc::clone(&looked)), looked, stop, _runtime: runtime })
     }
 }
 

@@ -22,6 +22,7 @@ use crate::args::{Compute, Kept};
 use crate::reloading::Now;
 use crate::report::{Problem, Result};
 use crate::settings::Settings;
+use crate::signals::signal;
 use crate::{log, material, models, output};
 
 /// Serve models to programs: the APIs of OpenAI, Anthropic and Ollama on one port.
@@ -266,24 +267,4 @@ fn signals() -> watch::Receiver<bool> {
         std::process::exit(code);
     });
     asked
-}
-
-/// Waits for Ctrl-C or SIGTERM, and returns the status that a process ends with that was ended by it.
-pub(crate) async fn signal() -> i32 {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => 130,
-            _ = terminate.recv() => 143,
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = tokio::signal::ctrl_c().await;
-        130
-    }
 }

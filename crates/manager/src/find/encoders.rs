@@ -90,12 +90,8 @@ impl Encoders {
             if let Some(other) = &self.looks {
                 return twice(&other.model, "vectors of how pages look");
             }
-            let trial = EmbedOptions {
-                kinds: Kinds { dense: false, sparse: false, multi: true },
-                ..EmbedOptions::default()
-            };
-            let made = model.embed(&["a".to_owned()], &trial)?;
-            let dim = made.first().and_then(|made| made.multi.first()).map_or(0, Vec::len);
+            let made = vectors(model, &["a".to_owned()])?;
+            let dim = made.iter().flatten().next().map_or(0, Vec::len);
             let encoder = Encoder {
                 name,
                 model: hash,
@@ -223,13 +219,7 @@ impl Encoders {
         let texts = [question.to_owned()];
         let mut made = Made::default();
         if let Some(looks) = &self.looks {
-            let options = EmbedOptions {
-                kinds: Kinds { dense: false, sparse: false, multi: true },
-                ..EmbedOptions::default()
-            };
-            for of in looks.model.embed(&texts, &options)? {
-                made.vectors = of.multi.concat();
-            }
+            made.vectors = vectors(&looks.model, &texts)?.concat().concat();
         }
         if let Some(says) = &self.says {
             for of in says.embed(&texts, 1)? {
@@ -301,6 +291,13 @@ impl Says {
         made.sparse = weights.into_iter().collect();
         Ok(())
     }
+}
+
+/// The vectors of the tokens of each question.
+fn vectors(model: &LoadedModel, questions: &[String]) -> Result<Vec<Vec<Vec<f32>>>, Error> {
+    let kinds = Kinds { dense: false, sparse: false, multi: true };
+    let made = model.embed(questions, &EmbedOptions { kinds, ..EmbedOptions::default() })?;
+    Ok(made.into_iter().map(|made| made.multi).collect())
 }
 
 /// Stands for what is put around pages and questions.

@@ -116,7 +116,7 @@ pub struct IngestTotals {
 
 /// What parsers tell.
 enum Told {
-    Open { at: usize, document: NewDocument, reply: Sender<Option<Begun>> },
+    Open { at: usize, document: NewDocument, reply: Sender<Begun> },
     Page { at: usize, document: DocumentId, page: Box<Parsed> },
     Done { at: usize, document: DocumentId },
     Lost { at: usize, error: documents::Error },
@@ -202,7 +202,7 @@ impl Ingest<'_> {
                         }
                     }
                     // Who asked may have ended.
-                    let _ = reply.send(Some(begun));
+                    let _ = reply.send(begun);
                 }
                 Told::Page { at, document, page } => batch.push((at, document, *page)),
                 Told::Done { at, document } => finished.push((at, document)),
@@ -329,7 +329,7 @@ impl Parser<'_> {
         if sender.send(Told::Open { at, document, reply }).is_err() {
             return Ok(None);
         }
-        let Ok(Some(begun)) = begun.recv() else { return Ok(None) };
+        let Ok(begun) = begun.recv() else { return Ok(None) };
         let Begun::Open { document, have } = begun else { return Ok(Some(())) };
         let laid_out = lay_out_opened(name, outline, &PageSet::all(), &mut *parser)?;
         let mut passages = self.encoders.passages(&laid_out);

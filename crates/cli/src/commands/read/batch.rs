@@ -24,6 +24,7 @@ use manager::read::store::{Access, Library, workspace};
 use super::Read;
 use super::show::Board;
 use crate::report::{Problem, Result};
+use crate::signals::interrupted;
 use crate::{material, output};
 
 /// The part of a document's pages that may be read otherwise than was wanted, as in olmOCR.
@@ -156,8 +157,7 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let eyes = asked.sight.open(asked.mode(Mode::Ocr), asked.pages()?, asked.password.clone())?;
-    let state = environment.data.join("folio");
-    let presence = Presence::announce(&state.join("presence"))?;
+    let presence = Presence::announce(&environment.state().join("presence"))?;
     let checkpoints = if remote {
         Read::checkpoints(&environment)?
     } else {
@@ -193,7 +193,11 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     let totals = std::thread::scope(|scope| {
         let ticking = scope.spawn(|| board.tick(&over));
         let _ending = Ending { over: &over, ticking: ticking.thread() };
-        let watch = Watching { board: &board, stop: interrupted(runtime.handle()) };
+        // Pages under way are given up, everything else is kept.
+        let stop = interrupted(runtime.handle(), || {
+            eprintln!("ending; what is read is kept, and the same command goes on from there");
+        });
+        let watch = Watching { board: &board, stop };
         job.run(&watch)
     });
     board.end();
@@ -302,18 +306,6 @@ impl Drop for Ending<'_> {
         self.over.store(true, Ordering::Relaxed);
         self.ticking.unpark();
     }
-}
-
-/// Becomes true with Ctrl-C or SIGTERM: pages under way are given up, everything else is kept.
-fn interrupted(handle: &tokio::runtime::Handle) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    handle.spawn(async move {
-        crate::commands::serve::signal().await;
-        eprintln!("ending; what is read is kept, and the same command goes on from there");
-        told.store(true, Ordering::Relaxed);
-    });
-    stop
 }
 
 /// What was done, and what was not.

@@ -128,7 +128,7 @@ impl Read {
 
     /// Where pages that somebody looked at are kept until their document is written.
     fn checkpoints(environment: &Environment) -> Result<Checkpoints> {
-        let folder = environment.data.join("folio").join("page_checkpoints");
+        let folder = environment.state().join("page_checkpoints");
         let checkpoints = Checkpoints::private(&folder)?;
         // Whoever has not come back for them by now will not.
         if let Some(before) = SystemTime::now().checked_sub(FORGET) {

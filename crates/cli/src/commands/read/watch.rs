@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -24,6 +24,7 @@ use super::gallery::{self, Gallery};
 use super::show::Show;
 use super::sight::Eyes;
 use crate::report::{self, Failure, Problem, Result};
+use crate::signals::interrupted;
 use crate::{material, output};
 
 /// What is known of files that were read, in the folder of texts.
@@ -127,13 +128,8 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
         .enable_all()
         .build()
         .map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (main, told) = (thread::current(), Arc::clone(&stop));
-    runtime.spawn(async move {
-        crate::commands::serve::signal().await;
-        told.store(true, Ordering::Relaxed);
-        main.unpark();
-    });
+    let main = thread::current();
+    let stop = interrupted(runtime.handle(), move || main.unpark());
     let every = Duration::from_secs_f64(asked.watching.every);
     let (at, seconds) = (folder.display(), asked.watching.every);
     show.suspend(|| eprintln!("{at}: looked at every {seconds} s; Ctrl-C ends it"));
