@@ -121,7 +121,7 @@ pub enum PageVectors<'a> {
         /// Which of them are places of the page; none if they were pooled.
         grid: Option<Grid>,
     },
-    /// The same as those of another page of the index.
+    /// The same as those of another page of the index, which [`Writer::twin`](crate::Writer::twin) finds.
     SameAs(PageId),
 }
 

@@ -30,4 +30,4 @@ pub use fuse::reciprocal_rank;
 pub use plan::{Candidates, Limits, Route};
 pub use profile::{Encoder, Hash, Profile};
 pub use search::{Answer, Document, Hit, Index, Places, Query, Size, Snippet, Stage};
-pub use store::{Committed, Writer};
+pub use store::{Committed, Made, Writer};

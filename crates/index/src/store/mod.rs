@@ -7,8 +7,10 @@
 mod commit;
 mod database;
 mod folder;
+mod reuse;
 mod writer;
 
 pub(crate) use database::{Database, meta};
 pub(crate) use folder::Folder;
+pub use reuse::Made;
 pub use writer::{Committed, Writer};

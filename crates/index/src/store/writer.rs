@@ -44,7 +44,7 @@ struct Written {
 #[derive(Debug)]
 pub struct Writer {
     folder: Folder,
-    database: Database,
+    pub(super) database: Database,
     profile: Profile,
     /// Segments from which something was read.
     open: BTreeMap<i64, Arc<Segment>>,

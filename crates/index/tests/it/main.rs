@@ -8,5 +8,6 @@ mod model;
 mod processes;
 mod profiles;
 mod recall;
+mod reuse;
 mod samples;
 mod vectors;
