@@ -62,7 +62,9 @@ fn pages_are_found_by_their_words_and_changes_are_followed() {
     ended(&world.run(&["search", "xylophone"]), 1, "0 of 3 pages");
 
     pdf(&home.join("papers/letter.pdf"), &["Dear brother, the pond is frozen"]);
-    ended(&world.run(&["index", "papers", "--category", "letters"]), 0, "1 documents added");
+    let ran = world.run(&["index", "papers", "--category", "letters"]);
+    ended(&ran, 0, "1 documents added");
+    assert!(!ran.err.contains("as they were,"), "{}", ran.err);
     assert_eq!(found(&world, &["pond"]), ["letter.pdf 1"]);
     assert!(found(&world, &["garden"]).is_empty());
     assert_eq!(found(&world, &["the", "--category", "letters"]).len(), 3);
@@ -114,11 +116,39 @@ fn pages_are_found_by_their_looks_with_the_model_that_made_the_index() {
     ended(&world.run(&[&ask[..], &["--show", "found.html"]].concat()), 0, "3 of 3 pages");
     let html = fs::read_to_string(world.home.path().join("found.html")).unwrap();
     assert_eq!(
-        (html.matches("class=\"map ").count(), html.matches("data:image/jpeg").count()),
-        (6, 3)
+        (html.matches("class=\"map ").count(), html.matches("src=\"data:image/").count()),
+        (6, 3 + 6)
     );
     assert!(html.contains("the <mark>garden</mark> is green"));
     ended(&world.run(&[&ask[..], &["--words"]].concat()), 0, "1 of 3 pages by words");
+    // What is in the index can be looked at.
+    let shown = ["index", "show", "--index", "by-looks", "--previews", "seen"];
+    ended(&world.run(&shown), 0, "3 pages; 0 have no image");
+    let seen = world.home.path().join("seen");
+    let html = fs::read_to_string(seen.join("index.html")).unwrap();
+    let images: Vec<&str> =
+        html.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(images.len(), 3);
+    for image in images {
+        documents::picture::decode(&fs::read(seen.join(image)).unwrap()).unwrap();
+    }
+    // A page that has not changed keeps its vectors, and so does a file that was moved.
+    let home = world.home.path();
+    pdf(
+        &home.join("papers/lease.pdf"),
+        &["The tenant pays no rent", "Keys are kept by the landlord"],
+    );
+    fs::rename(home.join("papers/letter.pdf"), home.join("papers/moved.pdf")).unwrap();
+    let ran = world.run(&index);
+    ended(&ran, 0, "2 documents added or replaced, 0 were there");
+    assert!(
+        ran.err.contains("2 of them are as they were, and were not encoded again"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("1 documents are not there any more, and are still"), "{}", ran.err);
+    ended(&world.run(&[&index[..], &["--prune"]].concat()), 0, "any more, and are taken out");
+    ended(&world.run(&ask), 0, "3 of 3 pages by looks of all pages");
     // The model need not be named again, and another is refused.
     ended(&world.run(&index), 0, "0 documents added or replaced, 2 were there");
     let ran = world.run(&[&index[..], &["--model", &texts]].concat());

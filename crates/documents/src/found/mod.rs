@@ -1,5 +1,7 @@
 //! Pages that were found, as one page of HTML: how each looks, what it says, and where on it each word of the question fits.
 
+mod contact;
+
 use std::ops::Range;
 
 use base64::Engine as _;
@@ -7,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::html::{Markup, head};
 use crate::picture::{Picture, png};
+
+pub use contact::{ContactDocument, contact_sheet};
 
 const SHEET: &str = include_str!("sheet.css");
 

@@ -60,9 +60,14 @@ impl Thumbnail {
         }
     }
 
+    /// The media type of its file.
+    pub fn media_type(&self) -> &'static str {
+        if self.format == "webp" { "image/webp" } else { "image/jpeg" }
+    }
+
     /// An address that holds the picture itself.
     pub fn inline(&self) -> String {
-        format!("data:image/{};base64,{}", self.format, STANDARD.encode(&self.bytes))
+        format!("data:{};base64,{}", self.media_type(), STANDARD.encode(&self.bytes))
     }
 }
 

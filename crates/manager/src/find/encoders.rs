@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use documents::Document;
 use documents::chunks::{ChunkOptions, chunks};
+use documents::picture::Picture;
 use index::{Encoder, Grid, Hash, Profile, pooling};
 use sha2::{Digest as _, Sha256};
-use text::{Image, Special};
+use text::Special;
 
 use super::{Error, identity};
-use crate::runtime::{EmbedOptions, Embedding, Kinds, LoadedModel, ModelKind};
+use crate::runtime::{EmbedOptions, Embedding, Kinds, LoadedModel, ModelKind, PreparedImage};
 
 /// Tokens of a passage of text at most.
 const PASSAGE: usize = 512;
@@ -176,8 +177,17 @@ impl Encoders {
         pages
     }
 
+    /// A page as the model that looks at pages takes it; nothing if there is none.
+    pub(super) fn prepare(&self, picture: Picture) -> Result<Option<PreparedImage>, Error> {
+        let looks = self.looks.as_ref();
+        Ok(looks.map(|looks| looks.model.prepare_picture(picture)).transpose()?)
+    }
+
     /// Makes what an index holds of pages: an image of each, and its passages.
-    pub(super) fn pages(&self, pages: &[(Option<Image>, &[String])]) -> Vec<Result<Made, Error>> {
+    pub(super) fn pages(
+        &self,
+        pages: &[(Option<PreparedImage>, &[String])],
+    ) -> Vec<Result<Made, Error>> {
         let mut made: Vec<Result<Made, Error>> =
             pages.iter().map(|_| Ok(Made::default())).collect();
         if let Some(looks) = &self.looks {
@@ -187,7 +197,8 @@ impl Encoders {
                 .filter(|(_, (image, _))| image.is_some())
                 .map(|(at, _)| at)
                 .collect();
-            let images: Vec<Image> = places.iter().filter_map(|at| pages[*at].0.clone()).collect();
+            let images: Vec<PreparedImage> =
+                places.iter().filter_map(|at| pages[*at].0.clone()).collect();
             for (at, vectors) in places.into_iter().zip(looks.pages(&images)) {
                 made[at] = vectors;
             }
@@ -233,8 +244,8 @@ impl Encoders {
 
 impl Looks {
     /// A page that fails does not take the others of its batch with it.
-    fn pages(&self, images: &[Image]) -> Vec<Result<Made, Error>> {
-        match self.model.embed_images(images) {
+    fn pages(&self, images: &[PreparedImage]) -> Vec<Result<Made, Error>> {
+        match self.model.embed_prepared(images) {
             Ok(all) => all.into_iter().map(|embedding| self.made(embedding)).collect(),
             Err(error) if images.len() <= 1 => vec![Err(error.into())],
             Err(_) => {

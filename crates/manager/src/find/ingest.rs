@@ -11,21 +11,28 @@ use std::time::SystemTime;
 
 use documents::markdown::{MarkdownOptions, write_page};
 use documents::pipeline::{Parse as _, Raster, Render as _, lay_out_opened};
-use documents::worker::Pool;
+use documents::preview::Thumbnail;
+use documents::worker::{Pool, Worker};
 use documents::workspace::moment;
-use documents::{Document, Origin, Page, PageSet, Source, picture};
-use index::{Begun, Date, DocumentId, Hash, NewDocument, NewPage, PageVectors, Preview, Writer};
+use documents::{Origin, Page, PageSet, Source};
+use index::{
+    Begun, Date, DocumentId, Hash, NewDocument, NewPage, PageId, PageVectors, Preview, Writer,
+};
 use sha2::{Digest as _, Sha256};
-use text::Image;
 
+use super::encoders::Made;
 use super::{Encoders, Error};
+use crate::machine::Machine;
+use crate::runtime::PreparedImage;
 
 /// Pixels of the longer side of a page that a model is shown: more than those of its kind look at.
 const SHOWN: u32 = 1600;
 /// The same of the preview that is kept.
 const PREVIEW: u32 = 640;
-/// The quality of the preview, of 100.
-const QUALITY: u8 = 70;
+/// Of the memory that is available, pages that wait to be encoded may take this part.
+const WAITING: u64 = 8;
+/// And so many bytes in any case.
+const LEAST: u64 = 64 << 20;
 
 /// Documents to be indexed, and how.
 pub struct Ingest<'a> {
@@ -37,7 +44,7 @@ pub struct Ingest<'a> {
     pub parsers: &'a Pool,
     /// Documents that are parsed at once.
     pub workers: usize,
-    /// Pages that are encoded and written at once.
+    /// Pages that are encoded and written at once; fewer where memory is short.
     pub batch: usize,
     /// The most bytes of a file.
     pub file_bytes: u64,
@@ -110,6 +117,8 @@ pub struct IngestTotals {
     pub lost: usize,
     /// Pages that were added.
     pub pages: usize,
+    /// Those of them that are as they were, so that they were not encoded again.
+    pub kept: usize,
     /// Those of them that cannot be found, with reasons.
     pub failed: usize,
 }
@@ -128,9 +137,18 @@ struct Parsed {
     text: String,
     passages: Vec<String>,
     hash: Hash,
-    image: Option<Image>,
-    preview: Option<Vec<u8>>,
+    image: Option<PreparedImage>,
+    preview: Option<Thumbnail>,
     failure: Option<String>,
+}
+
+impl Parsed {
+    /// What it takes in memory, about.
+    fn bytes(&self) -> u64 {
+        let image = self.image.as_ref().map_or(0, PreparedImage::bytes);
+        let preview = self.preview.as_ref().map_or(0, |preview| preview.bytes.len());
+        (image + preview + 2 * self.text.len()) as u64
+    }
 }
 
 impl Ingest<'_> {
@@ -145,7 +163,8 @@ impl Ingest<'_> {
         watch: &mut dyn IngestWatch,
     ) -> Result<IngestTotals, Error> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let (sender, receiver) = sync_channel(2 * self.batch.max(1));
+        // While a batch is encoded, the next one is drawn.
+        let (sender, receiver) = sync_channel(self.batch.max(1));
         let parser = Parser {
             files,
             encoders: self.encoders,
@@ -186,6 +205,7 @@ impl Ingest<'_> {
         let mut totals = IngestTotals::default();
         let mut batch: Vec<(usize, DocumentId, Parsed)> = Vec::new();
         let mut finished: Vec<(usize, DocumentId)> = Vec::new();
+        let (mut waiting, mut room) = (0, room());
         for told in receiver {
             match told {
                 Told::Open { at, document, reply } => {
@@ -204,16 +224,21 @@ impl Ingest<'_> {
                     // Who asked may have ended.
                     let _ = reply.send(begun);
                 }
-                Told::Page { at, document, page } => batch.push((at, document, *page)),
+                Told::Page { at, document, page } => {
+                    waiting += page.bytes();
+                    batch.push((at, document, *page));
+                }
                 Told::Done { at, document } => finished.push((at, document)),
                 Told::Lost { at, error } => {
                     totals.lost += 1;
                     watch.news(News::Lost { file: &files[at], error: &error });
                 }
             }
+            let is_full = batch.len() >= self.batch.max(1) || waiting >= room;
             // A document without pages to add is finished at once.
-            if batch.len() >= self.batch.max(1) || (batch.is_empty() && !finished.is_empty()) {
+            if is_full || (batch.is_empty() && !finished.is_empty()) {
                 self.put(files, &mut batch, &mut finished, &mut totals, watch)?;
+                (waiting, room) = (0, self::room());
             }
             if watch.stop() {
                 self.put(files, &mut batch, &mut finished, &mut totals, watch)?;
@@ -236,37 +261,33 @@ impl Ingest<'_> {
         if batch.is_empty() && finished.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<(Option<Image>, &[String])> = batch
-            .iter()
-            .map(|(_, _, page)| (page.image.clone(), page.passages.as_slice()))
-            .collect();
-        let mut made = self.encoders.pages(&wanted);
-        for ((_, _, page), made) in batch.iter_mut().zip(&mut made) {
-            if let Err(error) = made {
-                page.failure = Some(crate::chain(error));
-                *made = Ok(Default::default());
-            }
-        }
-        let made: Vec<_> = made.into_iter().map(Result::unwrap_or_default).collect();
+        let made = self.make(batch)?;
         let pages: Vec<NewPage<'_>> = batch
             .iter()
             .zip(&made)
-            .map(|((_, document, page), made)| NewPage {
+            .map(|((_, document, page), (made, twin))| NewPage {
                 document: *document,
                 number: page.number,
                 hash: page.hash,
                 text: &page.text,
-                vectors: (!made.vectors.is_empty())
-                    .then_some(PageVectors::New { vectors: &made.vectors, grid: made.grid }),
+                vectors: match twin {
+                    Some(twin) => self.encoders.looks().then_some(PageVectors::SameAs(*twin)),
+                    None => (!made.vectors.is_empty())
+                        .then_some(PageVectors::New { vectors: &made.vectors, grid: made.grid }),
+                },
                 dense: &made.dense,
                 sparse: &made.sparse,
-                preview: page.preview.as_deref().map(|bytes| Preview { kind: "image/jpeg", bytes }),
+                preview: page
+                    .preview
+                    .as_ref()
+                    .map(|it| Preview { kind: it.media_type(), bytes: &it.bytes }),
                 failure: page.failure.as_deref(),
             })
             .collect();
         let done: Vec<DocumentId> = finished.iter().map(|(_, document)| *document).collect();
         self.writer.commit(&pages, &done)?;
         drop(pages);
+        totals.kept += made.iter().filter(|(_, twin)| twin.is_some()).count();
         for (at, _, page) in batch.drain(..) {
             totals.pages += 1;
             totals.failed += usize::from(page.failure.is_some());
@@ -279,6 +300,46 @@ impl Ingest<'_> {
         }
         Ok(())
     }
+
+    /// What is made of each page, or the page that it was made of before. What cannot be made is noted down as the page's failure.
+    fn make(
+        &self,
+        batch: &mut [(usize, DocumentId, Parsed)],
+    ) -> Result<Vec<(Made, Option<PageId>)>, Error> {
+        let mut made = Vec::with_capacity(batch.len());
+        let mut wanted = Vec::new();
+        for (at, (_, document, page)) in batch.iter().enumerate() {
+            let twin = match page.failure {
+                Some(_) => None,
+                None => self.writer.twin(*document, page.hash)?,
+            };
+            let of = match twin {
+                Some(twin) => {
+                    let index::Made { dense, sparse } = self.writer.made(twin)?;
+                    Made { dense, sparse, ..Made::default() }
+                }
+                None => {
+                    wanted.push(at);
+                    Made::default()
+                }
+            };
+            made.push((of, twin));
+        }
+        let new = |&at: &usize| (batch[at].2.image.clone(), batch[at].2.passages.as_slice());
+        let encoded = self.encoders.pages(&wanted.iter().map(new).collect::<Vec<_>>());
+        for (at, encoded) in wanted.into_iter().zip(encoded) {
+            match encoded {
+                Ok(of) => made[at].0 = of,
+                Err(error) => batch[at].2.failure = Some(crate::chain(&error)),
+            }
+        }
+        Ok(made)
+    }
+}
+
+/// Bytes that pages may take which wait to be encoded.
+fn room() -> u64 {
+    (Machine::look().memory_available / WAITING).max(LEAST)
 }
 
 fn next_file(next: &AtomicUsize, files: usize, stop: &AtomicBool) -> Option<usize> {
@@ -338,7 +399,7 @@ impl Parser<'_> {
                 return Ok(None);
             }
             let passages = passages.remove(&page.number).unwrap_or_default();
-            let parsed = Box::new(self.page(&laid_out, page, passages, &mut parser));
+            let parsed = Box::new(self.page(page, passages, &mut parser));
             if sender.send(Told::Page { at, document, page: parsed }).is_err() {
                 return Ok(None);
             }
@@ -346,13 +407,7 @@ impl Parser<'_> {
         Ok(sender.send(Told::Done { at, document }).ok())
     }
 
-    fn page(
-        &self,
-        document: &Document,
-        page: &Page,
-        passages: Vec<String>,
-        parser: &mut documents::worker::Worker,
-    ) -> Parsed {
+    fn page(&self, page: &Page, passages: Vec<String>, parser: &mut Worker) -> Parsed {
         let has_text = !matches!(page.origin, Origin::Failed(_) | Origin::NoText { .. });
         let text =
             if has_text { write_page(page, MarkdownOptions::default()) } else { String::new() };
@@ -366,18 +421,17 @@ impl Parser<'_> {
             failure: None,
         };
         let mut sha256 = Sha256::new();
-        sha256.update(parsed.text.as_bytes());
-        let looks = self.encoders.looks();
-        if looks {
-            match parser.render(page.number - 1, Raster { longest: SHOWN }) {
-                Ok(drawn) => {
-                    let encoded = picture::png(&drawn);
-                    sha256.update(b"\0");
-                    sha256.update(&encoded);
-                    let name = format!("{} page {}", document.name, page.number);
-                    parsed.image = Some(Image::new(encoded).named(name));
+        for text in std::iter::once(&parsed.text).chain(&parsed.passages) {
+            sha256.update((text.len() as u64).to_le_bytes());
+            sha256.update(text);
+        }
+        if self.encoders.looks() {
+            match self.shown(page.number, parser) {
+                Ok(image) => {
+                    sha256.update(image.as_ref().map_or([0; 32], PreparedImage::digest));
+                    parsed.image = image;
                 }
-                Err(failure) => parsed.failure = Some(failure.to_string()),
+                Err(failure) => parsed.failure = Some(failure),
             }
         } else if let Origin::Failed(failure) = &page.origin {
             parsed.failure = Some(failure.to_string());
@@ -387,11 +441,17 @@ impl Parser<'_> {
         }
         if self.previews {
             // A page that cannot be drawn small has no preview, and is found all the same.
-            let drawn = parser.render(page.number - 1, Raster { longest: PREVIEW });
-            parsed.preview = drawn.ok().and_then(|drawn| picture::jpeg(&drawn, QUALITY).ok());
+            parsed.preview = Thumbnail::draw(parser, page.number, PREVIEW).ok();
         }
         parsed.hash = Hash(sha256.finalize().into());
         parsed
+    }
+
+    /// A page as the model that looks at pages takes it, or why not.
+    fn shown(&self, number: u32, parser: &mut Worker) -> Result<Option<PreparedImage>, String> {
+        let drawn = parser.render(number - 1, Raster { longest: SHOWN });
+        let drawn = drawn.map_err(|failure| failure.to_string())?;
+        self.encoders.prepare(drawn).map_err(|error| crate::chain(&error))
     }
 }
 

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use documents::picture::Picture;
 use engine::{Passage, Refusal, pack};
+use models::Preprocess;
 use text::{Image, Special};
 use tokio::sync::oneshot;
 
 use super::device::{Command, EncodeReply, ModelKind, Said, Wanted};
 use super::error::Error;
 use super::load::LoadedModel;
+use super::look::{placed, read, resized};
 
 /// Tokens that one forward pass holds: enough to keep the cores busy, and little enough that a
 /// conversation does not wait long.
@@ -83,6 +86,23 @@ impl Places {
     }
 }
 
+/// An image of a page as a network will see it: resized, and among the words that stand around it.
+#[derive(Clone, Debug)]
+pub struct PreparedImage(Passage);
+
+impl PreparedImage {
+    /// The bytes that it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let pictures = self.0.images.iter().map(|image| image.picture.bytes());
+        pictures.sum::<usize>() + size_of_val(self.0.tokens.as_slice())
+    }
+
+    /// Of its pixels and of how they stand: the same for the same image and the same preprocessing.
+    pub fn digest(&self) -> [u8; 32] {
+        self.0.images.first().map_or([0; 32], |image| image.digest)
+    }
+}
+
 impl LoadedModel {
     /// What is said around the image of a page, before a query and after it, by a model that finds pages by their looks.
     pub fn said(&self) -> Option<[&'static str; 3]> {
@@ -139,23 +159,68 @@ impl LoadedModel {
     ///
     /// # Errors
     ///
-    /// If this model makes no such vectors of images, or an image cannot be read.
+    /// If this model makes no such vectors of images, or an image cannot be read or has too many tokens.
     pub fn embed_images(&self, images: &[Image]) -> Result<Vec<Embedding>, Error> {
+        let prepare = |(index, image): (usize, &Image)| self.prepared(image, index);
+        let images = images.iter().enumerate().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        self.embed_prepared(&images)
+    }
+
+    /// An image of a page as [`embed_prepared`](Self::embed_prepared) takes it: so images can be decoded and resized by other
+    /// threads while the device computes.
+    ///
+    /// # Errors
+    ///
+    /// As [`embed_images`](Self::embed_images).
+    pub fn prepare_image(&self, image: &Image) -> Result<PreparedImage, Error> {
+        self.prepared(image, 0)
+    }
+
+    /// The same of pixels.
+    ///
+    /// # Errors
+    ///
+    /// As [`embed_images`](Self::embed_images).
+    pub fn prepare_picture(&self, picture: Picture) -> Result<PreparedImage, Error> {
+        let (said, vision) = self.looks()?;
+        let picture = resized(vision, picture, &|| "a page".to_owned())?;
+        self.checked(placed(&said, vision.token(), vec![picture]), 0)
+    }
+
+    fn prepared(&self, image: &Image, index: usize) -> Result<PreparedImage, Error> {
+        let (said, vision) = self.looks()?;
+        let picture = read(vision, image, index)?;
+        self.checked(placed(&said, vision.token(), vec![picture]), index)
+    }
+
+    /// What is said around the image of a page, in tokens, and how an image is resized.
+    fn looks(&self) -> Result<(Vec<u32>, &dyn Preprocess), Error> {
         self.expect(ModelKind::Embedding, "embed")?;
-        let Some(Said { image: said, .. }) = self.facts.retrieval else {
-            return Err(Refusal::Blind { images: images.len() }.into());
+        let (Some(Said { image: said, .. }), Some(vision)) =
+            (self.facts.retrieval, &self.facts.vision)
+        else {
+            return Err(Refusal::Blind { images: 1 }.into());
         };
         let said = self.tokenizer.encode(said, Special::Omit);
-        let said = said.map_err(|error| self.text_error(error))?;
-        let passages: Vec<_> = images
-            .iter()
-            .map(|image| self.shown(said.clone(), &[image]))
-            .collect::<Result<_, _>>()?;
-        let limit = self.facts.context;
-        if let Some(index) = passages.iter().position(|passage| passage.tokens.len() > limit) {
-            let tokens = passages[index].tokens.len();
+        Ok((said.map_err(|error| self.text_error(error))?, &**vision))
+    }
+
+    fn checked(&self, passage: Passage, index: usize) -> Result<PreparedImage, Error> {
+        let (tokens, limit) = (passage.tokens.len(), self.facts.context);
+        if tokens > limit {
             return Err(Error::TextTooLong { index, tokens, limit });
         }
+        Ok(PreparedImage(passage))
+    }
+
+    /// The vectors of images of pages, in order, which were prepared for this model. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be computed.
+    pub fn embed_prepared(&self, images: &[PreparedImage]) -> Result<Vec<Embedding>, Error> {
+        self.expect(ModelKind::Embedding, "embed")?;
+        let passages: Vec<Passage> = images.iter().map(|image| image.0.clone()).collect();
         let blank = |passage: &Passage| Embedding {
             tokens: Some(passage.tokens.len()),
             places: Places::of(passage),

@@ -149,11 +149,24 @@ fn between<'a>(text: &'a str, [before, behind]: [&str; 2]) -> Vec<&'a str> {
 }
 
 /// Decodes and resizes image `index` of a prompt.
-fn read(preprocess: &dyn Preprocess, image: &Image, index: usize) -> Result<Picture, Error> {
+pub(super) fn read(
+    preprocess: &dyn Preprocess,
+    image: &Image,
+    index: usize,
+) -> Result<Picture, Error> {
     let name = || image.name().map_or_else(|| format!("image {}", index + 1), str::to_owned);
     let decoded = picture::decode(image.bytes());
     let decoded = decoded.map_err(|source| Error::Image { name: name(), source })?;
-    let picture::Picture { width, height, pixels } = decoded;
+    resized(preprocess, decoded, &name)
+}
+
+/// A picture as a network sees it. It is called `name`.
+pub(super) fn resized(
+    preprocess: &dyn Preprocess,
+    picture: picture::Picture,
+    name: &dyn Fn() -> String,
+) -> Result<Picture, Error> {
+    let picture::Picture { width, height, pixels } = picture;
     let Some(pixels) = media::Image::new(width, height, pixels) else {
         return Err(Error::EmptyImage { name: name() });
     };
@@ -162,7 +175,7 @@ fn read(preprocess: &dyn Preprocess, image: &Image, index: usize) -> Result<Pict
 }
 
 /// Puts `pictures` where `tokens` mention them, each with all of its rows.
-fn placed(tokens: &[u32], mention: u32, pictures: Vec<Picture>) -> Passage {
+pub(super) fn placed(tokens: &[u32], mention: u32, pictures: Vec<Picture>) -> Passage {
     let mut passage = Passage::default();
     let mut pictures = pictures.into_iter();
     for &token in tokens {

@@ -26,7 +26,7 @@ mod turns;
 pub use backend::{Backend, MlxState};
 pub use bench::{BenchOptions, BenchReport, PageStages, PagesOptions, Rate};
 pub use device::{ForwardReply, ModelFacts, ModelId, ModelKind, Runtime};
-pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds, Places};
+pub use embed::{BATCH_TOKENS, EmbedOptions, Embedding, Kinds, Places, PreparedImage};
 pub use engine::{Priority, Status};
 pub use error::Error;
 pub use generate::{

@@ -1,0 +1,239 @@
+//! Documents that come into an index.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use clap::Args;
+use documents::Limits;
+use documents::worker::Pool;
+use indicatif::ProgressBar;
+use manager::find::index::{CompactionLimits, Index, Writer};
+use manager::find::{Ingest, IngestTotals, IngestWatch, MakeOptions, News};
+use tokio::runtime::Runtime;
+
+use super::look::{documents, opened, previews};
+use super::{Place, encoders, makers};
+use crate::args::Compute;
+use crate::material;
+use crate::progress::pages;
+use crate::report::{Problem, Result};
+use crate::signals::interrupted;
+
+#[derive(Args, Debug)]
+pub(super) struct Fill {
+    /// PDFs, images, or folders of them
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// What makes vectors: a model that looks at pages, one that embeds texts, or both (given twice) [default: what made the
+    /// index, and for a new one none: pages are then found by their words]
+    #[arg(long, value_name = "MODEL")]
+    model: Vec<String>,
+    /// Pages that are encoded and written at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch: u16,
+    /// Keep one vector for each N of a page, by what is alike on it: a smaller index that finds a little less
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=16))]
+    pool: Option<u8>,
+    /// Elements that are kept of each vector of a text, for models that were trained so that these say most
+    #[arg(long, value_name = "N")]
+    dimensions: Option<usize>,
+    /// Keep vectors in 16 bits too, to be moved elsewhere without encoding pages again
+    #[arg(long)]
+    halves: bool,
+    /// What kind of documents these are, for `folio search --category`
+    #[arg(long, value_name = "NAME")]
+    category: Option<String>,
+    /// Take documents out of the index that were in these folders and are not any more
+    #[arg(long)]
+    prune: bool,
+    /// Keep no small images of pages
+    #[arg(long, conflicts_with = "previews")]
+    no_previews: bool,
+    /// When it is done, write the images of all pages of the index into this folder, and a page of HTML that shows them
+    #[arg(long, value_name = "DIR")]
+    previews: Option<PathBuf>,
+    /// A password to try on encrypted files (may be given several times)
+    #[arg(long, value_name = "TEXT")]
+    password: Vec<String>,
+    /// Files that are parsed at once [default: every usable core]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl Fill {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let path = self.place.path();
+        let made = match Index::profile_of(&path) {
+            Ok(profile) => Some(profile),
+            Err(manager::find::index::Error::Missing { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let given = MakeOptions { pool: self.pool.map(usize::from), dimensions: self.dimensions };
+        let (wanted, options) = match &made {
+            // What is not said is as it was.
+            Some(profile) => {
+                let (names, usual) = makers(profile);
+                let names = if self.model.is_empty() { names } else { self.model.clone() };
+                let pool = given.pool.or(usual.pool);
+                (names, MakeOptions { pool, dimensions: given.dimensions.or(usual.dimensions) })
+            }
+            None => (self.model.clone(), given),
+        };
+        let encoders = encoders(&wanted, options, self.compute)?;
+        if given.pool.is_some() && !encoders.looks() {
+            let reason = "it is for a model that looks at pages".to_owned();
+            return Err(Problem::Flag { flag: "--pool", reason }.into());
+        }
+        let halves = self.halves || made.as_ref().is_some_and(|profile| profile.halves);
+        let profile = encoders.profile(halves);
+        if self.halves && !profile.halves {
+            let reason = "it is for a model that looks at pages".to_owned();
+            return Err(Problem::Flag { flag: "--halves", reason }.into());
+        }
+        let mut writer = match made {
+            Some(_) => Writer::open(&path, &profile)?,
+            None => {
+                std::fs::create_dir_all(&path)
+                    .map_err(|error| Problem::io("make the folder", &path, error))?;
+                Writer::create(&path, &profile)?
+            }
+        };
+        let files = crate::commands::read::found(&self.files);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.workers.unwrap_or(cores).clamp(1, files.len().max(1));
+        let limits = Limits::default();
+        let pool = Pool::new(material::worker()?, workers, limits);
+        let mut ingest = Ingest {
+            writer: &mut writer,
+            encoders: &encoders,
+            parsers: &pool,
+            workers,
+            batch: usize::from(self.batch),
+            file_bytes: limits.file_bytes,
+            passwords: &self.password,
+            category: self.category.as_deref(),
+            previews: !self.no_previews,
+        };
+        let begun = Instant::now();
+        let mut show = Show::new()?;
+        let totals = ingest.run(&files, &mut show);
+        show.bar.finish_and_clear();
+        let totals = totals?;
+        let gone = gone(&path, &self.files)?;
+        if self.prune {
+            for path in &gone {
+                writer.remove(path)?;
+            }
+        }
+        while writer.compact(&CompactionLimits::default())?.is_some() {}
+        tell(&path, &totals, begun);
+        match (gone.len(), self.prune) {
+            (0, _) => {}
+            (count, true) => {
+                eprintln!("  {count} documents are not there any more, and are taken out");
+            }
+            (count, false) => eprintln!(
+                "  {count} documents are not there any more, and are still found: `--prune` takes them out"
+            ),
+        }
+        if let Some(folder) = &self.previews {
+            previews(&path, folder)?;
+        }
+        let whole = totals.lost == 0 && totals.failed == 0;
+        Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn tell(path: &Path, totals: &IngestTotals, begun: Instant) {
+    let IngestTotals { documents, unchanged, lost, pages, kept, failed } = *totals;
+    let seconds = begun.elapsed().as_secs_f64().max(1e-3);
+    let rate = pages as f64 / seconds * 60.0;
+    let path = path.display();
+    eprintln!(
+        "{path}: {documents} documents added or replaced, {unchanged} were there as they are"
+    );
+    eprintln!("  {pages} pages in {seconds:.1} s, {rate:.0} a minute");
+    if kept > 0 {
+        eprintln!("  {kept} of them are as they were, and were not encoded again");
+    }
+    if failed > 0 {
+        eprintln!("  {failed} of them cannot be found; `folio index show` names them");
+    }
+    if lost > 0 {
+        eprintln!("  {lost} documents could not be opened; each is named above");
+    }
+}
+
+/// How it looks while it goes on.
+struct Show {
+    bar: ProgressBar,
+    looked: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    _runtime: Runtime,
+}
+
+impl Show {
+    fn new() -> Result<Self> {
+        let looked = Arc::<AtomicU64>::default();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
+        let stop = interrupted(runtime.handle(), || {
+            eprintln!(
+                "ending; pages that are written stay, and the same command goes on from there"
+            );
+        });
+        Ok(Self { bar: pages(Arc::clone(&looked)), looked, stop, _runtime: runtime })
+    }
+}
+
+impl IngestWatch for Show {
+    fn news(&mut self, news: News<'_>) {
+        match news {
+            News::Opened { pages, .. } => self.bar.inc_length(pages as u64),
+            News::Lost { file, error } => {
+                let file = file.display();
+                self.bar.suspend(|| eprintln!("{file}: {error}"));
+            }
+            News::Page { file, number, failure } => {
+                self.looked.fetch_add(1, Ordering::Relaxed);
+                self.bar.inc(1);
+                if let Some(failure) = failure {
+                    let file = file.display();
+                    self.bar.suspend(|| eprintln!("{file}: page {number}: {failure}"));
+                }
+            }
+            News::Unchanged { .. } | News::Done { .. } | _ => {}
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// The documents of the index at `path` that were in those of `named` that are folders, and are no longer.
+fn gone(path: &Path, named: &[PathBuf]) -> Result<Vec<String>> {
+    let folders: Vec<PathBuf> = named
+        .iter()
+        .filter(|folder| folder.is_dir())
+        .map(|folder| manager::find::path(folder).into())
+        .collect();
+    let (_, index) = opened(path)?;
+    let is_gone = |path: &String| {
+        let file = Path::new(path);
+        // What cannot be looked at may be there.
+        folders.iter().any(|folder| file.starts_with(folder))
+            && matches!(file.try_exists(), Ok(false))
+    };
+    Ok(documents(&index)?.into_iter().map(|of| of.path).filter(is_gone).collect())
+}
