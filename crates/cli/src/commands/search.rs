@@ -1,5 +1,6 @@
 //! `folio search`: pages that answer a question.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal as _};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -10,13 +11,14 @@ use documents::found::{self, FoundPage, Heat};
 use manager::find::index::{
     Candidates, Date, Filter, Hit, Index, Place as Where, Places, Profile, Route, Stage,
 };
-use manager::find::{Asked, Encoders, Found, find};
+use manager::find::{Asked, Encoders, Found, Part, Rerank, Took, find};
 use serde_json::{Value, json};
 
 use super::index::{Place, encoders, makers};
 use crate::args::Compute;
-use crate::output;
+use crate::progress::counting;
 use crate::report::{Problem, Result};
+use crate::{models, output};
 
 /// Find pages of an index that `folio index` made.
 ///
@@ -26,11 +28,24 @@ use crate::report::{Problem, Result};
 pub(crate) struct Search {
     /// What is looked for, in words
     query: String,
-    #[command(flatten)]
-    place: Place,
     /// Pages that are found at most
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
+    #[command(flatten)]
+    looking: Looking,
+    /// Answer with a JSON object
+    #[arg(long)]
+    json: bool,
+    /// Write a page of HTML with the images of the pages, and where on them each word fits
+    #[arg(long, value_name = "FILE")]
+    show: Option<PathBuf>,
+}
+
+/// Which index is asked, for which pages, in which way.
+#[derive(Args, Debug)]
+pub(crate) struct Looking {
+    #[command(flatten)]
+    place: Place,
     /// Only documents in this folder, at this path, or that fit this pattern (`*` stands for anything)
     #[arg(long = "in", value_name = "PATH")]
     within: Option<String>,
@@ -52,14 +67,14 @@ pub(crate) struct Search {
     /// Ask no model: look for the words alone
     #[arg(long, conflicts_with = "fused")]
     words: bool,
-    /// Answer with a JSON object
-    #[arg(long)]
-    json: bool,
-    /// Write a page of HTML with the images of the pages, and where on them each word fits
-    #[arg(long, value_name = "FILE")]
-    show: Option<PathBuf>,
+    /// Look at the best hits again with this model, which reads each page's words together with the question
+    #[arg(long, value_name = "MODEL")]
+    rerank: Option<String>,
+    /// Hits that are looked at again
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "rerank", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rerank_pages: u16,
     #[command(flatten)]
-    compute: Compute,
+    pub(crate) compute: Compute,
 }
 
 fn parse_range(text: &str) -> Result<(u32, u32), String> {
@@ -75,35 +90,70 @@ fn parse_range(text: &str) -> Result<(u32, u32), String> {
 
 impl Search {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        if self.query.trim().is_empty() {
+        let places = self.show.is_some();
+        let asked = self.looking.find(&self.query, usize::from(self.limit), places)?;
+        let Looked { found, .. } = &asked;
+        if let Some(file) = &self.show {
+            let page = pictured(&self.query, &asked)?;
+            std::fs::write(file, page).map_err(|error| Problem::io("write", file, error))?;
+        }
+        if self.json {
+            output::line(&as_json(found).to_string())?;
+        } else {
+            let marked = io::stdout().is_terminal();
+            for (hit, relevance) in found.answer.hits.iter().zip(&found.relevance) {
+                output::write(&shown(hit, *relevance, self.looking.rerank.is_some(), marked))?;
+            }
+        }
+        eprintln!("{}", way(found));
+        Ok(if found.answer.hits.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// What was found, and what found it.
+pub(crate) struct Looked {
+    pub(crate) found: Found,
+    pub(crate) index: Index,
+    encoders: Encoders,
+}
+
+impl Looking {
+    /// Asks the index for at most `limit` pages; and if `places`, for where each of them fits.
+    pub(crate) fn find(&self, question: &str, limit: usize, places: bool) -> Result<Looked> {
+        if question.trim().is_empty() {
             return Err(Problem::Nothing { hint: "write what is looked for" }.into());
         }
         let path = self.place.path();
         let profile = Index::profile_of(&path)?;
         let (encoders, profile) = self.encoders(profile)?;
         let index = manager::find::open(&path, &profile, self.compute.cpu())?;
+        let judge =
+            self.rerank.as_ref().map(|model| models::load(model, self.compute)).transpose()?;
+        let bar = counting(false, 0, "passages");
+        let bar = RefCell::new(bar);
+        let told = |more: usize, all: usize| {
+            let mut bar = bar.borrow_mut();
+            if bar.length() != Some(all as u64) {
+                *bar = counting(true, all, "passages");
+            }
+            bar.inc(more as u64);
+        };
+        let rerank = judge.as_deref().map(|model| Rerank {
+            model,
+            pages: usize::from(self.rerank_pages),
+            told: &told,
+        });
         let asked = Asked {
-            question: &self.query,
+            question,
             candidates: if self.fused { Candidates::Fused } else { Candidates::All },
             filter: self.filter(),
-            limit: usize::from(self.limit),
-            places: self.show.is_some(),
+            limit,
+            places,
+            rerank,
         };
-        let found = find(&index, &encoders, &asked)?;
-        if let Some(file) = &self.show {
-            let page = pictured(&self.query, &index, &encoders, &found)?;
-            std::fs::write(file, page).map_err(|error| Problem::io("write", file, error))?;
-        }
-        if self.json {
-            output::line(&as_json(&found).to_string())?;
-        } else {
-            let marked = io::stdout().is_terminal();
-            for hit in &found.answer.hits {
-                output::write(&shown(hit, marked))?;
-            }
-        }
-        eprintln!("{}", way(&found));
-        Ok(if found.answer.hits.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        let found = find(&index, &encoders, &asked);
+        bar.borrow().finish_and_clear();
+        Ok(Looked { found: found?, index, encoders })
     }
 
     /// What made the index, and what it is opened with.
@@ -139,7 +189,7 @@ impl Search {
 }
 
 /// A hit for a person.
-fn shown(hit: &Hit, marked: bool) -> String {
+fn shown(hit: &Hit, relevance: Option<f32>, reranked: bool, marked: bool) -> String {
     let mut text = String::new();
     let mut from = 0;
     for mark in &hit.snippet.marks {
@@ -152,19 +202,26 @@ fn shown(hit: &Hit, marked: bool) -> String {
     text += &hit.snippet.text[from..];
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let words = if text.is_empty() { String::new() } else { format!("    {text}\n") };
-    format!("{:8.3}  {} page {}\n{words}", hit.score, hit.path, hit.number)
+    let score = match (relevance, reranked) {
+        (Some(relevance), _) => format!("{relevance:8.3}"),
+        // It has no words that could be judged.
+        (None, true) => format!("{:>8}", "-"),
+        (None, false) => format!("{:8.3}", hit.score),
+    };
+    format!("{score}  {} page {}\n{words}", hit.path, hit.number)
 }
 
 /// The hits as a page of HTML.
-fn pictured(question: &str, index: &Index, encoders: &Encoders, found: &Found) -> Result<String> {
+fn pictured(question: &str, looked: &Looked) -> Result<String> {
+    let Looked { found, index, encoders } = looked;
     let words = encoders.words(question)?;
     let mut pages = Vec::new();
-    for hit in &found.answer.hits {
+    for (hit, relevance) in found.answer.hits.iter().zip(&found.relevance) {
         let places = found.places.iter().find(|(page, _)| *page == hit.page).map(|(_, of)| of);
         pages.push(FoundPage {
             path: hit.path.clone(),
             number: hit.number,
-            score: hit.score,
+            score: relevance.map_or(hit.score, f64::from),
             snippet: (hit.snippet.text.clone(), hit.snippet.marks.clone()),
             preview: index.preview(hit.page)?,
             heat: places.map(|places| heat(places, &words)),
@@ -189,56 +246,65 @@ fn heat(places: &Places, words: &[(String, Range<usize>)]) -> Heat {
     Heat { height: *height, width: *width, values: values.collect() }
 }
 
-fn route(found: &Found) -> &'static str {
-    let means =
-        found.took.iter().any(|took| matches!(took.stage, Some(Stage::Dense | Stage::Sparse)));
-    match found.answer.route {
+fn route(found: &Found) -> String {
+    let means = |took: &Took| matches!(took.part, Part::Index(Stage::Dense | Stage::Sparse));
+    let means = found.took.iter().any(means);
+    let way = match found.answer.route {
         Route::Lists if means => "words and meaning",
         Route::Lists => "words",
         Route::ListsThenExact if means => "words and meaning, then looks",
         Route::ListsThenExact => "words, then looks",
         Route::Exact => "looks of all pages",
         Route::SignsThenExact => "signs of all pages, then looks of the best",
-    }
+    };
+    let again = found.took.iter().any(|took| took.part == Part::Rerank);
+    if again { format!("{way}, then the words of the best again") } else { way.to_owned() }
 }
 
-fn stage(stage: Option<Stage>) -> &'static str {
-    match stage {
-        None => "question",
-        Some(Stage::Filter) => "filter",
-        Some(Stage::Words) => "words",
-        Some(Stage::Sparse) => "weights",
-        Some(Stage::Dense) => "meaning",
-        Some(Stage::Fuse) => "fuse",
-        Some(Stage::Signs) => "signs",
-        Some(Stage::Exact) => "looks",
-        Some(Stage::Describe) => "describe",
+fn part(part: Part) -> &'static str {
+    match part {
+        Part::Question => "question",
+        Part::Index(Stage::Filter) => "filter",
+        Part::Index(Stage::Words) => "words",
+        Part::Index(Stage::Sparse) => "weights",
+        Part::Index(Stage::Dense) => "meaning",
+        Part::Index(Stage::Fuse) => "fuse",
+        Part::Index(Stage::Signs) => "signs",
+        Part::Index(Stage::Exact) => "looks",
+        Part::Index(Stage::Describe) => "describe",
+        Part::Rerank => "rerank",
     }
 }
 
 /// Which way the search went, and how long each part took.
-fn way(found: &Found) -> String {
+pub(crate) fn way(found: &Found) -> String {
     let parts: Vec<String> = found
         .took
         .iter()
-        .map(|took| format!("{} {:.1} ms", stage(took.stage), took.time.as_secs_f64() * 1e3))
+        .map(|took| format!("{} {:.1} ms", part(took.part), took.time.as_secs_f64() * 1e3))
         .collect();
     let (hits, pages) = (found.answer.hits.len(), found.answer.pages);
     format!("{hits} of {pages} pages by {}: {}", route(found), parts.join(", "))
 }
 
 fn as_json(found: &Found) -> Value {
+    let again = found.took.iter().any(|took| took.part == Part::Rerank);
     let hits: Vec<Value> = found
         .answer
         .hits
         .iter()
-        .map(|hit| {
+        .zip(&found.relevance)
+        .map(|(hit, relevance)| {
             let marks: Vec<_> =
                 hit.snippet.marks.iter().map(|mark| json!([mark.start, mark.end])).collect();
-            json!({
+            let mut hit = json!({
                 "path": hit.path, "page": hit.number, "score": hit.score,
                 "snippet": {"text": hit.snippet.text, "marks": marks},
-            })
+            });
+            if again {
+                hit["relevance"] = json!(relevance);
+            }
+            hit
         })
         .collect();
     let took: Vec<Value> = found
@@ -246,7 +312,7 @@ fn as_json(found: &Found) -> Value {
         .iter()
         .map(|took| {
             let ms = (took.time.as_secs_f64() * 1e6).round() / 1e3;
-            json!({"stage": stage(took.stage), "pages": took.pages, "ms": ms})
+            json!({"stage": part(took.part), "pages": took.pages, "ms": ms})
         })
         .collect();
     json!({"hits": hits, "pages": found.answer.pages, "route": route(found), "took": took})

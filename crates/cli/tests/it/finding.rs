@@ -179,3 +179,36 @@ fn pages_are_found_by_their_meaning() {
     let ran = world.run(&["index", "papers", "--index", "./near", "--pool", "3"]);
     ended(&ran, 1, "`--pool`: it is for a model that looks at pages");
 }
+
+#[test]
+fn the_best_hits_are_looked_at_again() {
+    let world = world();
+    let home = world.home.path();
+    pdf(&home.join("papers/drawn.pdf"), &[""]);
+    let looks = fixture("../vision/colqwen2_5").display().to_string();
+    let judge = fixture("bert_rerank").display().to_string();
+    ended(&world.run(&["index", "papers", "--model", &looks]), 0, "4 pages in");
+    let ask = ["search", "who has the keys", "--rerank", &judge];
+    let ran = world.run(&[&ask[..], &["--json"]].concat());
+    ended(&ran, 0, "4 of 4 pages by looks of all pages, then the words of the best again: ");
+    let answer: Value = serde_json::from_str(&ran.out).unwrap();
+    let hits = answer["hits"].as_array().unwrap();
+    let scores: Vec<f64> = hits.iter().filter_map(|hit| hit["relevance"].as_f64()).collect();
+    // A page without words is found all the same.
+    assert_eq!((hits.len(), scores.len()), (4, 3));
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    // The same that `rerank` says of the same words.
+    for hit in hits.iter().filter(|hit| !hit["relevance"].is_null()) {
+        let text = hit["snippet"]["text"].as_str().unwrap();
+        let ran = world.run(&["rerank", &judge, "who has the keys", "--document", text, "--json"]);
+        let judged: Value = serde_json::from_str(&ran.out).unwrap();
+        let apart = judged["score"].as_f64().unwrap() - hit["relevance"].as_f64().unwrap();
+        assert!(apart.abs() < 1e-5, "{apart}");
+    }
+    // Of two that are looked at again, one is wanted.
+    let few = ["--rerank-pages", "2", "--limit", "1"];
+    ended(&world.run(&[&ask[..], &few].concat()), 0, "1 of 4 pages");
+    ended(&world.run(&["search", "x", "--rerank", &looks]), 1, "cannot rerank");
+    let long = ["search", "--words", &"rent ".repeat(600), "--rerank", &judge];
+    ended(&world.run(&long), 1, "ask in fewer words");
+}

@@ -12,7 +12,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use self::piece::{Piece, Sort, pieces};
-use self::split::tail;
+use self::split::{Grain, tail};
 use crate::{Document, Rect};
 
 /// How a document is parted.
@@ -94,6 +94,33 @@ pub fn estimate(text: &str) -> usize {
     };
     text.chars().map(quarters).sum::<usize>().div_ceil(4)
 }
+
+/// Parts a text into passages of at most `tokens`, as `count` counts them: between paragraphs, and what alone is too long
+/// between sentences, words, or at last anywhere. Together they are the text, without what is white around each.
+pub fn passages<'a>(text: &'a str, tokens: usize, count: &dyn Fn(&str) -> usize) -> Vec<&'a str> {
+    let grain = Grain::paragraphs(text);
+    let mut fits = |range: Range<usize>| count(text[range].trim()) <= tokens;
+    let (mut start, mut out) = (0, Vec::new());
+    while start < text.len() {
+        let rest = start..text.len();
+        // What is left is short more often than not.
+        let near = text.len() - start <= tokens.saturating_mul(LONGEST_TOKEN);
+        let end = if near && fits(rest.clone()) {
+            text.len()
+        } else {
+            grain.fitting(text, rest, &mut fits)
+        };
+        let passage = text[start..end].trim();
+        if !passage.is_empty() {
+            out.push(passage);
+        }
+        start = end;
+    }
+    out
+}
+
+/// A text of more bytes for each token than this is not counted as a whole.
+const LONGEST_TOKEN: usize = 16;
 
 /// Parts a document. Pages that could not be read have no chunks.
 pub fn chunks(document: &Document, options: &ChunkOptions<'_>) -> Vec<Chunk> {

@@ -51,6 +51,17 @@ impl Grain {
         }
     }
 
+    /// Of a text that is nothing more special: between its paragraphs.
+    pub(super) fn paragraphs(text: &str) -> Self {
+        let gaps = text.match_indices("\n\n").map(|(at, gap)| at + gap.len());
+        Self {
+            again: String::new(),
+            closing: String::new(),
+            joints: gaps.filter(|at| *at < text.len()).collect(),
+            prose: true,
+        }
+    }
+
     /// The longest beginning of `text[range]` that ends at a joint and that `fits`; at least a character of it.
     pub(super) fn fitting(
         &self,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use documents::chunks::{Chunk, ChunkOptions, chunks, estimate};
+use documents::chunks::{Chunk, ChunkOptions, chunks, estimate, passages};
 use documents::pipeline::{PageReading, Reader};
 use documents::{Document, Origin, Page};
 use proptest::prelude::*;
@@ -174,7 +174,30 @@ fn page() -> impl Strategy<Value = String> {
     prop::collection::vec(block, 0..9).prop_map(|blocks| blocks.join("\n\n"))
 }
 
+#[test]
+fn passages_end_with_paragraphs_if_they_can() {
+    let text = "One two three.\n\nFour five. Six seven eight nine ten.\n\n  \n\neleven\n";
+    let count = |text: &str| text.split_whitespace().count();
+    assert_eq!(passages(text, 100, &count), [text.trim()]);
+    let two = ["One two three.", "Four five. Six seven eight nine ten.\n\n  \n\neleven"];
+    assert_eq!(passages(text, 8, &count), two);
+    let five = ["One two three.", "Four five.", "Six seven eight nine ten.", "eleven"];
+    assert_eq!(passages(text, 5, &count), five);
+    assert!(passages(" \n\n ", 5, &count).is_empty() && passages("", 5, &count).is_empty());
+}
+
 proptest! {
+    #[test]
+    fn passages_are_the_text(pages in prop::collection::vec(page(), 0..4), tokens in 1..80_usize) {
+        let text = pages.join("\n\n");
+        let found = passages(&text, tokens, &estimate);
+        prop_assert_eq!(letters(&found.concat()), letters(&text));
+        for passage in found {
+            let fits = estimate(passage) <= tokens || passage.chars().count() == 1;
+            prop_assert!(!passage.is_empty() && fits, "{passage:?}");
+        }
+    }
+
     #[test]
     fn nothing_is_lost_and_nothing_is_too_long(
         pages in prop::collection::vec(page(), 1..4),

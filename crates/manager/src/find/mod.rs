@@ -3,6 +3,7 @@
 mod encoders;
 mod identity;
 mod ingest;
+mod rerank;
 mod search;
 
 use std::io;
@@ -12,7 +13,8 @@ pub use encoders::{Encoders, MakeOptions};
 pub use identity::identity;
 pub use index;
 pub use ingest::{Ingest, IngestTotals, IngestWatch, News, path};
-pub use search::{Asked, Found, Took, find, open};
+pub use rerank::Rerank;
+pub use search::{Asked, Found, Part, Took, find, open};
 
 use crate::{Kind, runtime};
 
@@ -53,6 +55,16 @@ pub enum Error {
         /// What both make.
         what: &'static str,
     },
+    /// A question that leaves no room for a text beside it.
+    #[error(
+        "the question is too long for `{model}`, which takes {most} tokens of question and text together"
+    )]
+    LongQuestion {
+        /// The model.
+        model: String,
+        /// Tokens at most.
+        most: usize,
+    },
     /// It was told to give up.
     #[error("not all pages are in the index")]
     Stopped,
@@ -78,7 +90,7 @@ impl Error {
                 documents::Kind::Internal => Kind::Internal,
             },
             Self::Read { .. } => Kind::Internal,
-            Self::Useless { .. } | Self::Twice { .. } => Kind::Invalid,
+            Self::Useless { .. } | Self::Twice { .. } | Self::LongQuestion { .. } => Kind::Invalid,
             Self::Stopped => Kind::Overloaded,
         }
     }
@@ -94,6 +106,7 @@ impl Error {
                 Some("name a model of the ColQwen kind, or one that embeds texts".to_owned())
             }
             Self::Twice { .. } => Some("name one of them".to_owned()),
+            Self::LongQuestion { .. } => Some("ask in fewer words".to_owned()),
             Self::Stopped => Some("run the same again to go on".to_owned()),
         }
     }

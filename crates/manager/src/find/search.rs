@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use index::{Answer, Candidates, Filter, Index, Limits, PageId, Places, Profile, Query, Stage};
 
-use super::{Encoders, Error};
+use super::{Encoders, Error, Rerank};
 use crate::runtime;
 use crate::{CpuOptions, Device};
 
@@ -23,13 +23,26 @@ pub struct Asked<'a> {
     pub limit: usize,
     /// Whether it is asked for where on its page each hit fits.
     pub places: bool,
+    /// How hits are looked at again, if they are.
+    pub rerank: Option<Rerank<'a>>,
+}
+
+/// A part of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Vectors of the question are made.
+    Question,
+    /// The index is asked.
+    Index(Stage),
+    /// Hits are looked at again.
+    Rerank,
 }
 
 /// How long a part of the search took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Took {
-    /// The part; none for making vectors of the question.
-    pub stage: Option<Stage>,
+    /// The part.
+    pub part: Part,
     /// How many pages it left.
     pub pages: usize,
     /// For so long.
@@ -41,6 +54,8 @@ pub struct Took {
 pub struct Found {
     /// The hits and the way.
     pub answer: Answer,
+    /// How well the words of each hit answer, where they were looked at again; the hits are in that order then.
+    pub relevance: Vec<Option<f32>>,
     /// The parts of the search, in order.
     pub took: Vec<Took>,
     /// Where each hit fits, where that is known.
@@ -64,13 +79,13 @@ pub fn open(path: &Path, profile: &Profile, options: CpuOptions) -> Result<Index
 pub fn find(index: &Index, encoders: &Encoders, asked: &Asked<'_>) -> Result<Found, Error> {
     let mut last = Instant::now();
     let mut took = Vec::new();
-    let mut since = |stage, pages| {
+    let mut since = |part, pages| {
         let now = Instant::now();
-        took.push(Took { stage, pages, time: now - last });
+        took.push(Took { part, pages, time: now - last });
         last = now;
     };
     let made = encoders.question(asked.question)?;
-    since(None, 0);
+    since(Part::Question, 0);
     let vectors = (!made.vectors.is_empty()).then_some(made.vectors.as_slice());
     let query = Query {
         words: Some(asked.question),
@@ -79,9 +94,16 @@ pub fn find(index: &Index, encoders: &Encoders, asked: &Asked<'_>) -> Result<Fou
         vectors,
         candidates: asked.candidates,
         filter: asked.filter.clone(),
-        limit: asked.limit,
+        limit: asked.rerank.map_or(asked.limit, |rerank| rerank.pages.max(asked.limit)),
     };
-    let answer = index.search(&query, &mut |stage, pages| since(Some(stage), pages))?;
+    let mut answer = index.search(&query, &mut |stage, pages| since(Part::Index(stage), pages))?;
+    let mut relevance = vec![None; answer.hits.len()];
+    if let Some(rerank) = &asked.rerank {
+        let hits = std::mem::take(&mut answer.hits);
+        (answer.hits, relevance) =
+            rerank.order(index, asked.question, hits)?.into_iter().take(asked.limit).unzip();
+        since(Part::Rerank, answer.hits.len());
+    }
     let mut places = Vec::new();
     if let (Some(vectors), true) = (vectors, asked.places) {
         for hit in &answer.hits {
@@ -93,5 +115,5 @@ pub fn find(index: &Index, encoders: &Encoders, asked: &Asked<'_>) -> Result<Fou
             }
         }
     }
-    Ok(Found { answer, took, places })
+    Ok(Found { answer, relevance, took, places })
 }

@@ -208,7 +208,7 @@ impl LoadedModel {
     fn checked(&self, passage: Passage, index: usize) -> Result<PreparedImage, Error> {
         let (tokens, limit) = (passage.tokens.len(), self.facts.context);
         if tokens > limit {
-            return Err(Error::TextTooLong { index, tokens, limit });
+            return Err(Error::ImageTooLong { index, tokens, limit });
         }
         Ok(PreparedImage(passage))
     }

@@ -144,6 +144,16 @@ pub enum Error {
         /// The most there can be.
         limit: usize,
     },
+    /// An image has more tokens than the network's context.
+    #[error("image {} has {tokens} tokens, but the model takes at most {limit}", index + 1)]
+    ImageTooLong {
+        /// Which of the images, counted from 0.
+        index: usize,
+        /// Its length.
+        tokens: usize,
+        /// The most there can be.
+        limit: usize,
+    },
     /// An embedding holds a NaN or an infinity.
     #[error("the embedding of text {index} is not a number")]
     NotANumber {
@@ -182,7 +192,12 @@ impl From<checkpoint::Error> for Error {
 impl Error {
     /// Whether what was given is longer than the model, or its cache, takes.
     pub fn is_too_long(&self) -> bool {
-        matches!(self, Self::Refused(engine::Refusal::TooLong { .. }) | Self::TextTooLong { .. })
+        matches!(
+            self,
+            Self::Refused(engine::Refusal::TooLong { .. })
+                | Self::TextTooLong { .. }
+                | Self::ImageTooLong { .. }
+        )
     }
 
     /// What a panic said, if it was one.
@@ -236,7 +251,8 @@ impl Error {
             | Self::NoCalls { .. }
             | Self::Refused(_)
             | Self::Parameter { .. }
-            | Self::TextTooLong { .. } => Kind::Invalid,
+            | Self::TextTooLong { .. }
+            | Self::ImageTooLong { .. } => Kind::Invalid,
             Self::Codes(error) => match error.kind() {
                 kernels::Kind::Invalid => Kind::Invalid,
                 kernels::Kind::Unsupported => Kind::Unsupported,
@@ -328,6 +344,7 @@ impl Error {
                 "ask for logits with `--logits`, or use another model"
             }
             Self::Parameter { .. } => "see `folio run --help` for each parameter's range",
+            Self::ImageTooLong { .. } => "show it a smaller image, or use another model",
             Self::TextTooLong { .. } => "split the text, or allow it to be cut with `--truncate`",
             Self::Failed(engine::Failure::NothingAllowed { .. }) => {
                 "allow more with the schema or grammar: the model's tokens cannot spell what it asks for"
