@@ -92,6 +92,13 @@ impl From<manager::runtime::Error> for Failure {
     }
 }
 
+impl From<manager::house::Error> for Failure {
+    fn from(error: manager::house::Error) -> Self {
+        let hint = error.hint();
+        Self { error: error.into(), hint }
+    }
+}
+
 impl From<manager::config::Faults> for Failure {
     fn from(faults: manager::config::Faults) -> Self {
         // Several have their hints beside them.

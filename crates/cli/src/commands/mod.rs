@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod ask;
 mod bench;
 mod completions;
 mod config;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Preview(Box<read::Preview>),
     Index(Box<index::IndexCommand>),
     Search(search::Search),
+    Ask(Box<ask::AskCommand>),
     Bench(bench::Bench),
     #[command(visible_alias = "ls")]
     List(list::List),
@@ -74,6 +76,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Preview(command) => command.run(),
         Command::Index(command) => command.run(),
         Command::Search(command) => command.run(),
+        Command::Ask(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -9,7 +9,7 @@ use testkit::pdf::{Pdf, text};
 use crate::world::{Ran, World, fixture};
 
 /// A PDF of pages with these words. They are strips, of which a model with few positions has room for the picture.
-fn pdf(path: &Path, pages: &[&str]) {
+pub(crate) fn pdf(path: &Path, pages: &[&str]) {
     let mut pdf = Pdf::new();
     for words in pages {
         pdf.page(600.0, 60.0, &text("F1", 12.0, 20.0, 25.0, words));

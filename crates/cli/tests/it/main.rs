@@ -3,6 +3,7 @@
 
 mod adapters;
 mod answers;
+mod asking;
 mod catalog;
 mod config;
 mod documents;

@@ -371,7 +371,7 @@ impl Parser<'_> {
     fn pages(&self, at: usize, sender: &SyncSender<Told>) -> Result<Option<()>, documents::Error> {
         let file = &self.files[at];
         let source = Source::read(file, self.file_bytes)?;
-        let (name, hash) = (source.name.clone(), Hash(Sha256::digest(&source.bytes).into()));
+        let (name, hash) = (source.name.clone(), content(&source.bytes));
         let mut parser = self.pool.lease();
         let outline = parser.open(source, self.passwords)?;
         let document = NewDocument {
@@ -453,6 +453,11 @@ impl Parser<'_> {
         let drawn = drawn.map_err(|failure| failure.to_string())?;
         self.encoders.prepare(drawn).map_err(|error| crate::chain(&error))
     }
+}
+
+/// What stands for a file's content in an index.
+pub fn content(bytes: &[u8]) -> Hash {
+    Hash(Sha256::digest(bytes).into())
 }
 
 /// What a file is called in an index: where it is on this machine.

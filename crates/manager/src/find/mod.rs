@@ -1,6 +1,7 @@
 //! Pages that are found again: what models make of them and of questions, the work of filling an [`index`], and asking it.
 
 mod encoders;
+mod evidence;
 mod identity;
 mod ingest;
 mod rerank;
@@ -10,9 +11,10 @@ use std::io;
 use std::path::PathBuf;
 
 pub use encoders::{Encoders, MakeOptions};
+pub use evidence::{Cited, Evidence, Gathered, cited, conversation, gather};
 pub use identity::identity;
 pub use index;
-pub use ingest::{Ingest, IngestTotals, IngestWatch, News, path};
+pub use ingest::{Ingest, IngestTotals, IngestWatch, News, content, path};
 pub use rerank::Rerank;
 pub use search::{Asked, Found, Part, Took, find, open};
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use text::Tokenizer;
+
 use super::{Error, House, apart};
 use crate::Kind;
 use crate::config::{Candidate, LONG_CONTEXT, Sampling};
@@ -209,6 +211,26 @@ impl House {
                 messages.iter().map(text::Message::text).collect::<Vec<_>>().join("\n")
             }
         };
+        let (tokenizer, _) = self.counter(asked).await.ok()??;
+        apart(move || {
+            let encoded = tokenizer.encode(&text, text::Special::OmitLiteral);
+            Ok(encoded.map_or(0, |tokens| tokens.len() as u64))
+        })
+        .await
+        .ok()
+        .filter(|&tokens| tokens > 0)
+    }
+
+    /// How the first model of this machine that might answer to `asked` counts tokens, and how many it takes; nothing if none of
+    /// this machine might. It need not be in memory.
+    ///
+    /// # Errors
+    ///
+    /// If its tokenizer cannot be read.
+    pub async fn counter(
+        self: &Arc<Self>,
+        asked: &str,
+    ) -> Result<Option<(Tokenizer, usize)>, Error> {
         for candidate in self.candidates(asked) {
             let Candidate::Local(name) = candidate else { continue };
             let Ok(found) = self.find(&name).await else { continue };
@@ -218,14 +240,11 @@ impl House {
                     Some(model) => model.tokenizer().clone(),
                     None => runtime::tokenizer(&found.path)?,
                 };
-                let encoded = tokenizer.encode(&text, text::Special::OmitLiteral);
-                Ok(encoded.map_or(0, |tokens| tokens.len() as u64))
+                Ok(Some((tokenizer, found.context)))
             })
-            .await
-            .ok()
-            .filter(|&tokens| tokens > 0);
+            .await;
         }
-        None
+        Ok(None)
     }
 
     /// A remote by its name.
