@@ -212,3 +212,37 @@ fn the_best_hits_are_looked_at_again() {
     let long = ["search", "--words", &"rent ".repeat(600), "--rerank", &judge];
     ended(&world.run(&long), 1, "ask in fewer words");
 }
+
+#[test]
+fn bench_index_tells_what_each_stage_takes() {
+    let world = world();
+    let looks = fixture("../vision/colqwen2_5").display().to_string();
+    let bench = ["bench", "index", "papers", "--model", &looks, "--batch", "2"];
+    let object = world.run(&[&bench[..], &["--json"]].concat()).json();
+    assert_eq!((&object["pages"], &object["failed"]), (&3.into(), &0.into()));
+    for pointer in [
+        "/pages_per_minute",
+        "/stage_seconds/parse",
+        "/stage_seconds/draw",
+        "/stage_seconds/prepare",
+        "/stage_seconds/preview",
+        "/stage_seconds/encode",
+        "/stage_seconds/write",
+        "/vectors_per_page",
+        "/question_seconds",
+        "/search_seconds",
+        "/vector_bytes",
+        "/peak_rss_bytes",
+    ] {
+        assert!(object.pointer(pointer).unwrap().as_f64().unwrap() > 0.0, "{pointer} {object}");
+    }
+    let ran = world.run(&["bench", "index", "papers"]);
+    assert!(
+        ran.code == Some(0) && ran.out.contains("3 pages of 2 documents, 0 failed"),
+        "{}",
+        ran.err
+    );
+    // It leaves nothing behind.
+    ended(&world.run(&["index", "show"]), 1, "there is no index");
+    ended(&world.run(&["bench", "index", "nothing.pdf"]), 1, "nothing was given");
+}

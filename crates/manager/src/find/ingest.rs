@@ -5,30 +5,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
-use documents::markdown::{MarkdownOptions, write_page};
-use documents::pipeline::{Parse as _, Raster, Render as _, lay_out_opened};
-use documents::preview::Thumbnail;
-use documents::worker::{Pool, Worker};
-use documents::workspace::moment;
-use documents::{Origin, Page, PageSet, Source};
-use index::{
-    Begun, Date, DocumentId, Hash, NewDocument, NewPage, PageId, PageVectors, Preview, Writer,
-};
-use sha2::{Digest as _, Sha256};
+use documents::worker::Pool;
+use index::{Begun, DocumentId, NewPage, PageId, PageVectors, Preview, Writer};
 
 use super::encoders::Made;
+use super::parse::{Clock, Clocks, Parsed, Parser, Told};
 use super::{Encoders, Error};
 use crate::machine::Machine;
-use crate::runtime::PreparedImage;
 
-/// Pixels of the longer side of a page that a model is shown: more than those of its kind look at.
-const SHOWN: u32 = 1600;
-/// The same of the preview that is kept.
-const PREVIEW: u32 = 640;
 /// Of the memory that is available, pages that wait to be encoded may take this part.
 const WAITING: u64 = 8;
 /// And so many bytes in any case.
@@ -121,34 +109,27 @@ pub struct IngestTotals {
     pub kept: usize,
     /// Those of them that cannot be found, with reasons.
     pub failed: usize,
+    /// What took how long.
+    pub stages: IngestStages,
 }
 
-/// What parsers tell.
-enum Told {
-    Open { at: usize, document: NewDocument, reply: Sender<Begun> },
-    Page { at: usize, document: DocumentId, page: Box<Parsed> },
-    Done { at: usize, document: DocumentId },
-    Lost { at: usize, error: documents::Error },
-}
-
-/// A page before it is encoded.
-struct Parsed {
-    number: u32,
-    text: String,
-    passages: Vec<String>,
-    hash: Hash,
-    image: Option<PreparedImage>,
-    preview: Option<Thumbnail>,
-    failure: Option<String>,
-}
-
-impl Parsed {
-    /// What it takes in memory, about.
-    fn bytes(&self) -> u64 {
-        let image = self.image.as_ref().map_or(0, PreparedImage::bytes);
-        let preview = self.preview.as_ref().map_or(0, |preview| preview.bytes.len());
-        (image + preview + 2 * self.text.len()) as u64
-    }
+/// How long each stage took, over all of its threads. Those before `encode` go on beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngestStages {
+    /// Files opened and laid out.
+    pub parse: Duration,
+    /// Pages drawn for a model.
+    pub draw: Duration,
+    /// Pages resized and parted.
+    pub prepare: Duration,
+    /// Small images drawn and compressed.
+    pub preview: Duration,
+    /// Models at work.
+    pub encode: Duration,
+    /// Pages written.
+    pub write: Duration,
+    /// The one who encodes and writes, waiting for pages.
+    pub wait: Duration,
 }
 
 impl Ingest<'_> {
@@ -163,6 +144,7 @@ impl Ingest<'_> {
         watch: &mut dyn IngestWatch,
     ) -> Result<IngestTotals, Error> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let clocks = Clocks::default();
         // While a batch is encoded, the next one is drawn.
         let (sender, receiver) = sync_channel(self.batch.max(1));
         let parser = Parser {
@@ -174,6 +156,7 @@ impl Ingest<'_> {
             category: self.category,
             previews: self.previews,
             stop: &stop,
+            clocks: &clocks,
         };
         let workers = self.workers.clamp(1, files.len().max(1));
         thread::scope(|scope| {
@@ -188,7 +171,13 @@ impl Ingest<'_> {
                 });
             }
             drop(sender);
-            let result = self.take(files, &receiver, watch);
+            let mut result = self.take(files, &receiver, watch);
+            if let Ok(totals) = &mut result {
+                let Clocks { parse, draw, prepare, preview } = &clocks;
+                let [parse, draw, prepare, preview] =
+                    [parse, draw, prepare, preview].map(Clock::read);
+                totals.stages = IngestStages { parse, draw, prepare, preview, ..totals.stages };
+            }
             // Whoever still sends is told that nobody listens.
             stop.store(true, Ordering::Relaxed);
             drop(receiver);
@@ -206,7 +195,10 @@ impl Ingest<'_> {
         let mut batch: Vec<(usize, DocumentId, Parsed)> = Vec::new();
         let mut finished: Vec<(usize, DocumentId)> = Vec::new();
         let (mut waiting, mut room) = (0, room());
-        for told in receiver {
+        loop {
+            let begun = Instant::now();
+            let Ok(told) = receiver.recv() else { break };
+            totals.stages.wait += begun.elapsed();
             match told {
                 Told::Open { at, document, reply } => {
                     let begun = self.writer.begin(&document)?;
@@ -261,7 +253,10 @@ impl Ingest<'_> {
         if batch.is_empty() && finished.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
         let made = self.make(batch)?;
+        totals.stages.encode += begun.elapsed();
+        let begun = Instant::now();
         let pages: Vec<NewPage<'_>> = batch
             .iter()
             .zip(&made)
@@ -287,6 +282,7 @@ impl Ingest<'_> {
         let done: Vec<DocumentId> = finished.iter().map(|(_, document)| *document).collect();
         self.writer.commit(&pages, &done)?;
         drop(pages);
+        totals.stages.write += begun.elapsed();
         totals.kept += made.iter().filter(|(_, twin)| twin.is_some()).count();
         for (at, _, page) in batch.drain(..) {
             totals.pages += 1;
@@ -345,135 +341,4 @@ fn room() -> u64 {
 fn next_file(next: &AtomicUsize, files: usize, stop: &AtomicBool) -> Option<usize> {
     let at = next.fetch_add(1, Ordering::Relaxed);
     (at < files && !stop.load(Ordering::Relaxed)).then_some(at)
-}
-
-/// What a thread that parses has.
-struct Parser<'a> {
-    files: &'a [PathBuf],
-    encoders: &'a Encoders,
-    pool: &'a Pool,
-    file_bytes: u64,
-    passwords: &'a [String],
-    category: Option<&'a str>,
-    previews: bool,
-    stop: &'a AtomicBool,
-}
-
-impl Parser<'_> {
-    /// Parses a file and sends its pages. Nothing if nobody listens any more.
-    fn parse(&self, at: usize, sender: &SyncSender<Told>) -> Option<()> {
-        match self.pages(at, sender) {
-            Ok(sent) => sent,
-            Err(error) => sender.send(Told::Lost { at, error }).ok(),
-        }
-    }
-
-    fn pages(&self, at: usize, sender: &SyncSender<Told>) -> Result<Option<()>, documents::Error> {
-        let file = &self.files[at];
-        let source = Source::read(file, self.file_bytes)?;
-        let (name, hash) = (source.name.clone(), content(&source.bytes));
-        let mut parser = self.pool.lease();
-        let outline = parser.open(source, self.passwords)?;
-        let document = NewDocument {
-            path: path(file),
-            hash,
-            pages: outline.pages,
-            date: day(file),
-            category: self.category.map(str::to_owned),
-            metadata: outline
-                .title
-                .iter()
-                .map(|title| ("title".to_owned(), short(title)))
-                .collect(),
-        };
-        let (reply, begun) = channel();
-        if sender.send(Told::Open { at, document, reply }).is_err() {
-            return Ok(None);
-        }
-        let Ok(begun) = begun.recv() else { return Ok(None) };
-        let Begun::Open { document, have } = begun else { return Ok(Some(())) };
-        let laid_out = lay_out_opened(name, outline, &PageSet::all(), &mut *parser)?;
-        let mut passages = self.encoders.passages(&laid_out);
-        for page in laid_out.pages.iter().filter(|page| !have.contains(&page.number)) {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            let passages = passages.remove(&page.number).unwrap_or_default();
-            let parsed = Box::new(self.page(page, passages, &mut parser));
-            if sender.send(Told::Page { at, document, page: parsed }).is_err() {
-                return Ok(None);
-            }
-        }
-        Ok(sender.send(Told::Done { at, document }).ok())
-    }
-
-    fn page(&self, page: &Page, passages: Vec<String>, parser: &mut Worker) -> Parsed {
-        let has_text = !matches!(page.origin, Origin::Failed(_) | Origin::NoText { .. });
-        let text =
-            if has_text { write_page(page, MarkdownOptions::default()) } else { String::new() };
-        let mut parsed = Parsed {
-            number: page.number,
-            text,
-            passages,
-            hash: Hash([0; 32]),
-            image: None,
-            preview: None,
-            failure: None,
-        };
-        let mut sha256 = Sha256::new();
-        for text in std::iter::once(&parsed.text).chain(&parsed.passages) {
-            sha256.update((text.len() as u64).to_le_bytes());
-            sha256.update(text);
-        }
-        if self.encoders.looks() {
-            match self.shown(page.number, parser) {
-                Ok(image) => {
-                    sha256.update(image.as_ref().map_or([0; 32], PreparedImage::digest));
-                    parsed.image = image;
-                }
-                Err(failure) => parsed.failure = Some(failure),
-            }
-        } else if let Origin::Failed(failure) = &page.origin {
-            parsed.failure = Some(failure.to_string());
-        } else if matches!(page.origin, Origin::NoText { .. }) {
-            let why = "it is an image without text, and no model that looks at pages was named";
-            parsed.failure = Some(why.to_owned());
-        }
-        if self.previews {
-            // A page that cannot be drawn small has no preview, and is found all the same.
-            parsed.preview = Thumbnail::draw(parser, page.number, PREVIEW).ok();
-        }
-        parsed.hash = Hash(sha256.finalize().into());
-        parsed
-    }
-
-    /// A page as the model that looks at pages takes it, or why not.
-    fn shown(&self, number: u32, parser: &mut Worker) -> Result<Option<PreparedImage>, String> {
-        let drawn = parser.render(number - 1, Raster { longest: SHOWN });
-        let drawn = drawn.map_err(|failure| failure.to_string())?;
-        self.encoders.prepare(drawn).map_err(|error| crate::chain(&error))
-    }
-}
-
-/// What stands for a file's content in an index.
-pub fn content(bytes: &[u8]) -> Hash {
-    Hash(Sha256::digest(bytes).into())
-}
-
-/// What a file is called in an index: where it is on this machine.
-pub fn path(file: &Path) -> String {
-    let path = std::fs::canonicalize(file).or_else(|_| std::path::absolute(file));
-    path.as_deref().unwrap_or(file).to_string_lossy().into_owned()
-}
-
-/// A title that an index takes.
-fn short(title: &str) -> String {
-    title.chars().filter(|c| !c.is_control()).take(500).collect()
-}
-
-/// The day of a file's last change.
-fn day(file: &Path) -> Option<Date> {
-    let modified = std::fs::metadata(file).and_then(|of| of.modified()).ok()?;
-    let text = moment::write(modified.max(SystemTime::UNIX_EPOCH));
-    text.get(..10)?.parse().ok()
 }

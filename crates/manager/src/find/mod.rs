@@ -4,6 +4,7 @@ mod encoders;
 mod evidence;
 mod identity;
 mod ingest;
+mod parse;
 mod rerank;
 mod search;
 
@@ -14,7 +15,8 @@ pub use encoders::{Encoders, MakeOptions};
 pub use evidence::{Cited, Evidence, Gathered, cited, conversation, gather};
 pub use identity::identity;
 pub use index;
-pub use ingest::{Ingest, IngestTotals, IngestWatch, News, content, path};
+pub use ingest::{Ingest, IngestStages, IngestTotals, IngestWatch, News};
+pub use parse::{content, path};
 pub use rerank::Rerank;
 pub use search::{Asked, Found, Part, Took, find, open};
 

@@ -1,5 +1,6 @@
 //! `folio bench`: how fast a model answers on this machine.
 
+mod index;
 mod read;
 
 use std::process::ExitCode;
@@ -52,12 +53,15 @@ pub(crate) struct Bench {
 #[derive(Debug, Subcommand)]
 enum Other {
     Read(Box<read::ReadBench>),
+    Index(Box<index::IndexBench>),
 }
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        if let Some(Other::Read(read)) = self.other {
-            return read.run();
+        match self.other {
+            Some(Other::Read(read)) => return read.run(),
+            Some(Other::Index(index)) => return index.run(),
+            None => {}
         }
         let begun = Instant::now();
         // It stands there, as nothing else does.

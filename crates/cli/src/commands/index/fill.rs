@@ -2,25 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Args;
 use documents::Limits;
 use documents::worker::Pool;
-use indicatif::ProgressBar;
 use manager::find::index::{CompactionLimits, Index, Writer};
-use manager::find::{Ingest, IngestTotals, IngestWatch, MakeOptions, News};
-use tokio::runtime::Runtime;
+use manager::find::{Ingest, IngestTotals, MakeOptions};
 
 use super::look::{documents, opened, previews};
+use super::show::Show;
 use super::{Place, encoders, makers};
 use crate::args::Compute;
 use crate::material;
-use crate::progress::pages;
 use crate::report::{Problem, Result};
-use crate::signals::interrupted;
 
 #[derive(Args, Debug)]
 pub(super) struct Fill {
@@ -122,9 +117,11 @@ impl Fill {
             previews: !self.no_previews,
         };
         let begun = Instant::now();
-        let mut show = Show::new()?;
+        let mut show = Show::new(
+            "ending; pages that are written stay, and the same command goes on from there",
+        )?;
         let totals = ingest.run(&files, &mut show);
-        show.bar.finish_and_clear();
+        show.end();
         let totals = totals?;
         let gone = gone(&path, &self.files)?;
         if self.prune {
@@ -152,7 +149,7 @@ impl Fill {
 }
 
 fn tell(path: &Path, totals: &IngestTotals, begun: Instant) {
-    let IngestTotals { documents, unchanged, lost, pages, kept, failed } = *totals;
+    let IngestTotals { documents, unchanged, lost, pages, kept, failed, .. } = *totals;
     let seconds = begun.elapsed().as_secs_f64().max(1e-3);
     let rate = pages as f64 / seconds * 60.0;
     let path = path.display();
@@ -168,56 +165,6 @@ fn tell(path: &Path, totals: &IngestTotals, begun: Instant) {
     }
     if lost > 0 {
         eprintln!("  {lost} documents could not be opened; each is named above");
-    }
-}
-
-/// How it looks while it goes on.
-struct Show {
-    bar: ProgressBar,
-    looked: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    _runtime: Runtime,
-}
-
-impl Show {
-    fn new() -> Result<Self> {
-        let looked = Arc::<AtomicU64>::default();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
-        let stop = interrupted(runtime.handle(), || {
-            eprintln!(
-                "ending; pages that are written stay, and the same command goes on from there"
-            );
-        });
-        Ok(Self { bar: pages(Arc::clone(&looked)), looked, stop, _runtime: runtime })
-    }
-}
-
-impl IngestWatch for Show {
-    fn news(&mut self, news: News<'_>) {
-        match news {
-            News::Opened { pages, .. } => self.bar.inc_length(pages as u64),
-            News::Lost { file, error } => {
-                let file = file.display();
-                self.bar.suspend(|| eprintln!("{file}: {error}"));
-            }
-            News::Page { file, number, failure } => {
-                self.looked.fetch_add(1, Ordering::Relaxed);
-                self.bar.inc(1);
-                if let Some(failure) = failure {
-                    let file = file.display();
-                    self.bar.suspend(|| eprintln!("{file}: page {number}: {failure}"));
-                }
-            }
-            News::Unchanged { .. } | News::Done { .. } | _ => {}
-        }
-    }
-
-    fn stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn opened(path: &Path) -> Result<(Profile, Index)> {
 }
 
 /// All documents of an index.
-pub(super) fn documents(index: &Index) -> Result<Vec<Document>> {
+pub(crate) fn documents(index: &Index) -> Result<Vec<Document>> {
     let mut documents = Vec::new();
     loop {
         let last = documents.last().map(|last: &Document| last.document);
