@@ -29,5 +29,5 @@ pub use filter::{Filter, Place};
 pub use fuse::reciprocal_rank;
 pub use plan::{Candidates, Limits, Route};
 pub use profile::{Encoder, Hash, Profile};
-pub use search::{Answer, Document, Hit, Index, Places, Query, Size, Snippet, Stage};
+pub use search::{Answer, Content, Document, Hit, Index, Places, Query, Size, Snippet, Stage};
 pub use store::{Committed, Made, Writer};

@@ -43,6 +43,8 @@ pub enum Route {
     Exact,
     /// Signs compared with all pages, then vectors exactly with the best.
     SignsThenExact,
+    /// Vectors compared with the pages that a server chooses by an approximation: perhaps not the best.
+    Approximate,
 }
 
 /// Decides on the way. `pages` is how many the filter leaves that have vectors. Nothing if the query is

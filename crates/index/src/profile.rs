@@ -104,8 +104,12 @@ impl Profile {
         [(VECTORS, vectors.as_ref()), (DENSE, dense.as_ref()), (SPARSE, sparse.as_ref())]
     }
 
-    /// Refuses `asked` unless it is what made this one, in the folder `path`. Names may differ.
-    pub(crate) fn admits(&self, asked: &Self, path: &Path) -> Result<()> {
+    /// Refuses `asked` unless it is what made this one, which lies at `path`. Names may differ.
+    ///
+    /// # Errors
+    ///
+    /// If a representation was made otherwise, which says what differs.
+    pub fn admits(&self, asked: &Self, path: &Path) -> Result<()> {
         for ((part, made), (_, asked)) in self.parts().into_iter().zip(asked.parts()) {
             let differs = |what, made: String, asked: String| {
                 Err(Error::Profile { path: path.to_owned(), part, what, made, asked })

@@ -256,6 +256,7 @@ fn route(found: &Found) -> String {
         Route::ListsThenExact => "words, then looks",
         Route::Exact => "looks of all pages",
         Route::SignsThenExact => "signs of all pages, then looks of the best",
+        Route::Approximate => "looks of the pages that the server chose",
     };
     let again = found.took.iter().any(|took| took.part == Part::Rerank);
     if again { format!("{way}, then the words of the best again") } else { way.to_owned() }

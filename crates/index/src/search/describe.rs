@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::lists::any_word;
 use super::snapshot::Snapshot;
-use crate::store::Database;
+use crate::store::{Database, IDENTITY, meta};
 use crate::{DocumentId, Error, Hash, PageId, Result};
 
 /// A page that was found.
@@ -56,6 +56,21 @@ pub struct Document {
     pub pages: u32,
     /// Pages that failed, with their reasons.
     pub failures: Vec<(u32, String)>,
+}
+
+/// What there is of a page besides its vectors and its preview.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    /// Of the page as the encoders saw it.
+    pub hash: Hash,
+    /// Its words.
+    pub text: String,
+    /// Why it could not be read or encoded.
+    pub failure: Option<String>,
+    /// Its dense vectors, or those of its passages.
+    pub dense: Vec<Vec<f32>>,
+    /// The weights of its tokens, by token.
+    pub sparse: Vec<(u32, f32)>,
 }
 
 /// Characters that stand in no text, to find marks again.
@@ -137,6 +152,42 @@ pub(super) fn text(database: &Database, page: PageId) -> Result<String> {
         connection.query_row(sql, [page.0], |row| row.get(0)).optional()
     })?;
     text.ok_or(Error::NoPage { page })
+}
+
+pub(super) fn content(database: &Database, page: PageId) -> Result<Content> {
+    let content = database.ask("give a page's content", |connection| {
+        // One state of the database, though it is asked several times.
+        let connection = connection.unchecked_transaction()?;
+        let sql = "SELECT hash, text, failure FROM pages WHERE id = ?";
+        let row = |row: &rusqlite::Row<'_>| {
+            let (hash, text, failure) = (row.get(0).map(Hash)?, row.get(1)?, row.get(2)?);
+            Ok(Content { hash, text, failure, dense: Vec::new(), sparse: Vec::new() })
+        };
+        let Some(mut content) = connection.query_row(sql, [page.0], row).optional()? else {
+            return Ok(None);
+        };
+        let sql = "SELECT vector FROM dense WHERE page_id = ? ORDER BY id";
+        let mut dense = connection.prepare_cached(sql)?;
+        let rows = dense.query_map([page.0], |row| {
+            let (numbers, _) = row.get_ref(0)?.as_blob()?.as_chunks();
+            Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        })?;
+        content.dense = rows.collect::<rusqlite::Result<_>>()?;
+        let sql = "SELECT token, weight FROM sparse WHERE page_id = ? ORDER BY token";
+        let mut sparse = connection.prepare_cached(sql)?;
+        let rows =
+            sparse.query_map([page.0], |row| Ok((row.get(0)?, row.get::<_, f64>(1)? as f32)))?;
+        content.sparse = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(Some(content))
+    })?;
+    content.ok_or(Error::NoPage { page })
+}
+
+pub(super) fn identity(database: &Database) -> Result<Option<u64>> {
+    database.ask("say which it is", |connection| {
+        let number = meta(connection, IDENTITY).optional()?;
+        Ok(number.map(i64::cast_unsigned))
+    })
 }
 
 pub(super) fn pages(database: &Database, document: DocumentId) -> Result<Vec<(u32, PageId)>> {

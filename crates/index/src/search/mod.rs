@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kernels::cpu::Cpu;
 use kernels::late_interaction::{self, Layout};
 
-pub use describe::{Document, Hit, Snippet};
+pub use describe::{Content, Document, Hit, Snippet};
 
 use crate::document::{MOST_VECTORS, check_sparse, check_vectors};
 use crate::plan::route;
@@ -180,11 +180,11 @@ impl Index {
             Route::Lists | Route::ListsThenExact => {
                 self.lists(&snapshot, query, &allowed, on_stage)?
             }
-            Route::Exact | Route::SignsThenExact => Vec::new(),
+            Route::Exact | Route::SignsThenExact | Route::Approximate => Vec::new(),
         };
         if let Some(late) = &late {
             let candidates = match route {
-                Route::Lists | Route::Exact => with_vectors,
+                Route::Lists | Route::Exact | Route::Approximate => with_vectors,
                 Route::ListsThenExact => {
                     let found = ranked.iter().filter_map(|(page, _)| snapshot.catalog.find(*page));
                     found.filter(|&at| snapshot.catalog.has_vectors(at)).collect()
@@ -310,6 +310,35 @@ impl Index {
     /// If there is no such page.
     pub fn text(&self, page: PageId) -> Result<String> {
         describe::text(&self.lock().database, page)
+    }
+
+    /// What there is of a page besides its vectors and its preview: to move an index elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such page.
+    pub fn content(&self, page: PageId) -> Result<Content> {
+        describe::content(&self.lock().database, page)
+    }
+
+    /// A number by which this index is known among others, wherever it lies. Nothing for one that no writer has opened
+    /// since indexes have such numbers.
+    ///
+    /// # Errors
+    ///
+    /// If the database refuses.
+    pub fn identity(&self) -> Result<Option<u64>> {
+        describe::identity(&self.lock().database)
+    }
+
+    /// The folder that it lies in.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What made it.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// Documents that can be found, after `after` and at most `most` of them, in the order in which they

@@ -218,6 +218,20 @@ impl Database {
     }
 }
 
+/// What the table `meta` calls the number by which an index is known among others.
+pub(crate) const IDENTITY: &str = "identity";
+
+/// Gives the index a number by which it is known among others, if it has none.
+pub(crate) fn identify(database: &mut Database) -> Result<()> {
+    let known = database.ask("say which it is", |connection| meta(connection, IDENTITY).optional());
+    if known?.is_none() {
+        database.change("be numbered", |transaction| {
+            transaction.execute("INSERT INTO meta VALUES (?, random())", [IDENTITY])
+        })?;
+    }
+    Ok(())
+}
+
 /// A number of the table `meta`.
 pub(crate) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0))

@@ -8,7 +8,7 @@ use kernels::late_interaction::Layout;
 use rusqlite::{OptionalExtension, params};
 
 use super::commit::{self, Stored};
-use super::database::{Database, meta, set_meta};
+use super::database::{Database, identify, meta, set_meta};
 use super::folder::{Folder, Lock};
 use crate::compaction::{CompactionLimits, Facts, plan};
 use crate::segment::{Planes, Segment, SegmentWriter, remove};
@@ -78,8 +78,9 @@ impl Writer {
         Self::with(folder, database, profile, lock)
     }
 
-    fn with(folder: Folder, database: Database, profile: &Profile, lock: Lock) -> Result<Self> {
+    fn with(folder: Folder, mut database: Database, profile: &Profile, lock: Lock) -> Result<Self> {
         database.profile()?.admits(profile, folder.path())?;
+        identify(&mut database)?;
         let known = database.ask("list its segments", |connection| {
             let mut statement = connection.prepare("SELECT id FROM segments")?;
             let rows = statement.query_map([], |row| row.get(0))?;

@@ -1,6 +1,9 @@
 //! Words, sparse and dense vectors, and filters.
 
-use index::{Filter, Index, Limits, NewDocument, NewPage, Place, Profile, Query, Route, Writer};
+use index::{
+    Error, Filter, Index, Limits, NewDocument, NewPage, PageId, Place, Profile, Query, Route,
+    Writer,
+};
 
 use crate::samples::{bare, begin, cpu, document, encoder};
 
@@ -127,4 +130,38 @@ fn filters_leave_what_they_say() {
     assert!(matches!(writer.begin(&new).unwrap(), index::Begun::Unchanged(_)));
     let letters = Filter { categories: vec!["letter".into()], ..none() };
     assert_eq!(paths(&index, letters), ["in%/d.pdf", "in/a.pdf", "inn/c.pdf"]);
+}
+
+#[test]
+fn what_a_page_holds_is_given_back_to_be_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile =
+        Profile { dense: Some(encoder(3)), sparse: Some(encoder(100)), ..Profile::default() };
+    let mut writer = Writer::create(folder.path(), &profile).unwrap();
+    let id = begin(&mut writer, &document("a", 1, 2));
+    let dense = [vec![1.0, 0.25, -0.5], vec![0.0, 0.75, 0.125]];
+    let sparse = [(7, 0.5), (3, 1.5)];
+    let whole = NewPage { dense: &dense, sparse: &sparse, ..bare(id, 1, "fire") };
+    let failed = NewPage { failure: Some("torn"), ..bare(id, 2, "") };
+    let pages = writer.commit(&[whole, failed], &[id]).unwrap().pages;
+    let index = Index::open(folder.path(), &profile, cpu(), Limits::default()).unwrap();
+    let first = index.content(pages[0]).unwrap();
+    assert_eq!((first.text.as_str(), first.hash), ("fire", whole.hash));
+    assert_eq!(first.dense, dense);
+    // By token.
+    assert_eq!(first.sparse, [(3, 1.5), (7, 0.5)]);
+    let second = index.content(pages[1]).unwrap();
+    assert_eq!(second.failure.as_deref(), Some("torn"));
+    assert!(second.dense.is_empty() && second.sparse.is_empty());
+    assert!(matches!(index.content(PageId(99)), Err(Error::NoPage { .. })));
+
+    // It is known by the same number to all, and another index by another.
+    let number = index.identity().unwrap().unwrap();
+    drop(writer);
+    drop(Writer::open(folder.path(), &profile).unwrap());
+    assert_eq!(index.identity().unwrap(), Some(number));
+    let other = tempfile::tempdir().unwrap();
+    drop(Writer::create(other.path(), &profile).unwrap());
+    let other = Index::open(other.path(), &profile, cpu(), Limits::default()).unwrap();
+    assert_ne!(other.identity().unwrap(), Some(number));
 }
