@@ -37,6 +37,8 @@ pub(crate) enum Problem {
     Undescribed,
     #[error("`{model}` answers with numbers that are none (NaN or infinity)")]
     NotANumber { model: String },
+    #[error("{}: {reason}", path.display())]
+    Benchmark { path: PathBuf, reason: String },
     #[error("the server cannot be asked")]
     Server(#[source] manager::remote::Error),
     #[error("nothing can be fetched for requests")]
@@ -52,6 +54,9 @@ impl Problem {
         match self {
             Self::Io { .. } => Some("check that it exists and that you may use it".to_owned()),
             Self::NotText { .. } => Some("convert it to PDF or plain text first".to_owned()),
+            Self::Benchmark { .. } => {
+                Some("`folio eval vidore --help` tells what the folder must have".to_owned())
+            }
             Self::Nothing { hint } => Some((*hint).to_owned()),
             Self::Flag { .. } => Some("`--help` lists the flags and their values".to_owned()),
             Self::Models { .. } => {

@@ -9,7 +9,25 @@ pub(super) enum Family {
     Qwen2,
     /// `BertModel`.
     Bert,
+    /// `ColQwen2_5`: a tower that sees, the decoder's body, and a projection.
+    ColQwen,
 }
+
+/// The extents of a tower that sees.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tower {
+    hidden: usize,
+    intermediate: usize,
+    depth: usize,
+    heads: usize,
+    /// After how many blocks one looks at the whole picture.
+    every: usize,
+}
+
+/// Elements of a vector of looks.
+const PROJECTED: usize = 128;
+/// Pixels of a patch, in its three colours and two frames.
+const PATCH: [usize; 4] = [3, 2, 14, 14];
 
 /// The extents of a model.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +43,8 @@ pub(super) struct Shape {
     pub(super) context: usize,
     /// Whether the embedding is the head as well.
     pub(super) tied: bool,
+    /// What it sees with.
+    pub(super) tower: Option<Tower>,
 }
 
 const QWEN: Shape = Shape {
@@ -38,6 +58,7 @@ const QWEN: Shape = Shape {
     vocabulary: 151_936,
     context: 32_768,
     tied: true,
+    tower: None,
 };
 
 const BERT: Shape = Shape { family: Family::Bert, vocabulary: 30_522, context: 512, ..QWEN };
@@ -92,6 +113,30 @@ pub(super) const SHAPES: &[Shape] = &[
         ..BERT
     },
     Shape {
+        name: "colqwen2.5-3b",
+        family: Family::ColQwen,
+        hidden: 2048,
+        intermediate: 11_008,
+        layers: 36,
+        heads: 16,
+        kv_heads: 2,
+        tower: Some(Tower { hidden: 1280, intermediate: 3420, depth: 32, heads: 16, every: 8 }),
+        ..QWEN
+    },
+    Shape {
+        name: "tiny-colqwen",
+        family: Family::ColQwen,
+        hidden: 128,
+        intermediate: 256,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        vocabulary: 512,
+        context: 1024,
+        tower: Some(Tower { hidden: 64, intermediate: 96, depth: 2, heads: 2, every: 2 }),
+        ..QWEN
+    },
+    Shape {
         name: "tiny-decoder",
         hidden: 128,
         intermediate: 256,
@@ -120,6 +165,8 @@ pub(super) const SHAPES: &[Shape] = &[
 pub(super) enum Part {
     /// `PLACE.weight: [rows, columns]`, the matrix of a linear map or an embedding.
     Matrix { place: String, rows: usize, columns: usize },
+    /// `NAME: shape`, numbers of a matrix that is never quantized.
+    Dense { name: String, shape: Vec<usize> },
     /// `NAME: [extent]`, all ones: the weight of a norm.
     Ones { name: String, extent: usize },
     /// `NAME: [extent]`, small numbers: a bias.
@@ -135,6 +182,45 @@ impl Shape {
     /// `config.json`, but for its quantization.
     pub(super) fn config(&self, dtype: &str) -> Value {
         match self.family {
+            Family::ColQwen => {
+                let mut config = Self { family: Family::Qwen2, ..*self }.config(dtype);
+                config["architectures"] = json!(["ColQwen2_5"]);
+                config["model_type"] = json!("qwen2_5_vl");
+                // Those of the small tokenizer.
+                for (name, token) in [
+                    ("vision_start_token_id", 503),
+                    ("vision_end_token_id", 504),
+                    ("image_token_id", 505),
+                    ("video_token_id", 510),
+                    ("vision_token_id", 511),
+                ] {
+                    config[name] = json!(token);
+                }
+                // The parts of a head that turn with time, height and width: 2, 3 and 3 of 8.
+                let eighth = self.hidden / self.heads / 2 / 8;
+                config["rope_scaling"] =
+                    json!({"type": "mrope", "mrope_section": [2 * eighth, 3 * eighth, 3 * eighth]});
+                if let Some(Tower { hidden, intermediate, depth, heads, every }) = self.tower {
+                    let whole: Vec<usize> = (1..=depth / every).map(|n| n * every - 1).collect();
+                    config["vision_config"] = json!({
+                        "depth": depth,
+                        "fullatt_block_indexes": whole,
+                        "hidden_act": "silu",
+                        "hidden_size": hidden,
+                        "in_chans": 3,
+                        "intermediate_size": intermediate,
+                        "num_heads": heads,
+                        "out_hidden_size": self.hidden,
+                        "patch_size": 14,
+                        "spatial_merge_size": 2,
+                        "spatial_patch_size": 14,
+                        "temporal_patch_size": 2,
+                        "tokens_per_second": 2,
+                        "window_size": 112,
+                    });
+                }
+                config
+            }
             Family::Qwen2 => json!({
                 "architectures": ["Qwen2ForCausalLM"],
                 "attention_dropout": 0.0,
@@ -188,6 +274,12 @@ impl Shape {
         match self.family {
             Family::Qwen2 => self.decoder(),
             Family::Bert => self.encoder(),
+            Family::ColQwen => {
+                let mut parts = self.decoder();
+                parts.extend(self.tower.iter().flat_map(|tower| tower.parts(self.hidden)));
+                parts.extend(linear("custom_text_proj", PROJECTED, self.hidden));
+                parts
+            }
         }
     }
 
@@ -252,6 +344,43 @@ impl Shape {
     }
 }
 
+impl Tower {
+    /// What makes rows of `out` elements of patches.
+    fn parts(&self, out: usize) -> Vec<Part> {
+        let Self { hidden, intermediate, depth, .. } = *self;
+        let patch = [&[hidden][..], &PATCH].concat();
+        let mut parts =
+            vec![Part::Dense { name: "visual.patch_embed.proj.weight".to_owned(), shape: patch }];
+        let norm = |name: String| Part::Ones { name, extent: hidden };
+        for block in 0..depth {
+            let at = |name: &str| format!("visual.blocks.{block}.{name}");
+            parts.extend([norm(at("norm1.weight")), norm(at("norm2.weight"))]);
+            for (name, rows, columns) in [
+                ("attn.qkv", 3 * hidden, hidden),
+                ("attn.proj", hidden, hidden),
+                ("mlp.gate_proj", intermediate, hidden),
+                ("mlp.up_proj", intermediate, hidden),
+                ("mlp.down_proj", hidden, intermediate),
+            ] {
+                parts.extend(linear(&at(name), rows, columns));
+            }
+        }
+        // Four patches that lie together become a row.
+        parts.push(norm("visual.merger.ln_q.weight".to_owned()));
+        parts.extend(linear("visual.merger.mlp.0", 4 * hidden, 4 * hidden));
+        parts.extend(linear("visual.merger.mlp.2", out, 4 * hidden));
+        parts
+    }
+}
+
+/// A linear map that is never quantized, with a bias.
+fn linear(place: &str, rows: usize, columns: usize) -> [Part; 2] {
+    [
+        Part::Dense { name: format!("{place}.weight"), shape: vec![rows, columns] },
+        Part::Small { name: format!("{place}.bias"), extent: rows },
+    ]
+}
+
 fn matrix(place: impl Into<String>, rows: usize, columns: usize) -> Part {
     Part::Matrix { place: place.into(), rows, columns }
 }
@@ -267,6 +396,7 @@ mod tests {
             let parts = Shape::named(name).unwrap().parts();
             let count = |part: &Part| match part {
                 Part::Matrix { rows, columns, .. } => rows * columns,
+                Part::Dense { shape, .. } => shape.iter().product(),
                 Part::Ones { extent, .. } | Part::Small { extent, .. } => *extent,
             };
             parts.iter().map(count).sum::<usize>()
@@ -274,6 +404,8 @@ mod tests {
         assert_eq!(total("qwen2.5-0.5b"), 494_032_768);
         assert_eq!(total("qwen2.5-1.5b"), 1_543_714_304);
         assert_eq!(total("qwen2.5-7b"), 7_615_616_512);
+        // The published Qwen2.5-VL-3B has 3,754,622,976 with its tied head; the projection comes on top.
+        assert_eq!(total("colqwen2.5-3b"), 3_754_622_976 + 128 * 2049);
         // Without the pooler, which an embedding does not use.
         assert_eq!(total("bert-base"), 109_482_240 - 768 * 769);
     }

@@ -143,6 +143,13 @@ fn stored(part: &Part, options: &Options) -> Vec<Tensor> {
         Part::Small { name, extent } => {
             return vec![vector(name, *extent, Content::Even { limit: 0.02 })];
         }
+        Part::Dense { name, shape } => {
+            let columns: usize = shape.iter().skip(1).product();
+            let limit = (3.0 / columns as f32).sqrt();
+            let (name, shape) = (name.clone(), shape.clone());
+            let content = Content::Even { limit };
+            return vec![Tensor { name, dtype: options.dtype, shape, content }];
+        }
         Part::Matrix { place, rows, columns } => (place, *rows, *columns),
     };
     let spread = (columns as f32).sqrt().recip();
@@ -175,10 +182,16 @@ fn stored(part: &Part, options: &Options) -> Vec<Tensor> {
 /// vocabulary is smaller than the configuration's: tokens beyond it have no text.
 fn side_files(root: &Path, shape: &Shape, folder: &Path) -> Result<()> {
     let (fixture, files): (_, &[_]) = match shape.family {
-        Family::Qwen2 => ("qwen2", &["tokenizer.json", "tokenizer_config.json"]),
-        Family::Bert => ("bert", &["tokenizer.json", "tokenizer_config.json", "modules.json"]),
+        Family::Qwen2 => ("models/qwen2", &["tokenizer.json", "tokenizer_config.json"]),
+        Family::Bert => {
+            ("models/bert", &["tokenizer.json", "tokenizer_config.json", "modules.json"])
+        }
+        Family::ColQwen => (
+            "vision/colqwen2_5",
+            &["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"],
+        ),
     };
-    let fixture = root.join("fixtures/models").join(fixture);
+    let fixture = root.join("fixtures").join(fixture);
     for file in files {
         let (from, to) = (fixture.join(file), folder.join(file));
         fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;

@@ -46,7 +46,7 @@ fn made_models_give_finite_numbers_of_a_sensible_size() {
         &["--mode", "dense", "--dtype", "f32"],
     ];
     for flags in all {
-        for name in ["tiny-decoder", "tiny-encoder"] {
+        for name in ["tiny-decoder", "tiny-encoder", "tiny-colqwen"] {
             let out = answer(name, flags);
             assert!(out.iter().all(|x| x.is_finite()), "{name} {flags:?}");
             let square = out.iter().map(|x| x * x).sum::<f32>() / out.len() as f32;

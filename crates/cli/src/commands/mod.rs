@@ -8,6 +8,7 @@ mod convert;
 mod debug;
 mod doctor;
 mod embed;
+mod eval;
 mod index;
 mod list;
 mod mcp;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Search(search::Search),
     Ask(Box<ask::AskCommand>),
     Bench(bench::Bench),
+    Eval(eval::Eval),
     #[command(visible_alias = "ls")]
     List(list::List),
     Show(show::Show),
@@ -78,6 +80,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Search(command) => command.run(),
         Command::Ask(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Eval(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Pull(command) => command.run(),

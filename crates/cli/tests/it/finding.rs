@@ -246,3 +246,67 @@ fn bench_index_tells_what_each_stage_takes() {
     ended(&world.run(&["index", "show"]), 1, "there is no index");
     ended(&world.run(&["bench", "index", "nothing.pdf"]), 1, "nothing was given");
 }
+
+#[test]
+fn eval_vidore_counts_as_a_pencil_does() {
+    let world = world();
+    let folder = world.home.path().join("bench");
+    fs::create_dir_all(folder.join("qrels")).unwrap();
+    let pages = [
+        ("1", "The tenant pays rent"),
+        ("2", "Keys are kept by the landlord"),
+        ("3", "A green garden"),
+    ];
+    let mut corpus = String::new();
+    for (name, words) in pages {
+        pdf(&folder.join(format!("{name}.pdf")), &[words]);
+        corpus += &format!("{{\"corpus-id\": {name}, \"image\": \"{name}.pdf\"}}\n");
+    }
+    fs::write(folder.join("corpus.jsonl"), corpus).unwrap();
+    let queries = [("a", "garden"), ("b", "rent"), ("c", "keys landlord"), ("d", "tenant")];
+    let queries =
+        queries.map(|(name, text)| format!("{{\"_id\": \"{name}\", \"text\": \"{text}\"}}\n"));
+    fs::write(folder.join("queries.jsonl"), queries.concat()).unwrap();
+    // The first is found, the second is not; of the third's two one is; the fourth has nothing to find.
+    let judged = "query-id\tcorpus-id\tscore\na\t3\t1\nb\t3\t1\nc\t2\t2\nc\t1\t1\nd\t1\t0\n";
+    fs::write(folder.join("qrels/test.tsv"), judged).unwrap();
+    let eval = ["eval", "vidore", "bench"];
+    let found = world.run(&[&eval[..], &["--json", "--run", "run.txt"]].concat()).json();
+    let third = 2.0 / (2.0 + 1.0 / 3.0_f64.log2());
+    for (name, expected) in [
+        ("ndcg_at_1", 2.0 / 3.0),
+        ("ndcg_at_5", (1.0 + third) / 3.0),
+        ("ndcg_at_10", (1.0 + third) / 3.0),
+        ("recall_at_5", 0.5),
+    ] {
+        let value = found[name].as_f64().unwrap();
+        assert!((value - expected).abs() < 1e-9, "{name} {value} {expected}");
+    }
+    assert_eq!(
+        (&found["pages"], &found["queries"], &found["failed"]),
+        (&3.into(), &3.into(), &0.into())
+    );
+    let run = fs::read_to_string(world.home.path().join("run.txt")).unwrap();
+    assert_eq!(
+        run.lines().collect::<Vec<_>>(),
+        ["a Q0 3 1 1 folio", "b Q0 1 1 1 folio", "c Q0 2 1 1 folio", "d Q0 1 1 1 folio"]
+    );
+    let found = world.run(&[&eval[..], &["--json", "--gain", "exponential"]].concat()).json();
+    let third = 3.0 / (3.0 + 1.0 / 3.0_f64.log2());
+    assert!((found["ndcg_at_5"].as_f64().unwrap() - (1.0 + third) / 3.0).abs() < 1e-9);
+    // With a model that looks, and an index that is kept.
+    let looks = fixture("../vision/colqwen2_5").display().to_string();
+    let kept = ["--model", &looks, "--index", "kept"];
+    let ran = world.run(&[&eval[..], &kept].concat());
+    ended(&ran, 0, "");
+    assert!(ran.out.contains("3 pages, 3 queries with a relevant page"), "{}", ran.out);
+    ended(&world.run(&["search", "x", "--index", "./kept"]), 0, "3 of 3 pages by looks");
+    // What is wrong with the data is named with its place.
+    fs::write(folder.join("qrels/test.tsv"), "a\t9\t1\n").unwrap();
+    ended(&world.run(&eval), 1, "the page `9` of the query `a` is not in the corpus");
+    fs::write(folder.join("qrels/test.tsv"), "a\t3\t1\na\t3\n").unwrap();
+    ended(&world.run(&eval), 1, "line 2: it has less than three columns");
+    fs::write(folder.join("queries.jsonl"), "{\"_id\": \"a\"}\n").unwrap();
+    ended(&world.run(&eval), 1, "line 1: it lacks `text`");
+    ended(&world.run(&["eval", "vidore", "papers"]), 1, "images");
+}

@@ -5,17 +5,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use documents::Limits;
-use documents::worker::Pool;
 use manager::find::index::{Index, PageId, Writer};
-use manager::find::{Asked, Encoders, Ingest, IngestStages, IngestTotals, MakeOptions, Part, find};
+use manager::find::{Asked, Encoders, IngestStages, IngestTotals, MakeOptions, Part, find};
 use serde_json::json;
 
 use crate::args::Compute;
-use crate::commands::index::{Show, documents, encoders};
+use crate::commands::index::{Filling, documents, encoders};
 use crate::commands::read::found;
+use crate::output;
 use crate::report::{Problem, Result};
-use crate::{material, output};
 
 /// Measure how fast documents are indexed and found, stage by stage.
 ///
@@ -49,7 +47,7 @@ pub(crate) struct IndexBench {
 }
 
 /// A folder that is gone when this is.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -59,7 +57,11 @@ impl Drop for Scratch {
 }
 
 impl Scratch {
-    fn make() -> Result<Self> {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn make() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("folio-bench-{}", std::process::id()));
         std::fs::create_dir_all(&path)
             .map_err(|error| Problem::io("make the folder", &path, error))?;
@@ -109,28 +111,17 @@ impl IndexBench {
     }
 
     fn fill(&self, folder: &Path, encoders: &Encoders) -> Result<(Duration, IngestTotals)> {
-        let files = found(&self.files);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = self.workers.unwrap_or(cores).clamp(1, files.len().max(1));
-        let limits = Limits::default();
         let begun = Instant::now();
-        let pool = Pool::new(material::worker()?, workers, limits);
         let mut writer = Writer::create(folder, &encoders.profile(false))?;
-        let mut ingest = Ingest {
-            writer: &mut writer,
-            encoders,
-            parsers: &pool,
-            workers,
+        let filling = Filling {
             batch: usize::from(self.batch),
-            file_bytes: limits.file_bytes,
+            workers: self.workers,
             passwords: &[],
             category: None,
             previews: true,
+            ending: "ending after the pages that are under way",
         };
-        let mut show = Show::new("ending after the pages that are under way")?;
-        let totals = ingest.run(&files, &mut show);
-        show.end();
-        let totals = totals?;
+        let totals = filling.run(&mut writer, encoders, &found(&self.files))?;
         if totals.pages == 0 {
             return Err(Problem::Nothing { hint: "no page could be read" }.into());
         }

@@ -15,6 +15,7 @@ use crate::args::{Compute, Kept};
 use crate::output::mlx_name;
 use crate::report::Result;
 use crate::{models, output};
+pub(crate) use index::Scratch;
 
 /// Measure how fast a model answers.
 ///

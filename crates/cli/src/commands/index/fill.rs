@@ -8,7 +8,7 @@ use clap::Args;
 use documents::Limits;
 use documents::worker::Pool;
 use manager::find::index::{CompactionLimits, Index, Writer};
-use manager::find::{Ingest, IngestTotals, MakeOptions};
+use manager::find::{Encoders, Ingest, IngestTotals, MakeOptions};
 
 use super::look::{documents, opened, previews};
 use super::show::Show;
@@ -101,28 +101,16 @@ impl Fill {
             }
         };
         let files = crate::commands::read::found(&self.files);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = self.workers.unwrap_or(cores).clamp(1, files.len().max(1));
-        let limits = Limits::default();
-        let pool = Pool::new(material::worker()?, workers, limits);
-        let mut ingest = Ingest {
-            writer: &mut writer,
-            encoders: &encoders,
-            parsers: &pool,
-            workers,
+        let begun = Instant::now();
+        let filling = Filling {
             batch: usize::from(self.batch),
-            file_bytes: limits.file_bytes,
+            workers: self.workers,
             passwords: &self.password,
             category: self.category.as_deref(),
             previews: !self.no_previews,
+            ending: "ending; pages that are written stay, and the same command goes on from there",
         };
-        let begun = Instant::now();
-        let mut show = Show::new(
-            "ending; pages that are written stay, and the same command goes on from there",
-        )?;
-        let totals = ingest.run(&files, &mut show);
-        show.end();
-        let totals = totals?;
+        let totals = filling.run(&mut writer, &encoders, &files)?;
         let gone = gone(&path, &self.files)?;
         if self.prune {
             for path in &gone {
@@ -145,6 +133,49 @@ impl Fill {
         }
         let whole = totals.lost == 0 && totals.failed == 0;
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// How documents come into an index.
+pub(crate) struct Filling<'a> {
+    /// Pages that are encoded and written at once.
+    pub(crate) batch: usize,
+    /// Files that are parsed at once; as many as there are cores, if it is not said.
+    pub(crate) workers: Option<usize>,
+    pub(crate) passwords: &'a [String],
+    pub(crate) category: Option<&'a str>,
+    pub(crate) previews: bool,
+    /// What is told to who interrupts it.
+    pub(crate) ending: &'static str,
+}
+
+impl Filling<'_> {
+    /// Does it, in sight of the user.
+    pub(crate) fn run(
+        &self,
+        writer: &mut Writer,
+        encoders: &Encoders,
+        files: &[PathBuf],
+    ) -> Result<IngestTotals> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.workers.unwrap_or(cores).clamp(1, files.len().max(1));
+        let limits = Limits::default();
+        let pool = Pool::new(material::worker()?, workers, limits);
+        let mut ingest = Ingest {
+            writer,
+            encoders,
+            parsers: &pool,
+            workers,
+            batch: self.batch,
+            file_bytes: limits.file_bytes,
+            passwords: self.passwords,
+            category: self.category,
+            previews: self.previews,
+        };
+        let mut show = Show::new(self.ending)?;
+        let totals = ingest.run(files, &mut show);
+        show.end();
+        Ok(totals?)
     }
 }
 

@@ -14,9 +14,9 @@ use manager::find::{Encoders, MakeOptions};
 use manager::runtime::{LoadOptions, LoadedModel};
 
 use self::fill::Fill;
+pub(crate) use self::fill::Filling;
 pub(crate) use self::look::documents;
 use self::look::{show, verify};
-pub(crate) use self::show::Show;
 use crate::args::Compute;
 use crate::models;
 use crate::report::Result;

@@ -12,7 +12,7 @@ use crate::report::{Problem, Result};
 use crate::signals::interrupted;
 
 /// How it looks while it goes on.
-pub(crate) struct Show {
+pub(super) struct Show {
     bar: ProgressBar,
     looked: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -21,7 +21,7 @@ pub(crate) struct Show {
 
 impl Show {
     /// Tells `ending` when it is asked to end.
-    pub(crate) fn new(ending: &'static str) -> Result<Self> {
+    pub(super) fn new(ending: &'static str) -> Result<Self> {
         let looked = Arc::<AtomicU64>::default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -32,7 +32,7 @@ impl Show {
         Ok(Self { bar: pages(Arc::clone(&looked)), looked, stop, _runtime: runtime })
     }
 
-    pub(crate) fn end(&self) {
+    pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }
 }
