@@ -14,6 +14,8 @@ pub enum Place {
     /// Where `*` stands for any characters, `?` for one, `[a-z]` for one of these; the rest is as it is
     /// written, capitals too.
     Like(String),
+    /// The same of its last part alone, which is the file's name.
+    Named(String),
 }
 
 /// Which pages a search looks at: those that all of it is true of.
@@ -48,7 +50,7 @@ impl Filter {
     /// Refuses what would take the database too long.
     pub(crate) fn check(&self) -> Result<()> {
         let value = |what, value: String, allowed| Err(Error::Value { what, value, allowed });
-        if let Some(Place::Like(pattern)) = &self.place {
+        if let Some(Place::Like(pattern) | Place::Named(pattern)) = &self.place {
             let stars = pattern.bytes().filter(|&b| b == b'*').count();
             if pattern.len() > MOST_PATTERN.0 || stars > MOST_PATTERN.1 {
                 return value("pattern", pattern.clone(), "at most 1000 bytes and 6 stars");
@@ -80,6 +82,12 @@ impl Filter {
                 and(condition, vec![folder.to_owned().into(); 3]);
             }
             Some(Place::Like(pattern)) => and("d.path GLOB ?", vec![pattern.clone().into()]),
+            Some(Place::Named(pattern)) => {
+                // What is left of a path without the characters at its end that are no separators is its folder.
+                let folder = "rtrim(d.path, replace(d.path, '/', ''))";
+                let condition = format!("substr(d.path, length({folder}) + 1) GLOB ?");
+                and(&condition, vec![pattern.clone().into()]);
+            }
             None => {}
         }
         if let Some(from) = self.from {
@@ -120,8 +128,9 @@ mod tests {
     #[test]
     fn there_is_a_mark_for_each_value() {
         let evil = "'; DROP TABLE pages; --".to_owned();
+        let text = || evil.clone();
         for place in
-            [Place::At(evil.clone()), Place::Below(evil.clone()), Place::Like(evil.clone())]
+            [Place::At(text()), Place::Below(text()), Place::Like(text()), Place::Named(text())]
         {
             let filter = Filter {
                 place: Some(place),
@@ -145,6 +154,8 @@ mod tests {
         assert!(like("*a*b*c*".into()).check().is_ok());
         assert!(like("*".repeat(7)).check().is_err());
         assert!(like("a".repeat(1001)).check().is_err());
+        let named = Filter { place: Some(Place::Named("*".repeat(7))), ..Filter::default() };
+        assert!(named.check().is_err());
         let many = Filter { categories: vec![String::new(); 101], ..Filter::default() };
         assert!(many.check().is_err());
     }

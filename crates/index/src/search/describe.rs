@@ -146,6 +146,13 @@ pub(super) fn preview(database: &Database, page: PageId) -> Result<Option<(Strin
     })
 }
 
+pub(super) fn has_preview(database: &Database, page: PageId) -> Result<bool> {
+    database.ask("look for a preview", |connection| {
+        let sql = "SELECT EXISTS (SELECT 1 FROM previews WHERE page_id = ?)";
+        connection.query_row(sql, [page.0], |row| row.get(0))
+    })
+}
+
 pub(super) fn text(database: &Database, page: PageId) -> Result<String> {
     let text = database.ask("give a page's words", |connection| {
         let sql = "SELECT text FROM pages WHERE id = ?";

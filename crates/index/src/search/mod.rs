@@ -94,6 +94,8 @@ pub struct Places {
 #[derive(Debug)]
 pub struct Index {
     folder: Folder,
+    /// Which database was opened.
+    mark: Option<(u64, u64)>,
     profile: Profile,
     limits: Limits,
     cpu: Arc<Cpu>,
@@ -113,6 +115,8 @@ pub struct Size {
     pub documents: usize,
     /// Their pages.
     pub pages: usize,
+    /// Those of them that failed, and cannot be found.
+    pub failed: usize,
     /// Files of vectors.
     pub segments: usize,
     /// The bytes of those.
@@ -127,10 +131,17 @@ impl Index {
     /// If there is none, or something else made it.
     pub fn open(path: &Path, profile: &Profile, cpu: Arc<Cpu>, limits: Limits) -> Result<Self> {
         let folder = Folder::existing(path)?;
+        let mark = folder.mark();
         let database = Database::read(&folder)?;
         database.profile()?.admits(profile, path)?;
         let inner = Mutex::new(Inner { database, catalog: Arc::default() });
-        Ok(Self { folder, profile: profile.clone(), limits, cpu, inner })
+        Ok(Self { folder, mark, profile: profile.clone(), limits, cpu, inner })
+    }
+
+    /// Whether what was opened still lies in its folder: not if it was removed, or another put there. Until it is
+    /// opened anew it answers from what was there.
+    pub fn is_current(&self) -> bool {
+        self.mark.is_some() && self.folder.mark() == self.mark
     }
 
     /// What made the index in the folder `path`: for whoever only removes, lists or looks for words.
@@ -303,6 +314,15 @@ impl Index {
         describe::preview(&self.lock().database, page)
     }
 
+    /// Whether a page has a preview.
+    ///
+    /// # Errors
+    ///
+    /// If the database refuses.
+    pub fn has_preview(&self, page: PageId) -> Result<bool> {
+        describe::has_preview(&self.lock().database, page)
+    }
+
     /// A page's words.
     ///
     /// # Errors
@@ -368,11 +388,12 @@ impl Index {
     pub fn size(&self) -> Result<Size> {
         let mut inner = self.lock();
         let snapshot = Snapshot::take(&mut inner, &self.folder, &self.profile)?;
-        let documents = snapshot.count_documents()?;
+        let (documents, failed) = snapshot.count()?;
         let segments = snapshot.catalog.segments();
         Ok(Size {
             documents,
             pages: snapshot.catalog.len(),
+            failed,
             segments: segments.len(),
             bytes: segments.iter().map(|segment| segment.bytes()).sum(),
         })

@@ -221,11 +221,14 @@ impl<'a> Snapshot<'a> {
         self.catalog.place(at)
     }
 
-    pub(super) fn count_documents(&self) -> Result<usize> {
+    /// How many documents can be found, and how many of their pages failed.
+    pub(super) fn count(&self) -> Result<(usize, usize)> {
         self.ask("count its documents", |connection| {
-            let sql = "SELECT count(*) FROM documents WHERE finished = 1";
-            connection.query_row(sql, [], |row| row.get::<_, i64>(0))
+            let sql = "SELECT (SELECT count(*) FROM documents WHERE finished = 1), \
+                       (SELECT count(*) FROM pages p JOIN documents d ON d.id = p.document_id \
+                        WHERE d.finished = 1 AND p.failure IS NOT NULL)";
+            let count = |number: i64| usize::try_from(number).unwrap_or_default();
+            connection.query_row(sql, [], |row| Ok((count(row.get(0)?), count(row.get(1)?))))
         })
-        .map(|count| usize::try_from(count).unwrap_or_default())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::segment::{file_name, number_of, remove};
@@ -58,6 +59,12 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which file the database is, apart from its name: another one has another device or number.
+    pub(crate) fn mark(&self) -> Option<(u64, u64)> {
+        let of = fs::metadata(self.database()).ok()?;
+        Some((of.dev(), of.ino()))
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Words, sparse and dense vectors, and filters.
 
 use index::{
-    Error, Filter, Index, Limits, NewDocument, NewPage, PageId, Place, Profile, Query, Route,
+    Error, Filter, Index, Limits, NewDocument, NewPage, PageId, Place, Preview, Profile, Query, Route,
     Writer,
 };
 
@@ -117,6 +117,10 @@ fn filters_leave_what_they_say() {
     }
     assert_eq!(paths(&index, place(Place::Below("in%".into()))), ["in%/d.pdf"]);
     assert_eq!(paths(&index, place(Place::Like("in?/*.pdf".into()))), ["in%/d.pdf", "inn/c.pdf"]);
+    let named = |name: &str| paths(&index, place(Place::Named(name.into())));
+    assert_eq!((named("b.pdf"), named("?.pdf").len()), (vec!["in/deep/b.pdf".to_owned()], 4));
+    // Of folders it knows nothing.
+    assert!(named("*deep*").is_empty() && named("in/a.pdf").is_empty());
     let from = Filter { from: day("2024-01-31"), ..none() };
     assert_eq!(paths(&index, from.clone()), ["in/deep/b.pdf", "inn/c.pdf"]);
     let within = Filter { to: day("2024-01-31"), ..from };
@@ -164,4 +168,36 @@ fn what_a_page_holds_is_given_back_to_be_moved() {
     drop(Writer::create(other.path(), &profile).unwrap());
     let other = Index::open(other.path(), &profile, cpu(), Limits::default()).unwrap();
     assert_ne!(other.identity().unwrap(), Some(number));
+}
+
+#[test]
+fn previews_and_failures_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = Profile::default();
+    let mut writer = Writer::create(folder.path(), &profile).unwrap();
+    let (one, two) = (
+        begin(&mut writer, &document("a", 1, 2)),
+        // Of what is not finished nothing is counted.
+        begin(&mut writer, &document("b", 2, 2)),
+    );
+    let preview = Preview { kind: "image/png", bytes: b"small" };
+    let pages = [
+        NewPage { preview: Some(preview), ..bare(one, 1, "all") },
+        NewPage { failure: Some("it is a scan"), ..bare(one, 2, "") },
+        NewPage { failure: Some("it is a scan"), ..bare(two, 1, "") },
+    ];
+    writer.commit(&pages, &[one]).unwrap();
+    let index = Index::open(folder.path(), &profile, cpu(), Limits::default()).unwrap();
+    let size = index.size().unwrap();
+    assert_eq!((size.documents, size.pages, size.failed), (1, 2, 1));
+    let [(1, first), (2, second)] = index.pages(one).unwrap()[..] else { panic!("two pages") };
+    assert_eq!(index.preview(first).unwrap(), Some(("image/png".to_owned(), b"small".to_vec())));
+    assert!(index.has_preview(first).unwrap() && !index.has_preview(second).unwrap());
+    assert!(index.pages(two).unwrap().is_empty());
+    // Whoever has it open answers from it, and knows that it is gone.
+    assert!(index.is_current());
+    drop(writer);
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    assert!(!index.is_current());
+    assert_eq!(index.documents(None, 9).unwrap().len(), 1);
 }
