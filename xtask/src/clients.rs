@@ -16,6 +16,8 @@ use crate::goldens::requirements;
 
 /// What clients show; any word would do.
 const KEY: &str = "sesame";
+/// The index that is searched, of one document.
+const INDEX: &str = "lease";
 /// Seconds that random questions are asked for at most.
 const FUZZ_SECONDS: &str = "90";
 
@@ -47,8 +49,11 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         ("HF_HOME", &*none),
         ("XDG_DATA_HOME", &*data),
     ];
+    let mut index = Command::new(&program);
+    index.arg("index").arg(root.join("examples/lease.pdf")).args(["--index", INDEX]);
+    must(index.args(["--model", "bert"]).envs(set))?;
     let mut serve = Command::new(&program);
-    serve.args(["serve", "--port", "0", "--keys"]).arg(&keys).envs(set);
+    serve.args(["serve", "--port", "0", "--index", INDEX, "--keys"]).arg(&keys).envs(set);
     let mut server = Server(serve.stdout(Stdio::piped()).spawn().context("cannot start folio")?);
     let address = server.address()?;
     let mut ask = Command::new(&python);
@@ -130,7 +135,7 @@ impl Drop for Server {
 
 /// Copies the tiny models that are asked, one of them with positions enough for a description of tools.
 fn prepare(from: &Path, to: &Path) -> Result<()> {
-    for model in ["qwen3", "bert", "llama"] {
+    for model in ["qwen3", "bert", "llama", "xlm-roberta"] {
         copy(&from.join(model), &to.join(model))?;
     }
     let path = to.join("qwen3/config.json");

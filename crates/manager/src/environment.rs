@@ -81,6 +81,16 @@ impl Environment {
         self.data.join("folio")
     }
 
+    /// Where the indexes are that go by a name.
+    pub fn indexes(&self) -> PathBuf {
+        self.state().join("indexes")
+    }
+
+    /// The file of sums of models' files.
+    pub fn model_sums(&self) -> PathBuf {
+        self.state().join("model_sums.json")
+    }
+
     /// The environment that these variables describe. An empty variable counts as unset.
     pub fn from_vars<I>(vars: I) -> Self
     where

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use manager::find::LibraryError;
 use manager::flight::Flight;
 use manager::{Kind, chain, house};
 use serde_json::{Value, json};
@@ -136,6 +137,44 @@ impl From<house::Error> for Fault {
         let retry_after =
             (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2));
         Self { status, message, param, code, retry_after }
+    }
+}
+
+impl Fault {
+    /// Why an index is not asked.
+    pub(crate) fn worded(error: &LibraryError) -> Self {
+        let status = match error.kind() {
+            Kind::Invalid => StatusCode::BAD_REQUEST,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            // What is asked is right; what is here is not.
+            Kind::Unsupported => StatusCode::CONFLICT,
+            Kind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut message = error.to_string();
+        if let Some(hint) = error.hint() {
+            message.push_str("; ");
+            message.push_str(&hint);
+        }
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(%message, "an index was not asked");
+        }
+        let (code, param) = match error.is_unknown_index() {
+            true => (Some("index_not_found"), Some("index".to_owned())),
+            false => (None, None),
+        };
+        let retry_after =
+            (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2));
+        Self { status, message, param, code, retry_after }
+    }
+}
+
+impl From<LibraryError> for Fault {
+    fn from(error: LibraryError) -> Self {
+        if let LibraryError::House(error) = error {
+            return error.into();
+        }
+        Self::worded(&error)
     }
 }
 

@@ -9,6 +9,7 @@ mod allowance;
 mod anthropic;
 mod documents;
 mod fault;
+mod finding;
 mod flight;
 mod format;
 mod gate;

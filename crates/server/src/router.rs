@@ -6,13 +6,14 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
+use manager::find::Library;
 use manager::house::House;
 use tokio::sync::Semaphore;
 
 use crate::state::{Options, RuleBook, Server};
 use crate::{
-    anthropic, documents, fault, flight, gate, health, mcp, metrics, ollama, openai, openapi,
-    rerank, told,
+    anthropic, documents, fault, finding, flight, gate, health, mcp, metrics, ollama, openai,
+    openapi, rerank, told,
 };
 
 /// Strangers' files that are parsed at once.
@@ -24,7 +25,6 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
     let shelf = Arc::new(openai::files::Shelf::new(options.kept.clone()));
     let server = Server {
         rules: RuleBook::new(options.rules.clone(), options.told.clone()),
-        house,
         shelf,
         parsers: Arc::new(Semaphore::new(PARSERS)),
         options: Arc::new(options),
@@ -32,8 +32,10 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         metrics: Arc::default(),
         accounts: Arc::default(),
         readings: Arc::default(),
+        library: Library::new(Arc::clone(&house)),
+        house,
     };
-    let mcp = mcp::router(&server.house, &server.rules, &server.readings, &server.options);
+    let mcp = mcp::router(&server);
     Router::new()
         .merge(mcp)
         .route("/health", get(health::health))
@@ -57,6 +59,15 @@ pub fn router(house: Arc<House>, options: Options) -> Router {
         .route("/v1/files/{id}/content", get(openai::files::content))
         .route("/v1/documents/read", post(documents::create))
         .route("/v1/documents/read/{id}", delete(documents::cancel))
+        .route("/v1/search", post(finding::search))
+        .route("/v1/indexes", get(finding::list))
+        .route("/v1/indexes/{name}", get(finding::one))
+        .route("/v1/indexes/{name}/documents", get(finding::documents))
+        .route("/v1/indexes/{name}/documents/{document}/pages/{page}", get(finding::page))
+        .route(
+            "/v1/indexes/{name}/documents/{document}/pages/{page}/preview",
+            get(finding::preview),
+        )
         .route("/v1/responses", post(openai::responses::create))
         .route("/v1/responses/{id}", get(openai::responses::get).delete(openai::responses::delete))
         // As MLX-VLM's server has it.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use manager::find::{Library, Offer};
 use manager::house::House;
 use manager::web::Fetcher;
 use tokio::sync::{Semaphore, watch};
@@ -45,6 +46,8 @@ pub struct Rules {
     pub manage: bool,
     /// The files that tools may read.
     pub files: Files,
+    /// The indexes whose pages may be found.
+    pub indexes: Offer,
     /// What fetches the images that requests name by address, if any host is allowed.
     pub fetcher: Option<Fetcher>,
 }
@@ -102,6 +105,8 @@ pub(crate) struct Server {
     pub(crate) parsers: Arc<Semaphore>,
     /// The documents that are being read with models.
     pub(crate) readings: Arc<Readings>,
+    /// Indexes that are open.
+    pub(crate) library: Arc<Library>,
 }
 
 impl Server {

@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("forge", &["kernels", "checkpoint", "models"]),
     ("engine", &["models", "kernels"]),
     ("manager", &["engine", "models", "kernels", "checkpoint", "text", "documents", "index"]),
-    ("server", &["manager", "text", "documents", "index"]),
+    ("server", &["manager", "text", "documents"]),
     ("cli", &["server", "manager", "forge", "documents"]),
     ("testkit", &["kernels", "checkpoint", "text", "documents", "models"]),
     ("xtask", &["checkpoint", "kernels", "models"]),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use clap::Args;
 use manager::Environment;
 use manager::house::House;
+use server::Rules;
 
-use super::serve::furnished;
+use super::serve::{furnished, offer};
 use crate::args::{Compute, Kept};
 use crate::report::{Problem, Result};
 use crate::settings::Settings;
@@ -31,6 +32,10 @@ pub(crate) struct Mcp {
     /// Let tools read files under this folder (may be given several times)
     #[arg(long, value_name = "FOLDER")]
     allow_root: Vec<String>,
+    /// Let tools find pages of this index: a name of `folio index --index`, or a folder (may be given several times; `*` is
+    /// every one that has a name)
+    #[arg(long, value_name = "INDEX")]
+    index: Vec<String>,
     /// Set anything else that `folio serve` can be set to, such as memory.limit=8GiB (may be given several times)
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -46,10 +51,12 @@ impl Mcp {
             values.into_iter().map(|value| (key.to_owned(), value)).collect()
         };
         let (models, roots) = (named("model", self.model), named("server.roots", self.allow_root));
-        let flags = [models, roots, named("set", self.set)].concat();
+        let indexes = named("server.indexes", self.index);
+        let flags = [models, roots, indexes, named("set", self.set)].concat();
         let config = Settings::of(self.config, flags).load()?;
         log::begin(&config.logging)?;
         let files = material::files(&config.server.roots)?;
+        let rules = Rules { files, indexes: offer(&config)?, ..Rules::default() };
         for model in &config.models {
             models::locate(&model.name)?;
         }
@@ -59,7 +66,7 @@ impl Mcp {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
-        let done = runtime.block_on(server::mcp::stdio(Arc::clone(&house), files));
+        let done = runtime.block_on(server::mcp::stdio(Arc::clone(&house), rules));
         house.close();
         // A read of standard input cannot be called back.
         runtime.shutdown_background();

@@ -8,13 +8,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use documents::found::{self, FoundPage, Heat};
-use manager::find::index::{
-    Candidates, Date, Filter, Hit, Index, Place as Where, Places, Profile, Route, Stage,
-};
-use manager::find::{Asked, Encoders, Found, Part, Rerank, Took, find};
+use manager::find::index::{Candidates, Date, Filter, Hit, Index, Place as Where, Places, Profile};
+use manager::find::{Asked, Encoders, Found, Rerank, find, makers, page_range};
 use serde_json::{Value, json};
 
-use super::index::{Place, encoders, makers};
+use super::index::{Place, encoders};
 use crate::args::Compute;
 use crate::progress::counting;
 use crate::report::{Problem, Result};
@@ -78,13 +76,7 @@ pub(crate) struct Looking {
 }
 
 fn parse_range(text: &str) -> Result<(u32, u32), String> {
-    let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
-    let range = match text.split_once('-') {
-        Some((first, "")) => number(first).map(|first| (first, u32::MAX)),
-        Some((first, last)) => number(first).zip(number(last)),
-        None => number(text).map(|page| (page, page)),
-    };
-    let range = range.filter(|(first, last)| first <= last);
+    let range = page_range(text);
     range.ok_or_else(|| "write a page or a range of them, from 1: 3, 1-5 or 7-".to_owned())
 }
 
@@ -142,6 +134,7 @@ impl Looking {
             model,
             pages: usize::from(self.rerank_pages),
             told: &told,
+            stop: &|| false,
         });
         let asked = Asked {
             question,
@@ -246,50 +239,19 @@ fn heat(places: &Places, words: &[(String, Range<usize>)]) -> Heat {
     Heat { height: *height, width: *width, values: values.collect() }
 }
 
-fn route(found: &Found) -> String {
-    let means = |took: &Took| matches!(took.part, Part::Index(Stage::Dense | Stage::Sparse));
-    let means = found.took.iter().any(means);
-    let way = match found.answer.route {
-        Route::Lists if means => "words and meaning",
-        Route::Lists => "words",
-        Route::ListsThenExact if means => "words and meaning, then looks",
-        Route::ListsThenExact => "words, then looks",
-        Route::Exact => "looks of all pages",
-        Route::SignsThenExact => "signs of all pages, then looks of the best",
-        Route::Approximate => "looks of the pages that the server chose",
-    };
-    let again = found.took.iter().any(|took| took.part == Part::Rerank);
-    if again { format!("{way}, then the words of the best again") } else { way.to_owned() }
-}
-
-fn part(part: Part) -> &'static str {
-    match part {
-        Part::Question => "question",
-        Part::Index(Stage::Filter) => "filter",
-        Part::Index(Stage::Words) => "words",
-        Part::Index(Stage::Sparse) => "weights",
-        Part::Index(Stage::Dense) => "meaning",
-        Part::Index(Stage::Fuse) => "fuse",
-        Part::Index(Stage::Signs) => "signs",
-        Part::Index(Stage::Exact) => "looks",
-        Part::Index(Stage::Describe) => "describe",
-        Part::Rerank => "rerank",
-    }
-}
-
 /// Which way the search went, and how long each part took.
 pub(crate) fn way(found: &Found) -> String {
     let parts: Vec<String> = found
         .took
         .iter()
-        .map(|took| format!("{} {:.1} ms", part(took.part), took.time.as_secs_f64() * 1e3))
+        .map(|took| format!("{} {:.1} ms", took.part.name(), took.time.as_secs_f64() * 1e3))
         .collect();
     let (hits, pages) = (found.answer.hits.len(), found.answer.pages);
-    format!("{hits} of {pages} pages by {}: {}", route(found), parts.join(", "))
+    format!("{hits} of {pages} pages by {}: {}", found.route(), parts.join(", "))
 }
 
 fn as_json(found: &Found) -> Value {
-    let again = found.took.iter().any(|took| took.part == Part::Rerank);
+    let again = found.is_reranked();
     let hits: Vec<Value> = found
         .answer
         .hits
@@ -313,8 +275,8 @@ fn as_json(found: &Found) -> Value {
         .iter()
         .map(|took| {
             let ms = (took.time.as_secs_f64() * 1e6).round() / 1e3;
-            json!({"stage": part(took.part), "pages": took.pages, "ms": ms})
+            json!({"stage": took.part.name(), "pages": took.pages, "ms": ms})
         })
         .collect();
-    json!({"hits": hits, "pages": found.answer.pages, "route": route(found), "took": took})
+    json!({"hits": hits, "pages": found.answer.pages, "route": found.route(), "took": took})
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use clap::Args;
 use manager::Environment;
 use manager::config::{Config, ServerKey, memory_limit};
+use manager::find::Offer;
+use manager::find::index::Index;
 use manager::house::{House, HouseOptions};
 use manager::machine::Machine;
 use manager::residency::Policy;
@@ -187,7 +189,25 @@ fn fetcher(config: &Config) -> Result<Option<Fetcher>> {
 pub(crate) fn rules(config: &Config) -> Result<Rules> {
     let (gate, fetcher) = (gate(config)?, fetcher(config)?);
     let files = material::files(&config.server.roots)?;
-    Ok(Rules { gate, manage: config.server.manage, files, fetcher })
+    Ok(Rules { gate, manage: config.server.manage, files, indexes: offer(config)?, fetcher })
+}
+
+/// The indexes that clients may ask.
+pub(crate) fn offer(config: &Config) -> Result<Offer> {
+    let wanted = &config.server.indexes;
+    let offer = Offer::of(wanted, &Environment::from_process().indexes());
+    let offer =
+        offer.map_err(|error| Problem::Flag { flag: "--index", reason: error.to_string() })?;
+    let lacking = |name: &String| match offer.folder(name) {
+        Some(folder) => Index::profile_of(&folder).err(),
+        None => None,
+    };
+    for name in offer.names() {
+        if let Some(error) = lacking(&name) {
+            eprintln!("note: the index `{name}` cannot be asked yet: {error}");
+        }
+    }
+    Ok(offer)
 }
 
 /// Who may speak.

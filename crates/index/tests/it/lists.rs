@@ -1,8 +1,8 @@
 //! Words, sparse and dense vectors, and filters.
 
 use index::{
-    Error, Filter, Index, Limits, NewDocument, NewPage, PageId, Place, Preview, Profile, Query, Route,
-    Writer,
+    Error, Filter, Index, Limits, NewDocument, NewPage, PageId, Place, Preview, Profile, Query,
+    Route, Writer,
 };
 
 use crate::samples::{bare, begin, cpu, document, encoder};

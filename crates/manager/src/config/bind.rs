@@ -202,6 +202,10 @@ fn server(mut table: Table<'_>) -> Server {
         "names",
     );
     let roots = table.list(("roots", "Folders whose files requests may name"), "folders");
+    let indexes = table.list(
+        ("indexes", "Indexes whose pages clients may find: a name of `folio index --index`, or a folder; `*` is every one that has a name"),
+        "indexes",
+    );
     let urls = table.list(
         ("urls", "Hosts whose files requests may name; `*` is all but private addresses"),
         "hosts",
@@ -239,6 +243,7 @@ fn server(mut table: Table<'_>) -> Server {
         origins,
         hosts,
         roots: roots.iter().map(|root| value::expand(root)).collect(),
+        indexes: indexes.iter().map(|index| value::expand(index).display().to_string()).collect(),
         urls,
         max_body: max_body.unwrap_or_default(),
         connections: count(connections),

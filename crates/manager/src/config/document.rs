@@ -16,6 +16,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("server.origins", "allow-origin"),
     ("server.hosts", "allow-host"),
     ("server.roots", "allow-root"),
+    ("server.indexes", "index"),
     ("server.urls", "allow-url"),
     ("memory.limit", "memory"),
     ("memory.reserve", "memory-reserve"),

@@ -91,6 +91,8 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// Folders whose files requests may name.
     pub roots: Vec<PathBuf>,
+    /// Indexes whose pages clients may find: names, and folders; `*` is every one that has a name.
+    pub indexes: Vec<String>,
     /// Hosts whose files requests may name; `*` is all but private addresses.
     pub urls: Vec<String>,
     /// Bytes of a request at most.

@@ -65,6 +65,17 @@ pub(super) struct Made {
     pub(super) sparse: Vec<(u32, f32)>,
 }
 
+impl Made {
+    /// The same and what another model made.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.vectors.extend(other.vectors);
+        self.grid = self.grid.or(other.grid);
+        self.dense.extend(other.dense);
+        self.sparse.extend(other.sparse);
+        self
+    }
+}
+
 impl Encoders {
     /// The same and a model, which is called `name` and lies in `folders`: its own and that of its adapter. Sums of its files are
     /// kept in `kept`.
@@ -72,11 +83,29 @@ impl Encoders {
     /// # Errors
     /// When it makes nothing of pages, or the same as another, or its files cannot be read.
     pub fn and(
-        mut self,
+        self,
         model: &Arc<LoadedModel>,
         name: &str,
         folders: &[&Path],
         kept: &Path,
+        options: MakeOptions,
+    ) -> Result<Self, Error> {
+        if model.facts().kind != ModelKind::Embedding {
+            return Err(Error::Useless { model: name.to_owned() });
+        }
+        let hash = Hash(identity(folders, kept)?);
+        self.and_known(model, name, (hash, None), options)
+    }
+
+    /// The same of a model of which is known what its files sum up to and, if it looks at pages, how long its vectors are.
+    ///
+    /// # Errors
+    /// When it makes nothing of pages, or the same as another.
+    pub fn and_known(
+        mut self,
+        model: &Arc<LoadedModel>,
+        name: &str,
+        (hash, dim): (Hash, Option<u32>),
         options: MakeOptions,
     ) -> Result<Self, Error> {
         let name = name.to_owned();
@@ -86,19 +115,24 @@ impl Encoders {
         if model.facts().kind != ModelKind::Embedding {
             return Err(Error::Useless { model: name });
         }
-        let hash = Hash(identity(folders, kept)?);
         if let Some(said) = model.said() {
             if let Some(other) = &self.looks {
                 return twice(&other.model, "vectors of how pages look");
             }
-            let made = vectors(model, &["a".to_owned()])?;
-            let dim = made.iter().flatten().next().map_or(0, Vec::len);
+            let dim = match dim {
+                Some(dim) => dim,
+                None => {
+                    let made = vectors(model, &["a".to_owned()])?;
+                    let dim = made.iter().flatten().next().map_or(0, Vec::len);
+                    u32::try_from(dim).unwrap_or(u32::MAX)
+                }
+            };
             let encoder = Encoder {
                 name,
                 model: hash,
                 prompt: prompt(said.map(Some)),
                 pooling: options.pool.map_or_else(|| "none".to_owned(), pooling::rows_ward_name),
-                dim: u32::try_from(dim).unwrap_or(u32::MAX),
+                dim,
             };
             self.looks = Some(Looks { model: Arc::clone(model), encoder, pool: options.pool });
             return Ok(self);
@@ -107,15 +141,7 @@ impl Encoders {
             return twice(&other.model, "vectors of what pages say");
         }
         let facts = model.facts();
-        let own = model.prompts();
-        let named = |names: &[&str]| {
-            let name = names.iter().find(|name| own.contains(name));
-            name.map(|name| (*name).to_owned())
-        };
-        let prompts = [
-            named(&["passage", "document", "search_document"]),
-            named(&["query", "search_query", "s2p_query"]),
-        ];
+        let prompts = model.search_prompts();
         let encoder = |pooling: &str, dim: usize| Encoder {
             name: name.clone(),
             model: hash,
@@ -302,6 +328,22 @@ impl Says {
         made.sparse = weights.into_iter().collect();
         Ok(())
     }
+}
+
+/// The models that made an index, by the names they had, and how.
+pub fn makers(profile: &Profile) -> (Vec<String>, MakeOptions) {
+    let mut names: Vec<String> = Vec::new();
+    for encoder in [&profile.vectors, &profile.dense, &profile.sparse].into_iter().flatten() {
+        if !names.contains(&encoder.name) {
+            names.push(encoder.name.clone());
+        }
+    }
+    let pooling = profile.vectors.as_ref().and_then(|encoder| encoder.pooling.rsplit_once('/'));
+    let options = MakeOptions {
+        pool: pooling.and_then(|(_, factor)| factor.parse().ok()),
+        dimensions: profile.dense.as_ref().map(|encoder| encoder.dim as usize),
+    };
+    (names, options)
 }
 
 /// The vectors of the tokens of each question.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -44,6 +44,37 @@ pub fn identity(folders: &[&Path], kept: &Path) -> Result<[u8; 32], Error> {
     }
     sums.save(kept);
     Ok(whole.finalize().into())
+}
+
+/// What the system says of the files that [`identity`] sums up: the same as long as nobody changes one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(Vec<(PathBuf, u64, Duration)>);
+
+impl Stamp {
+    /// Of the files in `folders`, now.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn of(folders: &[&Path]) -> Result<Self, Error> {
+        let mut all = Vec::new();
+        for folder in folders {
+            let mut files = Vec::new();
+            gather(folder, Path::new(""), DEPTH, &mut files)?;
+            files.sort();
+            for name in files {
+                let path = folder.join(name);
+                let of = fs::metadata(&path).map_err(failed(&path))?;
+                all.push((path, of.len(), age(&of)));
+            }
+        }
+        Ok(Self(all))
+    }
+}
+
+/// When a file was changed last.
+fn age(of: &fs::Metadata) -> Duration {
+    let modified = of.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    modified.unwrap_or_default()
 }
 
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
@@ -102,8 +133,7 @@ impl Sums {
         if of.len() < LARGE {
             return sum(&path);
         }
-        let modified = of.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let state = format!("{} {}", of.len(), modified.unwrap_or_default().as_nanos());
+        let state = format!("{} {}", of.len(), age(&of).as_nanos());
         let key = path.to_string_lossy().into_owned();
         if let Some((_, sum)) = self.known.get(&key).filter(|(known, _)| *known == state) {
             return Ok(sum.clone());
@@ -162,6 +192,7 @@ mod tests {
         let weights = model.join("model.safetensors");
         fs::write(&weights, vec![7; 2 << 20]).unwrap();
         let of = || identity(&[&model], &kept).unwrap();
+        let stamp = || Stamp::of(&[&model]).unwrap();
         let first = of();
         assert_eq!(of(), first);
         assert!(fs::read_to_string(&kept).unwrap().contains("model.safetensors"));
@@ -176,17 +207,17 @@ mod tests {
         for (name, bytes) in
             [("1_Pooling/config.json", vec![b'['; 2]), ("model.safetensors", vec![8; 2 << 20])]
         {
-            let before = of();
+            let before = (of(), stamp());
             fs::write(model.join(name), bytes).unwrap();
             // A clock may be too coarse to tell the two apart.
-            let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+            let later = std::time::SystemTime::now() + Duration::from_secs(5);
             File::options()
                 .append(true)
                 .open(model.join(name))
                 .unwrap()
                 .set_modified(later)
                 .unwrap();
-            assert_ne!(of(), before, "{name}");
+            assert!(of() != before.0 && stamp() != before.1, "{name}");
         }
         assert_ne!(identity(&[&model, &model], &kept).unwrap(), of());
         fs::write(&kept, "no JSON").unwrap();

@@ -5,6 +5,7 @@ mod evidence;
 mod identity;
 mod ingest;
 mod judged;
+mod library;
 mod parse;
 mod rerank;
 mod search;
@@ -12,15 +13,19 @@ mod search;
 use std::io;
 use std::path::PathBuf;
 
-pub use encoders::{Encoders, MakeOptions};
+pub use encoders::{Encoders, MakeOptions, makers};
 pub use evidence::{Cited, Evidence, Gathered, cited, conversation, gather};
-pub use identity::identity;
+pub use identity::{Stamp, identity};
 pub use index;
 pub use ingest::{Ingest, IngestStages, IngestTotals, IngestWatch, News};
 pub use judged::{Gain, ndcg, recall};
+pub use library::{
+    HitPage, Hits, IndexFacts, IndexStatus, Library, LibraryError, Maker, Offer, PageContent,
+    Question, SameName, folder,
+};
 pub use parse::{content, path};
 pub use rerank::Rerank;
-pub use search::{Asked, Found, Part, Took, find, open};
+pub use search::{Asked, Found, Part, Took, find, open, page_range};
 
 use crate::{Kind, runtime};
 
@@ -71,6 +76,9 @@ pub enum Error {
         /// Tokens at most.
         most: usize,
     },
+    /// Whoever searched has gone.
+    #[error("the search was given up")]
+    GivenUp,
     /// It was told to give up.
     #[error("not all pages are in the index")]
     Stopped,
@@ -97,7 +105,7 @@ impl Error {
             },
             Self::Read { .. } => Kind::Internal,
             Self::Useless { .. } | Self::Twice { .. } | Self::LongQuestion { .. } => Kind::Invalid,
-            Self::Stopped => Kind::Overloaded,
+            Self::Stopped | Self::GivenUp => Kind::Overloaded,
         }
     }
 
@@ -113,6 +121,7 @@ impl Error {
             }
             Self::Twice { .. } => Some("name one of them".to_owned()),
             Self::LongQuestion { .. } => Some("ask in fewer words".to_owned()),
+            Self::GivenUp => Some("search again".to_owned()),
             Self::Stopped => Some("run the same again to go on".to_owned()),
         }
     }

@@ -25,6 +25,8 @@ pub struct Rerank<'a> {
     pub pages: usize,
     /// Is told how many more passages were read, of how many in all.
     pub told: &'a dyn Fn(usize, usize),
+    /// Whether nobody waits any more.
+    pub stop: &'a dyn Fn() -> bool,
 }
 
 impl std::fmt::Debug for Rerank<'_> {
@@ -54,7 +56,11 @@ impl Rerank<'_> {
         }
         let (mut texts, mut of) = (Vec::new(), Vec::new());
         for (at, hit) in hits.iter().enumerate() {
-            let text = index.text(hit.page)?;
+            let text = match index.text(hit.page) {
+                // Gone since it was found.
+                Err(index::Error::NoPage { .. }) => String::new(),
+                text => text?,
+            };
             for passage in passages(&text, room, &count) {
                 texts.push(passage.to_owned());
                 of.push(at);
@@ -62,6 +68,9 @@ impl Rerank<'_> {
         }
         let mut best: Vec<Option<f32>> = vec![None; hits.len()];
         for (texts_now, of) in texts.chunks(AT_ONCE).zip(of.chunks(AT_ONCE)) {
+            if (self.stop)() {
+                return Err(Error::GivenUp);
+            }
             // Two tokens may become three where texts meet.
             let options = RerankOptions { truncate: true, ..RerankOptions::default() };
             let judged = self.model.rerank(question, texts_now, options)?;

@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use index::{Answer, Candidates, Filter, Index, Limits, PageId, Places, Profile, Query, Stage};
+use index::{
+    Answer, Candidates, Filter, Index, Limits, PageId, Places, Profile, Query, Route, Stage,
+};
 
+use super::encoders::Made;
 use super::{Encoders, Error, Rerank};
 use crate::runtime;
 use crate::{CpuOptions, Device};
@@ -49,6 +52,24 @@ pub struct Took {
     pub time: Duration,
 }
 
+impl Part {
+    /// What it does, in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Question => "question",
+            Self::Index(Stage::Filter) => "filter",
+            Self::Index(Stage::Words) => "words",
+            Self::Index(Stage::Sparse) => "weights",
+            Self::Index(Stage::Dense) => "meaning",
+            Self::Index(Stage::Fuse) => "fuse",
+            Self::Index(Stage::Signs) => "signs",
+            Self::Index(Stage::Exact) => "looks",
+            Self::Index(Stage::Describe) => "describe",
+            Self::Rerank => "rerank",
+        }
+    }
+}
+
 /// What was found, and how.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -62,6 +83,41 @@ pub struct Found {
     pub places: Vec<(PageId, Places)>,
 }
 
+impl Found {
+    /// Whether hits were looked at again.
+    pub fn is_reranked(&self) -> bool {
+        self.took.iter().any(|took| took.part == Part::Rerank)
+    }
+
+    /// The way that was gone, in words.
+    pub fn route(&self) -> String {
+        let means = |took: &Took| matches!(took.part, Part::Index(Stage::Dense | Stage::Sparse));
+        let means = self.took.iter().any(means);
+        let way = match self.answer.route {
+            Route::Lists if means => "words and meaning",
+            Route::Lists => "words",
+            Route::ListsThenExact if means => "words and meaning, then looks",
+            Route::ListsThenExact => "words, then looks",
+            Route::Exact => "looks of all pages",
+            Route::SignsThenExact => "signs of all pages, then looks of the best",
+            Route::Approximate => "looks of the pages that the server chose",
+        };
+        let again = if self.is_reranked() { ", then the words of the best again" } else { "" };
+        format!("{way}{again}")
+    }
+}
+
+/// A page or a range of them, from 1: `3`, `1-5`, `7-`. Nothing if `text` is none.
+pub fn page_range(text: &str) -> Option<(u32, u32)> {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
+    let range = match text.split_once('-') {
+        Some((first, "")) => number(first).map(|first| (first, u32::MAX)),
+        Some((first, last)) => number(first).zip(number(last)),
+        None => number(text).map(|page| (page, page)),
+    };
+    range.filter(|(first, last)| first <= last)
+}
+
 /// Opens the index in the folder `path`, which `profile` made, to be asked with the cores that `options` say.
 ///
 /// # Errors
@@ -72,20 +128,53 @@ pub fn open(path: &Path, profile: &Profile, options: CpuOptions) -> Result<Index
     Ok(Index::open(path, profile, Arc::clone(cpu), Limits::default())?)
 }
 
+/// Tells how long the parts of a search take.
+#[derive(Debug)]
+pub(super) struct Clock {
+    last: Instant,
+    took: Vec<Took>,
+}
+
+impl Clock {
+    /// From now on.
+    fn new() -> Self {
+        Self { last: Instant::now(), took: Vec::new() }
+    }
+
+    /// The same after a question was made into vectors, which took so long.
+    pub(super) fn after(time: Duration) -> Self {
+        let question = Took { part: Part::Question, pages: 0, time };
+        Self { last: Instant::now(), took: vec![question] }
+    }
+
+    fn since(&mut self, part: Part, pages: usize) {
+        let now = Instant::now();
+        self.took.push(Took { part, pages, time: now - self.last });
+        self.last = now;
+    }
+}
+
 /// Asks `index` with what `encoders` make of the question.
 ///
 /// # Errors
 /// When the question cannot be encoded, or the index cannot be read.
 pub fn find(index: &Index, encoders: &Encoders, asked: &Asked<'_>) -> Result<Found, Error> {
-    let mut last = Instant::now();
-    let mut took = Vec::new();
-    let mut since = |part, pages| {
-        let now = Instant::now();
-        took.push(Took { part, pages, time: now - last });
-        last = now;
-    };
+    let mut clock = Clock::new();
     let made = encoders.question(asked.question)?;
-    since(Part::Question, 0);
+    clock.since(Part::Question, 0);
+    compare(index, &made, asked, clock)
+}
+
+/// Asks `index` with what was made of the question.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(super) fn compare(
+    index: &Index,
+    made: &Made,
+    asked: &Asked<'_>,
+    mut clock: Clock,
+) -> Result<Found, Error> {
     let vectors = (!made.vectors.is_empty()).then_some(made.vectors.as_slice());
     let query = Query {
         words: Some(asked.question),
@@ -96,13 +185,14 @@ pub fn find(index: &Index, encoders: &Encoders, asked: &Asked<'_>) -> Result<Fou
         filter: asked.filter.clone(),
         limit: asked.rerank.map_or(asked.limit, |rerank| rerank.pages.max(asked.limit)),
     };
-    let mut answer = index.search(&query, &mut |stage, pages| since(Part::Index(stage), pages))?;
+    let mut answer =
+        index.search(&query, &mut |stage, pages| clock.since(Part::Index(stage), pages))?;
     let mut relevance = vec![None; answer.hits.len()];
     if let Some(rerank) = &asked.rerank {
         let hits = std::mem::take(&mut answer.hits);
         (answer.hits, relevance) =
             rerank.order(index, asked.question, hits)?.into_iter().take(asked.limit).unzip();
-        since(Part::Rerank, answer.hits.len());
+        clock.since(Part::Rerank, answer.hits.len());
     }
     let mut places = Vec::new();
     if let (Some(vectors), true) = (vectors, asked.places) {
@@ -115,5 +205,21 @@ pub fn find(index: &Index, encoders: &Encoders, asked: &Asked<'_>) -> Result<Fou
             }
         }
     }
-    Ok(Found { answer, relevance, took, places })
+    Ok(Found { answer, relevance, took: clock.took, places })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page_range;
+
+    #[test]
+    fn ranges_of_pages_are_read() {
+        let all = u32::MAX;
+        for (text, range) in [("3", (3, 3)), ("1-5", (1, 5)), ("7-", (7, all)), ("2-2", (2, 2))] {
+            assert_eq!(page_range(text), Some(range), "{text}");
+        }
+        for text in ["", "0", "-3", "5-1", "a", "1-2-3", "0-2", "1,2", "99999999999"] {
+            assert_eq!(page_range(text), None, "{text}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::{Error, House};
+use crate::find::Stamp;
 use crate::flight::Step;
 use crate::ledger::Class;
 use crate::peak::{current_rss, trim};
@@ -147,6 +148,8 @@ impl House {
         let most = self.rooms().residency.status(model).map_or(0, |it| it.terms.need.cache_most);
         let options =
             LoadOptions { cache_bytes: grant.cache, cache_most: most, ..self.load_options(model) };
+        // Before they are read: what is changed meanwhile is taken for changed.
+        let files = Stamp::of(&found.folders()).ok();
         let loaded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             LoadedModel::load_adapted(&self.runtime, &found.path, found.adapter.as_deref(), options)
         }));
@@ -155,7 +158,7 @@ impl House {
             Err(_) => return Err(Arc::new(crate::runtime::Error::Gone)),
         };
         tracing::info!(model = found.name, took = ?begun.elapsed(), bytes = grant.total(), "loaded");
-        Ok(Resident { model, loaded: Instant::now(), _hold: hold })
+        Ok(Resident { model, loaded: Instant::now(), files, _hold: hold })
     }
 
     fn begin_resize(&self, rooms: &super::Rooms, model: String, (number, cache): (u64, u64)) {

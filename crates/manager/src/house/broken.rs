@@ -87,7 +87,7 @@ impl House {
 
 impl Lease {
     /// Passes on what came of the model; if it panicked, it goes.
-    pub(super) fn tried<T>(&self, came: Result<T, runtime::Error>) -> Result<T, runtime::Error> {
+    pub(crate) fn tried<T>(&self, came: Result<T, runtime::Error>) -> Result<T, runtime::Error> {
         match came.as_ref().map_err(runtime::Error::panicked) {
             Ok(_) => self.house().stood(self.name()),
             Err(Some(what)) => self.house().broke(self.name(), what),

@@ -89,6 +89,12 @@ pub enum Error {
         /// The server.
         remote: String,
     },
+    /// More vectors of tokens were asked for than are returned at once.
+    #[error("the vectors of all tokens have more than {most} numbers, the most of one answer")]
+    TooManyVectors {
+        /// How many numbers there may be.
+        most: usize,
+    },
     /// What was found out before.
     #[error(transparent)]
     Known(Arc<Self>),
@@ -117,6 +123,7 @@ impl Error {
             | Self::Incomplete { .. }
             | Self::NotElsewhere { .. }
             | Self::NoImagesThere { .. }
+            | Self::TooManyVectors { .. }
             | Self::Closing
             | Self::Lost => false,
         }
@@ -141,6 +148,7 @@ impl Error {
             | Self::Incomplete { .. }
             | Self::NotElsewhere { .. }
             | Self::NoImagesThere { .. }
+            | Self::TooManyVectors { .. }
             | Self::Closing
             | Self::Lost => false,
         }
@@ -162,7 +170,7 @@ impl Error {
             Self::NoRoute(none) => none.kind(),
             Self::Remote(error) => error.kind(),
             Self::Incomplete { .. } => Kind::Internal,
-            Self::NotElsewhere { .. } => Kind::Invalid,
+            Self::NotElsewhere { .. } | Self::TooManyVectors { .. } => Kind::Invalid,
             Self::NoImagesThere { .. } => Kind::Unsupported,
             Self::Known(error) => error.kind(),
             Self::Closing => Kind::Overloaded,
@@ -187,6 +195,7 @@ impl Error {
             Self::NoImagesThere { .. } => {
                 Some("ask a model of this machine that makes vectors of pages".to_owned())
             }
+            Self::TooManyVectors { .. } => Some("send fewer at once".to_owned()),
             Self::Known(error) => error.hint(),
             Self::Closing => Some("ask again when it has started again".to_owned()),
             Self::NoRoom(refusal) => Some(refusal.hint().to_owned()),

@@ -34,6 +34,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Where its files are: its own, and those of its adapter.
+    pub(super) fn folders(&self) -> Vec<&Path> {
+        [Some(self.path.as_path()), self.adapter.as_deref()].into_iter().flatten().collect()
+    }
+
     /// Marks its files as in use.
     pub(super) fn hold(&self) -> Result<Hold, crate::Error> {
         Hold::of(&self.entry)
@@ -44,6 +49,21 @@ impl House {
     /// Forgets what names stood for: something on disk has changed.
     pub fn look_again(&self) {
         self.rooms().known.clear();
+    }
+
+    /// The name that `asked` goes by, and where its files are: its own folder, and that of its adapter. Nothing of a model that
+    /// writes, of which no vectors are made.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such model.
+    pub(crate) async fn encoder(
+        self: &Arc<Self>,
+        asked: &str,
+    ) -> Result<Option<(String, Vec<PathBuf>)>, Error> {
+        let found = self.find(asked).await?;
+        let folders = found.folders().into_iter().map(Path::to_owned).collect();
+        Ok((!found.writes).then(|| (found.name.clone(), folders)))
     }
 
     /// What `asked` stands for, among what is offered; from then on the residency knows it.

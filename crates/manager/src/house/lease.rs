@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{Error, House};
 use crate::catalog::Hold;
+use crate::find::Stamp;
 use crate::flight::{self, Flight, Step};
 use crate::residency::{Ask, Event, Leave, Standing, Terms, Ticket};
 use crate::runtime::LoadedModel;
@@ -17,6 +18,8 @@ use crate::runtime::LoadedModel;
 pub(super) struct Resident {
     pub(super) model: Arc<LoadedModel>,
     pub(super) loaded: Instant,
+    /// What its files were when it was loaded, if the system told it.
+    pub(super) files: Option<Stamp>,
     /// Nobody removes it from the disk meanwhile.
     pub(super) _hold: Hold,
 }
@@ -67,6 +70,12 @@ impl Lease {
     /// The model, for what needs to share it.
     pub fn model(&self) -> &Arc<LoadedModel> {
         &self.model
+    }
+
+    /// What the model's files were when it was loaded.
+    pub(crate) fn files(&self) -> Option<Stamp> {
+        let rooms = self.place.house.rooms();
+        rooms.residents.get(&self.name).and_then(|resident| resident.files.clone())
     }
 
     /// The house that it is in.

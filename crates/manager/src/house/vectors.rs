@@ -10,7 +10,9 @@ use super::{Error, House, apart};
 use crate::config::Candidate;
 use crate::flight::{self, Step};
 use crate::route::{Receipt, Wish};
-use crate::runtime::{EmbedOptions, Embedding, Relevance, RerankOptions};
+use crate::runtime::{
+    Compared, EmbedOptions, Embedding, Kinds, LoadedModel, Relevance, RerankOptions, Scoring,
+};
 use crate::stats::Sample;
 
 /// What was made of texts or images.
@@ -33,6 +35,8 @@ pub struct Judged {
     pub model: String,
     /// One for each, in order.
     pub relevances: Vec<Relevance>,
+    /// How it judged; of a server elsewhere that is not known.
+    pub scoring: Option<Scoring>,
     /// Tokens of all, if whoever judged says it.
     pub tokens: Option<usize>,
     /// Who judged, and who was passed over for what reason.
@@ -80,8 +84,11 @@ impl House {
                 let (texts, options) = (Arc::clone(texts), Arc::clone(options));
                 apart(move || {
                     let mut all = Vec::with_capacity(texts.len());
-                    for texts in texts.chunks(most) {
-                        all.extend(lease.tried(lease.embed(texts, &options))?);
+                    let mut numbers = 0;
+                    for texts in texts.chunks(few(&lease, &options, most)) {
+                        let made = lease.tried(lease.embed(texts, &options))?;
+                        bounded(&made, &mut numbers)?;
+                        all.extend(made);
                     }
                     let tokens = all.iter().map(|embedding| embedding.tokens).sum();
                     Ok(Made { model: lease.name().to_owned(), all, tokens })
@@ -125,7 +132,12 @@ impl House {
             let lease = self.lease_or(&name, turn.fallback, 0).await?;
             let images = Arc::clone(images);
             apart(move || {
-                let all = lease.tried(lease.embed_images(&images))?;
+                let (mut all, mut numbers) = (Vec::with_capacity(images.len()), 0);
+                for images in images.chunks(FEW) {
+                    let made = lease.tried(lease.embed_images(images))?;
+                    bounded(&made, &mut numbers)?;
+                    all.extend(made);
+                }
                 let tokens = all.iter().map(|embedding| embedding.tokens).sum();
                 Ok(Made { model: lease.name().to_owned(), all, tokens })
             })
@@ -136,7 +148,8 @@ impl House {
         Ok(Embedded { model, embeddings: all, tokens, receipt })
     }
 
-    /// Judges how well documents answer a question. `model` and `strict` as for [`embed`](Self::embed).
+    /// Judges how well documents answer a question, by a cross-encoder or by late interaction, as the model is. Servers elsewhere
+    /// are asked of texts only. `model` and `strict` as for [`embed`](Self::embed).
     ///
     /// # Errors
     ///
@@ -144,33 +157,39 @@ impl House {
     pub async fn rerank(
         self: &Arc<Self>,
         model: &str,
-        (query, documents): (String, Vec<String>),
+        (query, documents): (String, Vec<Compared>),
         options: RerankOptions,
         strict: bool,
     ) -> Result<Judged, Error> {
-        let texts = &Arc::new((query, documents));
+        let asked = &Arc::new((query, documents));
         let at = |turn: Turn| async move {
-            let most = turn.at_once(texts.1.len());
+            let most = turn.at_once(asked.1.len());
             match turn.candidate {
                 Candidate::Local(name) => {
                     let lease = self.lease_or(&name, turn.fallback, 0).await?;
-                    let texts = Arc::clone(texts);
+                    let asked = Arc::clone(asked);
                     apart(move || {
-                        let mut all = Vec::with_capacity(texts.1.len());
-                        for documents in texts.1.chunks(most) {
-                            all.extend(lease.tried(lease.rerank(&texts.0, documents, options))?);
+                        let (mut all, scoring) = (Vec::new(), lease.scoring());
+                        for documents in asked.1.chunks(most) {
+                            let relevances = lease.judge(&asked.0, documents, options);
+                            let relevances = lease.tried(relevances)?.into_iter();
+                            all.extend(relevances.map(|of| (of, Some(scoring))));
                         }
-                        let tokens = all.iter().map(|relevance| relevance.tokens).sum();
+                        let tokens = all.iter().map(|(relevance, _)| relevance.tokens).sum();
                         Ok(Made { model: lease.name().to_owned(), all, tokens })
                     })
                     .await
                 }
                 Candidate::Remote { remote, model } => {
                     let backend = self.backend(&remote).ok_or(Error::Lost)?;
-                    let (mut all, mut tokens) = (Vec::with_capacity(texts.1.len()), Some(0_usize));
-                    let relevance = |score| Relevance { score, tokens: None, truncated: false };
-                    for documents in texts.1.chunks(most) {
-                        let judged = backend.rerank(&model, &texts.0, documents, options).await?;
+                    let Some(texts) = texts(&asked.1) else {
+                        return Err(Error::NoImagesThere { remote });
+                    };
+                    let (mut all, mut tokens) = (Vec::with_capacity(texts.len()), Some(0_usize));
+                    let relevance =
+                        |score| (Relevance { score, tokens: None, truncated: false }, None);
+                    for documents in texts.chunks(most) {
+                        let judged = backend.rerank(&model, &asked.0, documents, options).await?;
                         tokens =
                             tokens.zip(judged.tokens).map(|(sum, more)| sum.saturating_add(more));
                         all.extend(judged.scores.into_iter().map(relevance));
@@ -183,7 +202,9 @@ impl House {
         };
         let (made, receipt) = self.counted((model, strict), "rerank", at).await?;
         let Made { model, all, tokens } = made;
-        Ok(Judged { model, relevances: all, tokens, receipt })
+        let (relevances, scoring): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let scoring = scoring.first().copied().flatten();
+        Ok(Judged { model, relevances, scoring, tokens, receipt })
     }
 
     /// As [`walk`](Self::walk), and what it took is written down.
@@ -221,4 +242,33 @@ impl House {
         });
         Ok((made, receipt))
     }
+}
+
+/// Texts and images of which vectors of tokens are made at once, so that there are never many more than are returned.
+const FEW: usize = 16;
+/// Numbers of vectors of tokens in one answer: 128 MiB.
+const MOST_NUMBERS: usize = 32 << 20;
+
+/// How many texts are taken at once: few, if a vector is made of each of their tokens.
+fn few(model: &LoadedModel, options: &EmbedOptions, most: usize) -> usize {
+    let own = options.kinds == Kinds::OWN && model.facts().embedding.is_none();
+    if options.kinds.multi || own { most.min(FEW) } else { most }
+}
+
+/// Refuses vectors of tokens beyond what is returned at once.
+fn bounded(made: &[Embedding], numbers: &mut usize) -> Result<(), Error> {
+    *numbers += made.iter().flat_map(|of| &of.multi).map(Vec::len).sum::<usize>();
+    if *numbers > MOST_NUMBERS {
+        return Err(Error::TooManyVectors { most: MOST_NUMBERS });
+    }
+    Ok(())
+}
+
+/// Documents that are all texts.
+fn texts(documents: &[Compared]) -> Option<Vec<String>> {
+    let text = |document: &Compared| match document {
+        Compared::Text(text) => Some(text.clone()),
+        Compared::Image(_) => None,
+    };
+    documents.iter().map(text).collect()
 }

@@ -294,6 +294,7 @@ fn sorted(error: &house::Error) -> Answer {
         | house::Error::Broken { .. }
         | house::Error::NotElsewhere { .. }
         | house::Error::NoImagesThere { .. }
+        | house::Error::TooManyVectors { .. }
         | house::Error::Closing => Answer::Unusable { message, hint },
         house::Error::NoRoom(_) | house::Error::NoRoute(_) => match error.kind() {
             Kind::Overloaded => Answer::Unavailable { message, retry_after: None },

@@ -43,7 +43,7 @@ impl Backend {
         let dimensions = *dimensions;
         // What is too long, a server that has no word for cutting refuses or cuts as it likes.
         self.says("prompt_name", prompt.is_none())?;
-        self.says("kinds", *kinds == Kinds::default())?;
+        self.says("kinds", [Kinds::OWN, Kinds::default()].contains(kinds))?;
         if let Some(dimensions) = dimensions {
             body["dimensions"] = json!(dimensions);
         }

@@ -18,10 +18,15 @@ use super::look::{placed, read, resized};
 /// conversation does not wait long.
 pub const BATCH_TOKENS: usize = 1024;
 
+/// What texts are to a model that finds pages.
+const QUERY: &str = "query";
+const DOCUMENT: &str = "document";
+
 /// How texts become vectors.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct EmbedOptions {
-    /// The name of one of the checkpoint's prompts (`query`, `passage`), put before each text.
+    /// The name of one of the checkpoint's prompts (`query`, `passage`), put before each text. For a model that finds pages by
+    /// their looks `query`, which is what is said without it, or `document`, a text that is to be found.
     pub prompt: Option<String>,
     /// Cuts texts that are too long, instead of refusing them.
     pub truncate: bool,
@@ -31,7 +36,8 @@ pub struct EmbedOptions {
     pub kinds: Kinds,
 }
 
-/// What can be made of a text, in one pass.
+/// What can be made of a text, in one pass. None of it is asked for: what the model makes by itself, one vector, or a vector for
+/// each of its tokens if it makes no other.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Kinds {
     /// One vector.
@@ -40,6 +46,11 @@ pub struct Kinds {
     pub sparse: bool,
     /// A vector for each of its tokens, for late interaction.
     pub multi: bool,
+}
+
+impl Kinds {
+    /// What a model makes by itself.
+    pub const OWN: Self = Self { dense: false, sparse: false, multi: false };
 }
 
 impl Default for Kinds {
@@ -129,7 +140,8 @@ impl LoadedModel {
     /// If this is no embedding model or does not make what is asked for, or a text is too long.
     pub fn embed(&self, texts: &[String], options: &EmbedOptions) -> Result<Vec<Embedding>, Error> {
         self.expect(ModelKind::Embedding, "embed")?;
-        let prefix = self.prefix(options)?;
+        let said = self.facts.retrieval.map(|said| around(said, options)).transpose()?;
+        let prefix = if said.is_none() { self.prefix(options)? } else { String::new() };
         let wanted = self.wanted(options)?;
         let limit = self.longest_text();
         let mut passages = Vec::with_capacity(texts.len());
@@ -137,7 +149,14 @@ impl LoadedModel {
         for (index, text) in texts.iter().enumerate() {
             let lowered = self.sentence.as_ref().is_some_and(|files| files.do_lower_case);
             let text = if lowered { text.to_lowercase() } else { text.clone() };
-            let mut tokens = self.query(&format!("{prefix}{text}"))?;
+            let mut tokens = match said {
+                Some(around) => self.around(&text, around)?,
+                None => self.query(&format!("{prefix}{text}"))?,
+            };
+            if tokens.is_empty() {
+                let (name, value) = ("document", format!("text {index}, which is empty"));
+                return Err(Error::Parameter { name, value, expected: "a text of words" });
+            }
             let truncated = tokens.len() > limit;
             if truncated {
                 if !options.truncate {
@@ -262,13 +281,35 @@ impl LoadedModel {
     /// The tokens of a text; of a query, for a model that finds pages.
     fn query(&self, text: &str) -> Result<Vec<u32>, Error> {
         let fail = |error| self.text_error(error);
-        let Some(Said { query: [before, after], .. }) = self.facts.retrieval else {
-            return self.tokenizer.encode(text, Special::AddLiteral).map_err(fail);
-        };
+        match self.facts.retrieval {
+            Some(Said { query, .. }) => self.around(text, query),
+            None => self.tokenizer.encode(text, Special::AddLiteral).map_err(fail),
+        }
+    }
+
+    /// The tokens of a text with what stands before and after it.
+    fn around(&self, text: &str, [before, after]: [&str; 2]) -> Result<Vec<u32>, Error> {
+        let fail = |error| self.text_error(error);
         let text = format!("{before}{text}");
         let mut tokens = self.tokenizer.encode(&text, Special::OmitLiteral).map_err(fail)?;
         tokens.extend(self.tokenizer.encode(after, Special::Omit).map_err(fail)?);
         Ok(tokens)
+    }
+
+    /// The names of the prompts for texts that are to be found, and for questions, where the model has any.
+    pub fn search_prompts(&self) -> [Option<String>; 2] {
+        if self.facts.retrieval.is_some() {
+            return [DOCUMENT, QUERY].map(|name| Some(name.to_owned()));
+        }
+        let own = self.prompts();
+        let named = |names: [&str; 3]| {
+            let name = names.iter().find(|name| own.contains(name));
+            name.map(|name| (*name).to_owned())
+        };
+        [
+            named(["passage", DOCUMENT, "search_document"]),
+            named([QUERY, "search_query", "s2p_query"]),
+        ]
     }
 
     /// Makes what is `wanted` of each passage, and puts it into `out`.
@@ -310,7 +351,13 @@ impl LoadedModel {
     fn wanted(&self, options: &EmbedOptions) -> Result<Wanted, Error> {
         let EmbedOptions { kinds, dimensions, .. } = *options;
         let [sparse, multi] = self.facts.token_heads;
-        if kinds.dense && self.facts.embedding.is_none() {
+        let dense = self.facts.embedding.is_some();
+        let kinds = if kinds == Kinds::OWN {
+            Kinds { dense, multi: multi && !dense, sparse: false }
+        } else {
+            kinds
+        };
+        if kinds.dense && !dense {
             let (name, value) = ("kind", "dense".to_owned());
             let expected = "multi: the model makes vectors of tokens only";
             return Err(Error::Parameter { name, value, expected });
@@ -363,6 +410,19 @@ impl LoadedModel {
         let name = options.prompt.as_ref().or(files.default_prompt_name.as_ref());
         let Some(name) = name else { return Ok(String::new()) };
         files.prompts.get(name).cloned().ok_or_else(|| unknown_prompt(name))
+    }
+}
+
+/// What stands around texts for a model that finds pages by their looks: what it says around queries, or nothing around texts
+/// that are to be found.
+fn around(said: Said, options: &EmbedOptions) -> Result<[&'static str; 2], Error> {
+    match options.prompt.as_deref() {
+        None | Some(QUERY) => Ok(said.query),
+        Some(DOCUMENT) => Ok(["", ""]),
+        Some(other) => {
+            let (name, value) = ("prompt", other.to_owned());
+            Err(Error::Parameter { name, value, expected: "query or document" })
+        }
     }
 }
 

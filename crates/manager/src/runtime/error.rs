@@ -200,6 +200,17 @@ impl Error {
         )
     }
 
+    /// The same of a text that stands elsewhere among all: `place` tells where.
+    pub(super) fn at(mut self, place: impl FnOnce(usize) -> usize) -> Self {
+        if let Self::TextTooLong { index, .. }
+        | Self::ImageTooLong { index, .. }
+        | Self::NotANumber { index } = &mut self
+        {
+            *index = place(*index);
+        }
+        self
+    }
+
     /// What a panic said, if it was one.
     pub(crate) fn panicked(&self) -> Option<&str> {
         let Self::Failed(engine::Failure::Panicked { what }) = self else { return None };
@@ -336,6 +347,7 @@ impl Error {
             }
             Self::Refused(engine::Refusal::WornOut) => "load the model again",
             Self::Refused(_) => "the prompt's tokens are not this model's: use its own tokenizer",
+            Self::Parameter { name: "document", .. } => "leave it out",
             Self::Parameter { name: "prompt", .. } => "`folio show` lists the prompts of a model",
             Self::Parameter { name: "dimensions", .. } => {
                 "`folio show` tells how long embeddings are"

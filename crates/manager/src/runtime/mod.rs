@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod fault;
 mod generate;
 mod inspect;
+mod late;
 mod leaving;
 mod load;
 mod logprobs;
@@ -33,6 +34,7 @@ pub use generate::{
     FinishReason, GenerateOptions, Generation, MOST_BIASES, MOST_LOGPROBS, MustCall, Piece, Prompt,
     Timings, Usage,
 };
+pub use late::{Compared, Scoring};
 pub use load::{KvCodes, LoadOptions, LoadedModel, Preemption, base_of_adapter, tokenizer};
 pub(crate) use load::{chat_template, with_images};
 pub use logprobs::{TokenLogprob, TokenLogprobs};

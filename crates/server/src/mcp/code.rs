@@ -35,7 +35,9 @@ pub(super) const DOCUMENTATION: Tool = Tool {
             code or a file; changes nothing.",
     takes: &[CODE, PATH, LANGUAGE, NOTE, MODEL, tokens(2048), SECONDS],
     returns: || form_schema(&documentation(), &[], source()),
-    run: |call| Box::pin(async move { run(&call, DOCUMENT, &documentation()).await }),
+    run: |call| {
+        Box::pin(async move { run(&call, DOCUMENT, &documentation()).await.map(Into::into) })
+    },
 };
 
 pub(super) const QUALITY: Tool = Tool {
@@ -46,7 +48,7 @@ pub(super) const QUALITY: Tool = Tool {
     takes: &[CODE, PATH, LANGUAGE, NOTE, MODEL, tokens(2048), SECONDS],
     // A score that never came is not made up.
     returns: || form_schema(&quality(), &["score"], source()),
-    run: |call| Box::pin(async move { run(&call, REVIEW, &quality()).await }),
+    run: |call| Box::pin(async move { run(&call, REVIEW, &quality()).await.map(Into::into) }),
 };
 
 const DOCUMENT: &str = "You document code for people who will call it and change it. Say what each part is for and what a \

@@ -86,7 +86,7 @@ pub(super) const READ: Tool = Tool {
         ),
     ],
     returns,
-    run: |call| Box::pin(async move { run(&call).await }),
+    run: |call| Box::pin(async move { run(&call).await.map(Into::into) }),
 };
 
 fn returns() -> Value {

@@ -70,7 +70,7 @@ pub(super) const GENERATE: Tool = Tool {
         SECONDS,
     ],
     returns,
-    run: |call| Box::pin(async move { run(&call).await }),
+    run: |call| Box::pin(async move { run(&call).await.map(Into::into) }),
 };
 
 fn returns() -> Value {

@@ -11,8 +11,10 @@ mod document;
 pub(crate) mod files;
 mod generate;
 mod mount;
+mod pages;
 mod prefix;
 mod schema;
+mod search;
 mod sight;
 mod status;
 mod summary;
@@ -21,11 +23,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use manager::find::{Library, Offer};
 use manager::flight::{self, Flight, Head};
 use manager::house::House;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, ToolAnnotations,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities,
+    ServerConfig, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -51,14 +56,29 @@ struct Tool {
     run: fn(Call) -> Running,
 }
 
+/// What a tool returns: an object, and what clients are shown beside it.
+struct Returned {
+    value: Value,
+    beside: Vec<ContentBlock>,
+}
+
+impl From<Value> for Returned {
+    fn from(value: Value) -> Self {
+        Self { value, beside: Vec::new() }
+    }
+}
+
 /// The work of a call.
-type Running = Pin<Box<dyn Future<Output = Result<Value, Fault>> + Send>>;
+type Running = Pin<Box<dyn Future<Output = Result<Returned, Fault>> + Send>>;
 
 /// A call of a tool, its arguments checked.
 struct Call {
     house: Arc<House>,
     files: Arc<Files>,
     readings: Arc<Readings>,
+    library: Arc<Library>,
+    /// The indexes that may be asked.
+    indexes: Offer,
     arguments: Arguments,
     context: RequestContext<RoleServer>,
     client: Client,
@@ -74,6 +94,7 @@ const TOOLS: &[Tool] = &[
     code::QUALITY,
     summary::SUMMARY,
     document::READ,
+    search::SEARCH,
 ];
 
 const INSTRUCTIONS: &str = "Models that run on this machine, over MLX where there is a GPU for it. Nothing leaves the \
@@ -101,11 +122,17 @@ pub(crate) struct Mcp {
     house: Arc<House>,
     rules: RuleBook,
     readings: Arc<Readings>,
+    library: Arc<Library>,
 }
 
 impl Mcp {
-    pub(crate) fn new(house: Arc<House>, rules: RuleBook, readings: Arc<Readings>) -> Self {
-        Self { house, rules, readings }
+    pub(crate) fn new(
+        house: Arc<House>,
+        rules: RuleBook,
+        readings: Arc<Readings>,
+        library: Arc<Library>,
+    ) -> Self {
+        Self { house, rules, readings, library }
     }
 
     async fn call(
@@ -113,15 +140,23 @@ impl Mcp {
         tool: &Tool,
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
-    ) -> Result<Value, Fault> {
+    ) -> Result<Returned, Fault> {
         let arguments = Arguments::read(tool.takes, request.arguments.unwrap_or_default())?;
         let parts = context.extensions.get::<axum::http::request::Parts>();
         let client = parts.and_then(|parts| parts.extensions.get::<Client>()).cloned();
         let client = client.unwrap_or_default();
         let given_up = context.ct.clone();
-        let (house, files) = (Arc::clone(&self.house), Arc::new(self.rules.now().files.clone()));
-        let readings = Arc::clone(&self.readings);
-        let run = (tool.run)(Call { house, files, readings, arguments, context, client });
+        let rules = self.rules.now();
+        let run = (tool.run)(Call {
+            house: Arc::clone(&self.house),
+            files: Arc::new(rules.files.clone()),
+            readings: Arc::clone(&self.readings),
+            library: Arc::clone(&self.library),
+            indexes: rules.indexes.clone(),
+            arguments,
+            context,
+            client,
+        });
         tokio::select! {
             biased;
             () = given_up.cancelled() => Err(Fault::invalid("the call was cancelled")),
@@ -132,7 +167,8 @@ impl Mcp {
 
 impl ServerHandler for Mcp {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let offers = ServerCapabilities::builder().enable_tools().enable_resources().build();
+        ServerConfig::new(offers)
             .with_server_info(Implementation::new("folio", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
     }
@@ -143,6 +179,31 @@ impl ServerHandler for Mcp {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(TOOLS.iter().map(Tool::told).collect()))
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        pages::list(&self.library, &self.rules.now()).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::with_all_items(pages::templates()))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let read = pages::read(&self.library, &self.rules.now(), &request.uri).await?;
+        Ok(ReadResourceResult::new(vec![read]).into())
     }
 
     fn get_tool(&self, name: &str) -> Option<rmcp::model::Tool> {
@@ -172,7 +233,11 @@ impl ServerHandler for Mcp {
         });
         let calling = flight::recorded(flight, self.call(tool, request, context));
         let result = match calling.await {
-            Ok(value) => CallToolResult::structured(value),
+            Ok(Returned { value, beside }) => {
+                let mut result = CallToolResult::structured(value);
+                result.content.extend(beside);
+                result
+            }
             Err(fault) => CallToolResult::error(vec![ContentBlock::text(fault.message)]),
         };
         Ok(result.into())

@@ -10,16 +10,16 @@ use axum::http::{HeaderName, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
+use manager::find::Library;
 use manager::house::House;
 use rmcp::ServiceExt as _;
 use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, SessionConfig};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::sync::watch;
 
-use super::{Files, Mcp};
-use crate::documents::Readings;
+use super::Mcp;
 use crate::fault::Fault;
-use crate::state::{Options, RuleBook, Rules};
+use crate::state::{RuleBook, Rules, Server};
 
 /// Bytes of a request: a file of code and what is said of it.
 const MOST_BODY: usize = 8 << 20;
@@ -38,13 +38,14 @@ struct Door {
 }
 
 /// What answers on `/mcp`.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>(
-    house: &Arc<House>,
-    rules: &RuleBook,
-    readings: &Arc<Readings>,
-    options: &Options,
-) -> Router<S> {
-    let mcp = Mcp::new(Arc::clone(house), rules.clone(), Arc::clone(readings));
+pub(crate) fn router(server: &Server) -> Router<Server> {
+    let mcp = Mcp::new(
+        Arc::clone(&server.house),
+        server.rules.clone(),
+        Arc::clone(&server.readings),
+        Arc::clone(&server.library),
+    );
+    let options = &server.options;
     let mut session = SessionConfig::default();
     session.keep_alive = Some(IDLE);
     let mut sessions = LocalSessionManager::default();
@@ -93,9 +94,10 @@ async fn watch_over(State(door): State<Door>, request: Request, next: Next) -> R
 /// # Errors
 ///
 /// If the other side does not speak it, in words.
-pub async fn stdio(house: Arc<House>, files: Files) -> Result<(), String> {
-    let rules = RuleBook::new(Rules { files, ..Rules::default() }, None);
-    let serving = Mcp::new(house, rules, Arc::default()).serve(rmcp::transport::stdio()).await;
+pub async fn stdio(house: Arc<House>, rules: Rules) -> Result<(), String> {
+    let (rules, library) = (RuleBook::new(rules, None), Library::new(Arc::clone(&house)));
+    let mcp = Mcp::new(house, rules, Arc::default(), library);
+    let serving = mcp.serve(rmcp::transport::stdio()).await;
     let running = match serving {
         Ok(running) => running,
         // Whoever closes the line before the first word wants nothing.

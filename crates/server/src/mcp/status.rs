@@ -19,7 +19,7 @@ pub(super) const CHECK: Tool = Tool {
             free for others.",
     takes: &[],
     returns: check_schema,
-    run: |call| Box::pin(async move { check(&call).await }),
+    run: |call| Box::pin(async move { check(&call).await.map(Into::into) }),
 };
 
 pub(super) const MODELS: Tool = Tool {
@@ -28,7 +28,7 @@ pub(super) const MODELS: Tool = Tool {
     about: "Lists the models that can be asked for: their size, where each is, and what is known of it.",
     takes: &[],
     returns: models_schema,
-    run: |call| Box::pin(async move { models(&call).await }),
+    run: |call| Box::pin(async move { models(&call).await.map(Into::into) }),
 };
 
 pub(super) const HARDWARE: Tool = Tool {
@@ -37,7 +37,7 @@ pub(super) const HARDWARE: Tool = Tool {
     about: "Describes the machine that models run on: processor, memory, caches, and the device that computes.",
     takes: &[],
     returns: hardware_schema,
-    run: |call| Box::pin(async move { hardware(&call).await }),
+    run: |call| Box::pin(async move { hardware(&call).await.map(Into::into) }),
 };
 
 fn bytes() -> Value {

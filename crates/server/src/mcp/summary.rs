@@ -25,7 +25,7 @@ pub(super) const SUMMARY: Tool = Tool {
         SECONDS,
     ],
     returns: || form_schema(&form(), &[], json!({})),
-    run: |call| Box::pin(async move { run(&call).await }),
+    run: |call| Box::pin(async move { run(&call).await.map(Into::into) }),
 };
 
 fn form() -> Value {

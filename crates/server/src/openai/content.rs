@@ -157,7 +157,7 @@ fn one(path: &str, part: WirePart, desk: &Desk) -> Result<Part, Fault> {
 }
 
 /// The image in a `data:` address. Others would have to be fetched, which this server does for nobody.
-pub(super) fn image(path: &str, url: &str) -> Result<Image, Fault> {
+pub(crate) fn image(path: &str, url: &str) -> Result<Image, Fault> {
     let fault = |what: String| Fault::field(path, format!("`{path}`: {what}"));
     let form = "images are given as data:image/png;base64,...; this server fetches no addresses";
     let bytes = of_address(url).unwrap_or_else(|| Err(form.to_owned())).map_err(fault)?;

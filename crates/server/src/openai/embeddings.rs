@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use manager::runtime::{EmbedOptions, Embedding, Kinds};
+use manager::runtime::{EmbedOptions, Embedding, Kinds, Places};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,6 +19,9 @@ use crate::read::{OneOrMany, json};
 use crate::sse;
 use crate::state::Server;
 use crate::web;
+
+/// What is made of images.
+const MULTI: Kinds = Kinds { dense: false, sparse: false, multi: true };
 
 /// What vectors are made of.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -72,12 +75,13 @@ pub(crate) struct Request {
     dimensions: Option<usize>,
     #[serde(rename = "user")]
     _user: Option<String>,
-    /// The name of one of the checkpoint's prompts.
+    /// The name of one of the checkpoint's prompts. For a model of the ColQwen kind `query`, as which it takes texts by itself, or
+    /// `document`.
     prompt_name: Option<String>,
     /// Cuts what is too long, instead of refusing it.
     #[serde(default)]
     truncate: bool,
-    /// Kinds of vectors.
+    /// Kinds of vectors. Default: what the model makes by itself.
     kinds: Option<Vec<Wanted>>,
 }
 
@@ -90,7 +94,7 @@ pub(crate) async fn create(
     let body = web::fetched(&server, body).await?;
     let request: Request = json(&body)?;
     let kinds = match request.kinds.as_deref() {
-        None => Kinds::default(),
+        None => Kinds::OWN,
         Some([]) => {
             return Err(Fault::field("kinds", "`kinds` is empty: name dense, sparse or multi"));
         }
@@ -109,6 +113,19 @@ pub(crate) async fn create(
     if count == 0 || count > most {
         let message = format!("`input` has {count} items, but must have from 1 to {most}");
         return Err(Fault::field("input", message));
+    }
+    if !images.is_empty() {
+        let cut = "an image is seen as it is, and has a vector for each of its tokens";
+        for (field, given) in [
+            ("kinds", ![Kinds::OWN, MULTI].contains(&kinds)),
+            ("dimensions", request.dimensions.is_some()),
+            ("prompt_name", request.prompt_name.is_some()),
+            ("truncate", request.truncate),
+        ] {
+            if given {
+                return Err(Fault::field(field, format!("`{field}` is for texts: {cut}")));
+            }
+        }
     }
     let options = EmbedOptions {
         prompt: request.prompt_name,
@@ -143,6 +160,9 @@ pub(crate) async fn create(
             let vectors: Vec<_> = embedding.multi.iter().map(|vector| encode(vector)).collect();
             item["multi_vector"] = json!(vectors);
             item["dim"] = embedding.multi.first().map_or(0, Vec::len).into();
+        }
+        if let Some(Places { start, height, width }) = embedding.places {
+            item["places"] = json!({"start": start, "height": height, "width": width});
         }
         if embedding.truncated {
             item["truncated"] = true.into();

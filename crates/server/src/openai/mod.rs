@@ -11,6 +11,7 @@ pub(crate) mod responses;
 pub(crate) mod sampling;
 mod usage;
 
+pub(crate) use content::image;
 use serde::Deserialize;
 
 /// How a stream is to come.

@@ -160,6 +160,7 @@ fn responses(route: &Route) -> Value {
             ("The answer; streamed, in lines", both(name, "application/x-ndjson", part))
         }
         Gives::Text(kind) => ("Text", json!({kind: {"schema": {"type": "string"}}})),
+        Gives::Image => ("The image", json!({"image/*": {}})),
         Gives::Nothing => ("Done", json!({})),
         Gives::Rpc => ("Messages, or none", both("Rpc", "text/event-stream", "Rpc")),
     };

@@ -2,7 +2,7 @@
 
 use schemars::{Schema, SchemaGenerator};
 
-use crate::{anthropic, documents, flight, ollama, openai, rerank, told};
+use crate::{anthropic, documents, finding, flight, ollama, openai, rerank, told};
 
 /// An endpoint.
 pub(super) struct Route {
@@ -32,6 +32,8 @@ pub(super) enum Gives {
     Lines(&'static str, &'static str),
     /// Text of this media type.
     Text(&'static str),
+    /// An image.
+    Image,
     /// Nothing, and 200.
     Nothing,
     /// Messages of MCP.
@@ -44,6 +46,7 @@ const OPENAI: &str = "OpenAI";
 const ANTHROPIC: &str = "Anthropic";
 const OLLAMA: &str = "Ollama";
 const DOCUMENTS: &str = "Documents";
+const FINDING: &str = "Finding";
 const SERVER: &str = "Server";
 const TOOLS: &str = "MCP";
 
@@ -154,6 +157,36 @@ pub(super) static ROUTES: &[Route] = &[
             Json("Cancelled"),
         )
     },
+    post(
+        "/v1/search",
+        FINDING,
+        takes!(finding::Request),
+        "Finds pages of an index",
+        Json("Search"),
+    ),
+    get("/v1/indexes", FINDING, "The indexes that are offered", Json("Indexes")),
+    get("/v1/indexes/{name}", FINDING, "What is known of an index", Json("Index")),
+    Route {
+        query: Some(takes!(finding::Which)),
+        ..get(
+            "/v1/indexes/{name}/documents",
+            FINDING,
+            "The documents of an index",
+            Json("IndexDocuments"),
+        )
+    },
+    get(
+        "/v1/indexes/{name}/documents/{document}/pages/{page}",
+        FINDING,
+        "The words of a page",
+        Json("IndexPage"),
+    ),
+    get(
+        "/v1/indexes/{name}/documents/{document}/pages/{page}/preview",
+        FINDING,
+        "The small image of a page",
+        Gives::Image,
+    ),
     post(
         "/v1/messages",
         ANTHROPIC,

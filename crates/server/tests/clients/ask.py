@@ -12,6 +12,8 @@ import json
 import os
 import struct
 import sys
+import urllib.error
+import urllib.request
 
 import anthropic
 import ollama
@@ -213,11 +215,35 @@ def ask_ollama():
     ok(error.status_code == 404, error)
 
 
+def ask_search():
+    """Pages of an index, for which nobody's client is made: as anybody would ask for JSON."""
+
+    def ask(path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(ADDRESS + path, data, headers), timeout=60) as answer:
+            return answer.read(), answer.headers["content-type"]
+
+    index = json.loads(ask("/v1/indexes")[0])["data"][0]
+    ok(index["id"] == "lease" and index["ready"] and index["documents"] == 1 and index["failed_pages"] == 0, index)
+    ok([(made["finds_by"], made["served_as"]) for made in index["encoders"]] == [("meaning", EMBEDDER)], index)
+    hits = json.loads(ask("/v1/search", {"query": "who pays the rent", "texts": True})[0])
+    first = hits["hits"][0]
+    ok(first["name"] == "lease.pdf" and "path" not in first and "rent" in first["text"].lower(), hits)
+    ok(hits["route"] == "words and meaning" and hits["models"] == [EMBEDDER], hits)
+    image, kind = ask(first["preview"])
+    ok(kind.startswith("image/") and len(image) > 1000, kind)
+    vectors = json.loads(ask("/v1/rerank", {"model": "xlm-roberta", "query": "rent", "documents": ["the rent", "keys"]})[0])
+    ok(vectors["scoring"] == "maxsim-mean" and len(vectors["results"]) == 2, vectors)
+    error = raises(urllib.error.HTTPError, lambda: ask("/v1/search", {"query": "rent", "index": "none"}))
+    ok(error.code == 404 and "lease" in error.read().decode(), error)
+
+
 async def ask_mcp(server, mode):
     """Tools, by a client that checks each answer against the tool's schema."""
     async with Client(server, mode=mode) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        ok(len(tools) == 8 and all(tool.annotations.read_only_hint for tool in tools.values()), tools)
+        ok(len(tools) == 9 and all(tool.annotations.read_only_hint for tool in tools.values()), tools)
         status = (await client.call_tool("check_mlx_status", {})).structured_content
         ok(status["device"]["backend"] == "cpu", status)
         models = (await client.call_tool("list_mlx_models", {})).structured_content
@@ -241,6 +267,15 @@ async def ask_mcp(server, mode):
             ok(not told.is_error and isinstance(told.structured_content["complete"], bool), told)
         bad = await client.call_tool("generate_with_mlx", {"prompt": "a", "max_tokens": 0})
         ok(bad.is_error and "max_tokens" in bad.content[0].text, bad)
+        found = await client.call_tool("search_documents", {"query": "rent", "images": 1, "limit": 2})
+        ok(not found.is_error and found.structured_content["hits"][0]["name"] == "lease.pdf", found)
+        kinds = [block.type for block in found.content]
+        ok(kinds[:3] == ["text", "text", "image"], kinds)
+        page = (await client.read_resource(found.structured_content["hits"][0]["image"])).contents[0]
+        ok(page.mime_type.startswith("image/") and base64.b64decode(page.blob), page)
+        listed = (await client.list_resources()).resources
+        ok([str(resource.uri) for resource in listed] == ["folio://indexes/lease"], listed)
+        ok(len((await client.list_resource_templates()).resource_templates) == 2, "templates")
         shut = await client.call_tool("read_document", {"path": "/etc/passwd"})
         ok(shut.is_error and "--allow-root" in shut.content[0].text, shut)
 
@@ -251,14 +286,15 @@ def mcp_over_http():
 
 
 def mcp_over_stdio():
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("FOLIO_", "HF_"))}
-    return StdioServerParameters(command=PROGRAM, args=["mcp"], env=kept)
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("FOLIO_", "HF_", "XDG_"))}
+    return StdioServerParameters(command=PROGRAM, args=["mcp", "--index", "lease"], env=kept)
 
 
 ask_openai()
 asyncio.run(ask_openai_at_once())
 ask_anthropic()
 ask_ollama()
+ask_search()
 for mode in ["auto", "legacy"]:
     asyncio.run(ask_mcp(mcp_over_http(), mode))
 asyncio.run(ask_mcp(mcp_over_stdio(), "auto"))

@@ -10,6 +10,7 @@ import urllib.request
 
 ADDRESS, KEY, FOLDER, SECONDS = sys.argv[1:]
 MODELS = ["llama", "bert"]
+INDEXES = ["lease"]
 CHECKS = [
     "not_a_server_error",
     "status_code_conformance",
@@ -22,11 +23,18 @@ CHECKS = [
 
 
 def narrowed(document):
-    """The same with names of models that are there, and that have so few positions that no answer is long."""
+    """The same with names of models and indexes that are there; the models have so few positions that no answer is long."""
     for schema in document["components"]["schemas"].values():
         field = schema.get("properties", {}).get("model", {})
         if field.get("type") == "string":
             field["enum"] = MODELS
+        if "index" in schema.get("properties", {}) and "query" in schema["properties"]:
+            schema["properties"]["index"] = {"enum": INDEXES}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "name" and path.startswith("/v1/indexes/"):
+                    parameter["schema"]["enum"] = INDEXES
     return document
 
 

@@ -4,6 +4,7 @@ mod chat;
 mod described;
 mod dialects;
 mod files;
+mod finding;
 mod flights;
 mod house;
 mod mcp;

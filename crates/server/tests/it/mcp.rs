@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use server::mcp::Files;
 use server::{Options, Rules, router};
 
+use crate::finding::{PAPERS, World};
 use crate::house::{Reply, get, open_in, roomy_folder, send};
 
 /// A client with a session, over the router.
@@ -36,7 +37,8 @@ impl Client {
         let result = &told.last().unwrap()["result"];
         assert_eq!(result["serverInfo"]["name"], "folio", "{told:?}");
         assert_eq!(result["protocolVersion"], "2025-06-18");
-        assert!(result["capabilities"]["tools"].is_object());
+        let capabilities = &result["capabilities"];
+        assert!(capabilities["tools"].is_object() && capabilities["resources"].is_object());
         client.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
         client
     }
@@ -177,6 +179,7 @@ async fn tools_are_told_with_their_schemas() {
             "analyze_code_quality",
             "enhance_context_summary",
             "read_document",
+            "search_documents",
         ]
     );
     for tool in tools {
@@ -362,6 +365,103 @@ async fn documents_are_read_a_part_at_a_time() {
     let closed =
         Client::begin(self::router(open_in(Path::new("/nowhere"), &[]), Options::default())).await;
     assert!(closed.refusal(tool, json!({"path": "notes.txt"})).await.contains("--allow-root"));
+}
+
+#[tokio::test]
+async fn indexes_are_searched_and_their_pages_are_resources() {
+    let world = World::new();
+    drop(world.words("papers", PAPERS));
+    drop(world.words("my letters", PAPERS));
+    let house = open_in(&world.at("models"), &[]);
+    let client = Client::begin(world.server(&house, &["papers"], &[])).await;
+    let tool = "search_documents";
+    let ask = json!({"query": "rent"});
+    let result = client.call(tool, ask).await;
+    let content = &result["structuredContent"];
+    let tools = client.ask(8, "tools/list", json!({})).await.pop().unwrap();
+    let tools = tools["result"]["tools"].as_array().unwrap().clone();
+    let schema = &tools.iter().find(|it| it["name"] == tool).unwrap()["outputSchema"];
+    conforms(content, schema, tool);
+    let hit = &content["hits"][0];
+    assert_eq!(
+        (&hit["name"], &hit["page"], &content["route"]),
+        (&json!("lease.pdf"), &json!(1), &json!("words"))
+    );
+    assert!(hit.get("path").is_none() && hit.get("text").is_none());
+    // The same as text, and where the image of the page is.
+    let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(&text, content);
+    let link = &result["content"][1];
+    assert_eq!(
+        (&link["type"], &link["uri"], &link["name"]),
+        (&json!("resource_link"), &hit["image"], &json!("lease.pdf page 1"))
+    );
+    let read = |uri: Value| {
+        let client = &client;
+        async move { client.ask(5, "resources/read", json!({"uri": uri})).await.pop().unwrap() }
+    };
+    let image = read(hit["image"].clone()).await["result"]["contents"][0].clone();
+    assert_eq!((&image["mimeType"], &image["uri"]), (&json!("image/jpeg"), &hit["image"]));
+    assert!(image["blob"].as_str().unwrap().len() > 4, "{image}");
+    let text = hit["image"].as_str().unwrap().replace("/image", "/text");
+    let text = read(text.into()).await["result"]["contents"][0].clone();
+    assert_eq!(text["text"], "The tenant pays rent");
+    // As images, for those who see.
+    let shown =
+        client.call(tool, json!({"query": "the", "images": 1, "limit": 2, "texts": true})).await;
+    let kinds: Vec<_> = shown["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["text", "text", "image", "resource_link"]);
+    assert!(shown["structuredContent"]["hits"][0]["text"].is_string());
+    let listed = client.ask(6, "resources/list", json!({})).await.pop().unwrap();
+    let listed = listed["result"]["resources"].as_array().unwrap().clone();
+    assert_eq!((listed.len(), &listed[0]["uri"]), (1, &json!("folio://indexes/papers")));
+    let index = read(listed[0]["uri"].clone()).await["result"]["contents"][0].clone();
+    let index: Value = serde_json::from_str(index["text"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&index["pages"], index["listed_documents"].as_array().unwrap().len()),
+        (&json!(4), 2)
+    );
+    let templates = client.ask(7, "resources/templates/list", json!({})).await.pop().unwrap();
+    assert_eq!(templates["result"]["resourceTemplates"].as_array().unwrap().len(), 2);
+    for uri in [
+        "folio://indexes/my%20letters",
+        "folio://indexes/papers/documents/1/pages/9/text",
+        "folio://indexes/papers/documents/2/pages/2/image",
+        "file:///etc/passwd",
+        "",
+    ] {
+        let told = read(uri.into()).await;
+        assert!(told["error"]["message"].is_string(), "{uri}: {told}");
+    }
+    for (bad, part) in [
+        (json!({}), "`query` is needed"),
+        (json!({"query": " "}), "`query` is empty"),
+        (json!({"query": "a", "index": "my letters"}), "no index named `my letters`"),
+        (json!({"query": "a", "limit": 51}), "from 1 to 50"),
+        (json!({"query": "a", "from": "soon"}), "must be a day"),
+        (json!({"query": "a", "first_page": 3, "last_page": 2}), "comes before"),
+        (json!({"query": "a", "path": "/etc/*"}), "--allow-root"),
+        (json!({"query": "a", "words": true, "fused": true}), "leave one of them out"),
+    ] {
+        let said = client.refusal(tool, bad.clone()).await;
+        assert!(said.contains(part), "{bad}: {said}");
+    }
+    // Of several, one must be named.
+    let client = Client::begin(world.server(&house, &["*"], &["papers"])).await;
+    let said = client.refusal(tool, json!({"query": "rent"})).await;
+    assert!(said.contains("my letters, papers"), "{said}");
+    let narrow =
+        json!({"query": "the rent", "index": "my letters", "path": "lease.pdf", "last_page": 1});
+    let hits = client.call(tool, narrow).await["structuredContent"].clone();
+    assert_eq!(hits["hits"].as_array().unwrap().len(), 1, "{hits}");
+    assert_eq!(hits["hits"][0]["path"], world.at("papers/lease.pdf").to_str().unwrap());
+    let closed = Client::begin(world.server(&house, &[], &[])).await;
+    assert!(closed.refusal(tool, json!({"query": "rent"})).await.contains("--index"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

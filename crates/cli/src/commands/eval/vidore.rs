@@ -121,6 +121,7 @@ impl Vidore {
                 model,
                 pages: usize::from(self.rerank_pages),
                 told: &|_, _| (),
+                stop: &|| false,
             });
             let ranked = self.ranked(&index, &encoders, words, rerank)?;
             let ranked: Vec<&String> =

@@ -8,11 +8,11 @@ use clap::Args;
 use documents::Limits;
 use documents::worker::Pool;
 use manager::find::index::{CompactionLimits, Index, Writer};
-use manager::find::{Encoders, Ingest, IngestTotals, MakeOptions};
+use manager::find::{Encoders, Ingest, IngestTotals, MakeOptions, makers};
 
 use super::look::{documents, opened, previews};
 use super::show::Show;
-use super::{Place, encoders, makers};
+use super::{Place, encoders};
 use crate::args::Compute;
 use crate::material;
 use crate::report::{Problem, Result};

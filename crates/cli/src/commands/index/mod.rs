@@ -4,12 +4,12 @@ mod fill;
 mod look;
 mod show;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use manager::Environment;
-use manager::find::index::{CompactionLimits, Index, Profile, Writer};
+use manager::find::index::{CompactionLimits, Index, Writer};
 use manager::find::{Encoders, MakeOptions};
 use manager::runtime::{LoadOptions, LoadedModel};
 
@@ -78,12 +78,7 @@ impl Place {
     /// The folder.
     pub(crate) fn path(&self) -> PathBuf {
         let index = self.index.as_deref().unwrap_or(Path::new(USUAL));
-        // `./name` is a folder, whatever there is.
-        let mut parts = index.components();
-        if let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) {
-            return Environment::from_process().state().join("indexes").join(index);
-        }
-        index.to_owned()
+        manager::find::folder(index, &Environment::from_process().indexes())
     }
 }
 
@@ -114,7 +109,7 @@ pub(crate) fn encoders(
         return Ok(encoders);
     }
     let environment = Environment::from_process();
-    let kept = environment.state().join("model_sums.json");
+    let kept = environment.model_sums();
     let runtime = models::runtime(compute)?;
     for name in wanted {
         let (folder, adapter) = models::based(name)?;
@@ -129,22 +124,6 @@ pub(crate) fn encoders(
         encoders = encoders.and(&model, &called, &folders, &kept, options)?;
     }
     Ok(encoders)
-}
-
-/// The models that made an index, and how.
-pub(crate) fn makers(profile: &Profile) -> (Vec<String>, MakeOptions) {
-    let mut names: Vec<String> = Vec::new();
-    for encoder in [&profile.vectors, &profile.dense, &profile.sparse].into_iter().flatten() {
-        if !names.contains(&encoder.name) {
-            names.push(encoder.name.clone());
-        }
-    }
-    let pooling = profile.vectors.as_ref().and_then(|encoder| encoder.pooling.rsplit_once('/'));
-    let options = MakeOptions {
-        pool: pooling.and_then(|(_, factor)| factor.parse().ok()),
-        dimensions: profile.dense.as_ref().map(|encoder| encoder.dim as usize),
-    };
-    (names, options)
 }
 
 fn remove(files: &[PathBuf], path: &Path) -> Result<ExitCode> {
