@@ -133,6 +133,12 @@ impl From<manager::find::Error> for Failure {
     }
 }
 
+impl From<manager::find::remote::Error> for Failure {
+    fn from(error: manager::find::remote::Error) -> Self {
+        manager::find::Error::from(error).into()
+    }
+}
+
 impl From<manager::find::index::Error> for Failure {
     fn from(error: manager::find::index::Error) -> Self {
         manager::find::Error::from(error).into()

@@ -5,6 +5,7 @@ mod http;
 pub mod hub;
 pub mod mlx;
 pub mod pdf;
+pub mod qdrant;
 pub mod quantize;
 pub mod reciter;
 pub mod s3;

@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use clap::Args;
 use documents::found::{self, FoundPage, Heat};
 use manager::find::index::{Candidates, Date, Filter, Hit, Index, Place as Where, Places, Profile};
-use manager::find::{Asked, Encoders, Found, Rerank, find, makers, page_range};
+use manager::find::{Asked, Encoders, Found, Rerank, Store, find, makers, page_range};
 use serde_json::{Value, json};
 
-use super::index::{Place, encoders};
+use super::index::{Place, encoders, opened};
 use crate::args::Compute;
 use crate::progress::counting;
 use crate::report::{Problem, Result};
@@ -105,7 +105,7 @@ impl Search {
 /// What was found, and what found it.
 pub(crate) struct Looked {
     pub(crate) found: Found,
-    pub(crate) index: Index,
+    pub(crate) store: Box<dyn Store>,
     encoders: Encoders,
 }
 
@@ -115,10 +115,13 @@ impl Looking {
         if question.trim().is_empty() {
             return Err(Problem::Nothing { hint: "write what is looked for" }.into());
         }
-        let path = self.place.path();
-        let profile = Index::profile_of(&path)?;
-        let (encoders, profile) = self.encoders(profile)?;
-        let index = manager::find::open(&path, &profile, self.compute.cpu())?;
+        let server = self.place.server()?;
+        let made = match &server {
+            Some(server) => server.profile().clone(),
+            None => Index::profile_of(&self.place.path())?,
+        };
+        let (encoders, profile) = self.encoders(made)?;
+        let store = opened(server, &self.place, (&profile, self.compute))?;
         let judge =
             self.rerank.as_ref().map(|model| models::load(model, self.compute)).transpose()?;
         let bar = counting(false, 0, "passages");
@@ -144,9 +147,9 @@ impl Looking {
             places,
             rerank,
         };
-        let found = find(&index, &encoders, &asked);
+        let found = find(&*store, &encoders, &asked);
         bar.borrow().finish_and_clear();
-        Ok(Looked { found: found?, index, encoders })
+        Ok(Looked { found: found?, store, encoders })
     }
 
     /// What made the index, and what it is opened with.
@@ -206,7 +209,7 @@ fn shown(hit: &Hit, relevance: Option<f32>, reranked: bool, marked: bool) -> Str
 
 /// The hits as a page of HTML.
 fn pictured(question: &str, looked: &Looked) -> Result<String> {
-    let Looked { found, index, encoders } = looked;
+    let Looked { found, store, encoders } = looked;
     let words = encoders.words(question)?;
     let mut pages = Vec::new();
     for (hit, relevance) in found.answer.hits.iter().zip(&found.relevance) {
@@ -216,7 +219,7 @@ fn pictured(question: &str, looked: &Looked) -> Result<String> {
             number: hit.number,
             score: relevance.map_or(hit.score, f64::from),
             snippet: (hit.snippet.text.clone(), hit.snippet.marks.clone()),
-            preview: index.preview(hit.page)?,
+            preview: store.preview(hit.page)?,
             heat: places.map(|places| heat(places, &words)),
         });
     }

@@ -17,5 +17,6 @@ mod pull;
 mod read;
 mod reciting;
 mod serving;
+mod stores;
 mod watching;
 mod world;

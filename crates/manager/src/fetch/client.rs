@@ -161,11 +161,21 @@ pub(crate) fn http_client(
     connect: Duration,
     far: bool,
 ) -> Result<reqwest::Client> {
+    let builder = http_client_builder(environment, connect, far)?;
+    builder.build().map_err(|source| Error::Client { source })
+}
+
+/// The same, to be told more.
+pub(crate) fn http_client_builder(
+    environment: &Environment,
+    connect: Duration,
+    far: bool,
+) -> Result<reqwest::ClientBuilder> {
     let mut builder = plain_client(connect);
     for proxy in if far { proxies(environment)? } else { Vec::new() } {
         builder = builder.proxy(proxy);
     }
-    builder.build().map_err(|source| Error::Client { source })
+    Ok(builder)
 }
 
 impl Client {

@@ -19,7 +19,7 @@ use crate::catalog::{Hold, ModelName, Repository};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use client::{Client, Retries};
-pub(crate) use client::{http_client, plain_client};
+pub(crate) use client::{http_client, http_client_builder, plain_client};
 use listing::{Identity, Listing, RemoteFile};
 
 /// Which files of a repository are fetched.

@@ -7,8 +7,11 @@ mod ingest;
 mod judged;
 mod library;
 mod parse;
+mod push;
+pub mod remote;
 mod rerank;
 mod search;
+mod store;
 
 use std::io;
 use std::path::PathBuf;
@@ -24,8 +27,10 @@ pub use library::{
     Question, SameName, folder,
 };
 pub use parse::{content, path};
+pub use push::{PushNews, PushOptions, PushTotals, PushWatch, push};
 pub use rerank::Rerank;
 pub use search::{Asked, Found, Part, Took, find, open, page_range};
+pub use store::Store;
 
 use crate::{Kind, runtime};
 
@@ -36,6 +41,9 @@ pub enum Error {
     /// The index.
     #[error(transparent)]
     Index(#[from] index::Error),
+    /// The server that pages lie on.
+    #[error(transparent)]
+    Remote(#[from] remote::Error),
     /// The model.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
@@ -95,6 +103,7 @@ impl Error {
                 index::Kind::Unsupported => Kind::Unsupported,
                 index::Kind::Internal => Kind::Internal,
             },
+            Self::Remote(error) => error.kind(),
             Self::Runtime(error) => error.kind(),
             Self::Documents(error) => match error.kind() {
                 documents::Kind::Invalid => Kind::Invalid,
@@ -113,6 +122,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Index(error) => Some(error.hint().to_owned()),
+            Self::Remote(error) => Some(error.hint().to_owned()),
             Self::Runtime(error) => error.hint(),
             Self::Documents(error) => error.hint().map(str::to_owned),
             Self::Read { .. } => Some("pull the model again".to_owned()),

@@ -3,10 +3,10 @@
 //! Such a model takes some hundreds of tokens. A longer page is parted, and counts as much as its best passage.
 
 use documents::chunks::passages;
-use index::{Hit, Index};
+use index::Hit;
 use text::Special;
 
-use super::Error;
+use super::{Error, Store};
 use crate::runtime::{LoadedModel, RerankOptions};
 
 /// Marks that stand around a question and a passage, at most.
@@ -40,7 +40,7 @@ impl Rerank<'_> {
     /// be judged: it keeps its place.
     pub(super) fn order(
         &self,
-        index: &Index,
+        store: &dyn Store,
         question: &str,
         hits: Vec<Hit>,
     ) -> Result<Vec<(Hit, Option<f32>)>, Error> {
@@ -56,9 +56,9 @@ impl Rerank<'_> {
         }
         let (mut texts, mut of) = (Vec::new(), Vec::new());
         for (at, hit) in hits.iter().enumerate() {
-            let text = match index.text(hit.page) {
+            let text = match store.text(hit.page) {
                 // Gone since it was found.
-                Err(index::Error::NoPage { .. }) => String::new(),
+                Err(Error::Index(index::Error::NoPage { .. })) => String::new(),
                 text => text?,
             };
             for passage in passages(&text, room, &count) {

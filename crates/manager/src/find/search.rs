@@ -9,7 +9,7 @@ use index::{
 };
 
 use super::encoders::Made;
-use super::{Encoders, Error, Rerank};
+use super::{Encoders, Error, Rerank, Store};
 use crate::runtime;
 use crate::{CpuOptions, Device};
 
@@ -154,23 +154,23 @@ impl Clock {
     }
 }
 
-/// Asks `index` with what `encoders` make of the question.
+/// Asks `store` with what `encoders` make of the question.
 ///
 /// # Errors
-/// When the question cannot be encoded, or the index cannot be read.
-pub fn find(index: &Index, encoders: &Encoders, asked: &Asked<'_>) -> Result<Found, Error> {
+/// When the question cannot be encoded, or the store cannot be asked.
+pub fn find(store: &dyn Store, encoders: &Encoders, asked: &Asked<'_>) -> Result<Found, Error> {
     let mut clock = Clock::new();
     let made = encoders.question(asked.question)?;
     clock.since(Part::Question, 0);
-    compare(index, &made, asked, clock)
+    compare(store, &made, asked, clock)
 }
 
-/// Asks `index` with what was made of the question.
+/// Asks `store` with what was made of the question.
 ///
 /// # Errors
-/// When the index cannot be read.
+/// When the store cannot be asked.
 pub(super) fn compare(
-    index: &Index,
+    store: &dyn Store,
     made: &Made,
     asked: &Asked<'_>,
     mut clock: Clock,
@@ -186,22 +186,19 @@ pub(super) fn compare(
         limit: asked.rerank.map_or(asked.limit, |rerank| rerank.pages.max(asked.limit)),
     };
     let mut answer =
-        index.search(&query, &mut |stage, pages| clock.since(Part::Index(stage), pages))?;
+        store.search(&query, &mut |stage, pages| clock.since(Part::Index(stage), pages))?;
     let mut relevance = vec![None; answer.hits.len()];
     if let Some(rerank) = &asked.rerank {
         let hits = std::mem::take(&mut answer.hits);
         (answer.hits, relevance) =
-            rerank.order(index, asked.question, hits)?.into_iter().take(asked.limit).unzip();
+            rerank.order(store, asked.question, hits)?.into_iter().take(asked.limit).unzip();
         clock.since(Part::Rerank, answer.hits.len());
     }
     let mut places = Vec::new();
     if let (Some(vectors), true) = (vectors, asked.places) {
         for hit in &answer.hits {
-            match index.places(hit.page, vectors) {
-                Ok(of) => places.push((hit.page, of)),
-                // Of vectors that were pooled it is not known where they stood.
-                Err(index::Error::Bare { .. }) => {}
-                Err(error) => return Err(error.into()),
+            if let Some(of) = store.places(hit.page, vectors)? {
+                places.push((hit.page, of));
             }
         }
     }

@@ -453,7 +453,8 @@ impl Answer {
     }
 }
 
-fn read_key(source: &KeySource) -> Result<Token, String> {
+/// The key that is at `source`, or why it is none.
+pub(crate) fn read_key(source: &KeySource) -> Result<Token, String> {
     use std::io::Read as _;
     let (text, place) = match source {
         KeySource::Variable(name) => {
@@ -475,7 +476,7 @@ fn read_key(source: &KeySource) -> Result<Token, String> {
 }
 
 /// Whether an address is on this machine, where no proxy leads.
-fn is_near(url: &str) -> bool {
+pub(crate) fn is_near(url: &str) -> bool {
     let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
     host.is_some_and(|host| {
         let bare = host.trim_matches(['[', ']']);
@@ -484,7 +485,7 @@ fn is_near(url: &str) -> bool {
 }
 
 /// The pause that an answer asks for, in seconds; a date is not read.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     text.parse().ok().map(Duration::from_secs)
 }

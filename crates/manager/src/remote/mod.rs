@@ -20,6 +20,7 @@ use serde_json::Value;
 use text::Message;
 
 pub use backend::{Answer, Backend};
+pub(crate) use backend::{is_near, read_key, retry_after};
 pub use breaker::{Breaker, Health};
 pub use error::Error;
 pub use vectors::{Embedded, Judged};

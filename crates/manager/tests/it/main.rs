@@ -10,5 +10,6 @@ mod invariant;
 mod objects;
 mod runtime;
 mod sampling;
+mod stores;
 mod vision;
 mod web;

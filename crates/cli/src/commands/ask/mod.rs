@@ -96,7 +96,7 @@ impl AskCommand {
             models::locate(name)?;
         }
         // The models that find go before the one that answers comes.
-        let Looked { found, index, .. } =
+        let Looked { found, store, .. } =
             self.looking.find(&self.question, usize::from(self.limit), false)?;
         eprintln!("{}", way(&found));
         if found.answer.hits.is_empty() {
@@ -119,7 +119,7 @@ impl AskCommand {
         if let Some(engine) = Tesseract::find(None).filter(|_| !self.no_ocr_engine) {
             seers = seers.and_engine(engine);
         }
-        let pages = scans::with_words(&index, &found.answer.hits, &seers, runtime.handle())?;
+        let pages = scans::with_words(&*store, &found.answer.hits, &seers, runtime.handle())?;
         if pages.is_empty() {
             eprintln!("the words of no page are known, so nobody was asked");
             return Ok(ExitCode::FAILURE);

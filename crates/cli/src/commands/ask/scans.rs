@@ -10,7 +10,8 @@ use documents::pipeline::{Event, ReadOptions, Room, Watch, read};
 use documents::worker::Pool;
 use documents::{Limits, PageSet, Source, World as _};
 use indicatif::ProgressBar;
-use manager::find::index::{DocumentId, Hit, Index};
+use manager::find::Store;
+use manager::find::index::{DocumentId, Hit};
 use manager::read::Seers;
 use tokio::runtime::Handle;
 
@@ -25,14 +26,14 @@ const AT_ONCE: usize = 4;
 /// Path, number and words of each hit, in their order. Those without words are read by `seers`; what
 /// cannot be read is told and left out.
 pub(super) fn with_words(
-    index: &Index,
+    store: &dyn Store,
     hits: &[Hit],
     seers: &Seers,
     handle: &Handle,
 ) -> Result<Vec<(String, u32, String)>> {
     let mut words: Vec<Option<String>> = Vec::with_capacity(hits.len());
     for hit in hits {
-        let text = index.text(hit.page)?;
+        let text = store.text(hit.page)?;
         words.push(Some(text).filter(|text| !text.trim().is_empty()));
     }
     let mut wanted: BTreeMap<(DocumentId, &str), Vec<usize>> = BTreeMap::new();
@@ -49,9 +50,9 @@ pub(super) fn with_words(
             let count = wanted.values().map(Vec::len).sum();
             let stop = interrupted(handle, || eprintln!("no more pages are read"));
             let mut watch = Reading { bar: counting(true, count, "pages read"), stop };
-            for ((document, path), of) in wanted {
+            for ((_, path), of) in wanted {
                 let numbers: Vec<u32> = of.iter().map(|at| hits[*at].number).collect();
-                match read_pages(index, (document, path), &numbers, seers, &mut watch) {
+                match read_pages(store, &hits[of[0]], &numbers, seers, &mut watch) {
                     Ok(mut texts) => {
                         of.iter().for_each(|at| words[*at] = texts.remove(&hits[*at].number));
                     }
@@ -78,20 +79,18 @@ pub(super) fn with_words(
 
 /// The words of some pages of a document, as they are in the file now if it is the one that was indexed.
 fn read_pages(
-    index: &Index,
-    (document, path): (DocumentId, &str),
+    store: &dyn Store,
+    hit: &Hit,
     numbers: &[u32],
     seers: &Seers,
     watch: &mut Reading,
 ) -> Result<BTreeMap<u32, String>, String> {
     let said = |error: &dyn std::error::Error| error.to_string();
     let limits = Limits::default();
-    let source = Source::read(Path::new(path), limits.file_bytes).map_err(|error| said(&error))?;
-    // The list begins after the one before it.
-    let known =
-        index.documents(Some(DocumentId(document.0 - 1)), 1).map_err(|error| said(&error))?;
-    let indexed = known.first().filter(|known| known.document == document);
-    if indexed.is_none_or(|known| known.hash != manager::find::content(&source.bytes)) {
+    let source =
+        Source::read(Path::new(&hit.path), limits.file_bytes).map_err(|error| said(&error))?;
+    let indexed = store.content(hit).map_err(|error| said(&error))?;
+    if indexed != Some(manager::find::content(&source.bytes)) {
         return Err("has changed since it was indexed: run `folio index` on it again".to_owned());
     }
     let list: Vec<String> = numbers.iter().map(u32::to_string).collect();

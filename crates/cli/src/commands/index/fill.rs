@@ -64,7 +64,7 @@ pub(super) struct Fill {
 
 impl Fill {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let path = self.place.path();
+        let path = self.place.folder()?;
         let made = match Index::profile_of(&path) {
             Ok(profile) => Some(profile),
             Err(manager::find::index::Error::Missing { .. }) => None,

@@ -2,6 +2,7 @@
 
 mod fill;
 mod look;
+mod server;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use manager::Environment;
-use manager::find::index::{CompactionLimits, Index, Writer};
-use manager::find::{Encoders, MakeOptions};
+use manager::find::index::{CompactionLimits, Index, Profile, Writer};
+use manager::find::remote::{Access, Address, Remote};
+use manager::find::{Encoders, MakeOptions, Store};
 use manager::runtime::{LoadOptions, LoadedModel};
 
 use self::fill::Fill;
@@ -19,7 +21,7 @@ pub(crate) use self::look::documents;
 use self::look::{show, verify};
 use crate::args::Compute;
 use crate::models;
-use crate::report::Result;
+use crate::report::{Problem, Result};
 
 /// The index that is meant where none is named.
 const USUAL: &str = "default";
@@ -59,6 +61,8 @@ enum Act {
         #[command(flatten)]
         place: Place,
     },
+    /// Move an index to a server, without encoding its pages again: to Qdrant or Weaviate
+    Push(server::Push),
     /// Read all of an index, and name what is damaged
     Verify {
         #[command(flatten)]
@@ -69,12 +73,58 @@ enum Act {
 /// Which index.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Place {
-    /// The index: a folder, or a name for one among the user's data [default: `default`]
+    /// The index: a folder, a name for one among the user's data, or a collection on a server (qdrant://HOST:PORT/collection
+    /// or weaviate://HOST:PORT/Collection; with TLS `qdrant+tls://`) [default: `default`]
     #[arg(long = "index", value_name = "PATH")]
     index: Option<PathBuf>,
+    #[command(flatten)]
+    key: ServerKey,
+}
+
+/// The key of a server, which never stands on the command line itself.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServerKey {
+    /// Read the key that the server asks for from this file [default: the variable QDRANT_API_KEY or WEAVIATE_API_KEY]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl ServerKey {
+    /// How the server at `address` is spoken to.
+    pub(crate) fn access(&self, address: &Address) -> Result<Access> {
+        let access = Access::of(address, self.key_file.as_deref())?;
+        if access.key.is_some() && address.is_open() {
+            eprintln!("{address}: the key can be read on the way; `+tls` before `:` encrypts it");
+        }
+        Ok(access)
+    }
 }
 
 impl Place {
+    /// The collection on a server, if that is what is named.
+    pub(crate) fn server(&self) -> Result<Option<Remote>> {
+        let Some(named) = self.index.as_deref().filter(|index| Address::is_meant(index)) else {
+            if self.key.key_file.is_some() {
+                let reason = "it is for an index on a server".to_owned();
+                return Err(Problem::Flag { flag: "--key-file", reason }.into());
+            }
+            return Ok(None);
+        };
+        let address = Address::read(&named.to_string_lossy())?;
+        Ok(Some(Remote::open(&address, &self.key.access(&address)?)?))
+    }
+
+    /// The folder, where a server will not do.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        if self.index.as_deref().is_some_and(Address::is_meant) {
+            let reason = "an index on a server is searched, shown, pushed to with `--to`, and documents are taken out of \
+                          it; for the rest name one on this machine"
+                .to_owned();
+            return Err(Problem::Flag { flag: "--index", reason }.into());
+        }
+        Ok(self.path())
+    }
+
     /// The folder.
     pub(crate) fn path(&self) -> PathBuf {
         let index = self.index.as_deref().unwrap_or(Path::new(USUAL));
@@ -86,14 +136,21 @@ impl IndexCommand {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.act {
             None => self.fill.run(),
-            Some(Act::Rm { files, place }) => remove(&files, &place.path()),
+            Some(Act::Rm { files, place }) => match place.server()? {
+                Some(server) => server::remove(&files, &server),
+                None => remove(&files, &place.path()),
+            },
             Some(Act::Show { json, previews, place }) => {
                 if let Some(folder) = previews {
-                    look::previews(&place.path(), &folder)?;
+                    look::previews(&place.folder()?, &folder)?;
                 }
-                show(&place.path(), json)
+                match place.server()? {
+                    Some(server) => server::show(&server, json),
+                    None => show(&place.path(), json),
+                }
             }
-            Some(Act::Verify { place }) => verify(&place.path()),
+            Some(Act::Push(push)) => push.run(),
+            Some(Act::Verify { place }) => verify(&place.folder()?),
         }
     }
 }
@@ -124,6 +181,21 @@ pub(crate) fn encoders(
         encoders = encoders.and(&model, &called, &folders, &kept, options)?;
     }
     Ok(encoders)
+}
+
+/// Opens what is named, to be asked with what `made` says; an index of this machine with the cores of `compute`.
+pub(crate) fn opened(
+    server: Option<Remote>,
+    place: &Place,
+    (profile, compute): (&Profile, Compute),
+) -> Result<Box<dyn Store>> {
+    match server {
+        Some(server) => {
+            server.profile().admits(profile, Path::new(server.place()))?;
+            Ok(Box::new(server))
+        }
+        None => Ok(Box::new(manager::find::open(&place.path(), profile, compute.cpu())?)),
+    }
 }
 
 fn remove(files: &[PathBuf], path: &Path) -> Result<ExitCode> {
