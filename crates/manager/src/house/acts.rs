@@ -8,7 +8,7 @@ use super::{Error, House};
 use crate::find::Stamp;
 use crate::flight::Step;
 use crate::ledger::Class;
-use crate::peak::{current_rss, trim};
+use crate::peak::{current_rss, index_rss, trim};
 use crate::residency::{Decision, Event, Grant, Leave, Refusal};
 use crate::runtime::{LoadOptions, LoadedModel};
 
@@ -236,12 +236,16 @@ impl House {
     fn beyond(&self, given: u64) -> u64 {
         let Some(resident) = current_rss().filter(|_| given > 0) else { return 0 };
         let booked = self.rooms().residency.ledger().reserved();
-        resident.saturating_sub(booked.saturating_sub(given)).min(given)
+        let beyond = resident.saturating_sub(booked.saturating_sub(given));
+        without_indexes(beyond).min(given)
     }
 
     /// Measures again what had not come back of models that went; and has the allocator give back what it keeps where more is held
     /// than is booked.
     pub(super) fn look_for_unreturned(&self) {
+        let unreturned = self.rooms().residency.ledger().of_class(Class::Unreturned);
+        // Asked before the lock is taken again.
+        let indexes = if unreturned > 0 { index_rss() } else { 0 };
         let event = {
             let mut rooms = self.rooms();
             let ledger = rooms.residency.ledger();
@@ -263,7 +267,8 @@ impl House {
             if unreturned == 0 {
                 return;
             }
-            Event::Unreturned(resident.saturating_sub(others).min(unreturned))
+            let beyond = resident.saturating_sub(others).saturating_sub(indexes);
+            Event::Unreturned(beyond.min(unreturned))
         };
         self.happened(event);
     }
@@ -272,12 +277,19 @@ impl House {
     /// has not come back of it.
     fn excess(&self, leaver: &str) -> u64 {
         let Some(resident) = current_rss() else { return 0 };
-        let rooms = self.rooms();
-        let ledger = rooms.residency.ledger();
-        let booked = ledger.of_owner(leaver);
-        let others = ledger.reserved().saturating_sub(booked);
-        resident.saturating_sub(others).min(booked)
+        let (booked, others) = {
+            let rooms = self.rooms();
+            let ledger = rooms.residency.ledger();
+            let booked = ledger.of_owner(leaver);
+            (booked, ledger.reserved().saturating_sub(booked))
+        };
+        without_indexes(resident.saturating_sub(others)).min(booked)
     }
+}
+
+/// Of so many bytes beyond what is booked, those that are no maps of indexes.
+fn without_indexes(beyond: u64) -> u64 {
+    if beyond == 0 { 0 } else { beyond.saturating_sub(index_rss()) }
 }
 
 impl super::Rooms {

@@ -6,9 +6,10 @@
 //! away while waiting gives up the place.
 
 mod error;
+mod makers;
 mod offer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,10 +25,12 @@ use tokio::sync::Semaphore;
 pub use error::LibraryError;
 pub use offer::{Offer, SameName, folder};
 
+use self::makers::{called, distinct, encoded, tried};
 use super::search::{Clock, compare};
-use super::{Asked, Encoders, Error, Found, MakeOptions, Rerank, Stamp, identity, makers};
+use super::{Asked, Error, Found, Rerank, Stamp, makers as made_by};
 use crate::flight::{self, Step};
-use crate::house::{self, House, Lease};
+use crate::house::House;
+use crate::peak;
 use crate::runtime;
 use crate::stats::Sample;
 use crate::{CpuOptions, Device};
@@ -38,8 +41,6 @@ const MOST_OPEN: usize = 32;
 const MOST_WAITING: usize = 256;
 /// Of these so many are under way at least, and at most.
 const UNDER_WAY: [usize; 2] = [2, 8];
-/// Models whose sums are remembered.
-const MOST_SUMS: usize = 256;
 /// The task under which searches are counted.
 const TASK: &str = "search";
 
@@ -222,7 +223,7 @@ impl Library {
         question: Question,
     ) -> Result<Hits, LibraryError> {
         let opened = self.opened(offer, name).await?;
-        let (_, options) = makers(&opened.profile);
+        let (_, options) = made_by(&opened.profile);
         let question = Arc::new(question);
         let (mut made, mut models) = (super::encoders::Made::default(), Vec::new());
         let mut encoding = Duration::ZERO;
@@ -431,6 +432,9 @@ impl Library {
         let fail = |error: Error| of_index(&name, &folder, error);
         let profile = Index::profile_of(&folder).map_err(|error| fail(error.into()))?;
         let cpu = self.cpu().map_err(fail)?;
+        if profile.vectors.is_some() {
+            peak::expect_indexes();
+        }
         let index = Index::open(&folder, &profile, cpu, Limits::default());
         let index = index.map_err(|error| fail(error.into()))?;
         let opened = Arc::new(Opened { name, folder: folder.clone(), profile, index });
@@ -463,91 +467,6 @@ impl Library {
         Ok(Arc::clone(self.cpu.get_or_init(|| Arc::clone(cpu))))
     }
 
-    /// The model that made what `encoder` says, in memory.
-    async fn lease(
-        self: &Arc<Self>,
-        opened: &Opened,
-        encoder: &Encoder,
-    ) -> Result<Lease, LibraryError> {
-        let Some((model, files)) = self.maker(encoder).await? else {
-            let sum = encoder.model.to_string();
-            return Err(LibraryError::NoModel {
-                index: opened.name.clone(),
-                model: called(&encoder.name).to_owned(),
-                sum: sum[..12].to_owned(),
-            });
-        };
-        let lease = self.house.lease(&model).await?;
-        if lease.files().as_ref() != Some(&files) {
-            // What is in memory is not what made the index; what is on the disk is.
-            self.house.dismiss(&model).await?;
-            return Err(LibraryError::Changed { model });
-        }
-        Ok(lease)
-    }
-
-    /// The model here whose files sum up to what `encoder` says, and what the system says of them: looked for by its name first,
-    /// then among all that are offered.
-    async fn maker(
-        self: &Arc<Self>,
-        encoder: &Encoder,
-    ) -> Result<Option<(String, Stamp)>, LibraryError> {
-        let mut tried = BTreeSet::new();
-        for asked in [encoder.name.as_str(), called(&encoder.name)] {
-            if let Some(found) = self.is_maker(asked, encoder, &mut tried).await? {
-                return Ok(Some(found));
-            }
-        }
-        let offered = self.house.models().await.unwrap_or_default();
-        for model in offered {
-            if let Some(found) = self.is_maker(&model.name, encoder, &mut tried).await? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The model `asked`, if it is the one.
-    async fn is_maker(
-        self: &Arc<Self>,
-        asked: &str,
-        encoder: &Encoder,
-        tried: &mut BTreeSet<String>,
-    ) -> Result<Option<(String, Stamp)>, LibraryError> {
-        // What cannot be used at all did not make it.
-        let Ok(Some((name, folders))) = self.house.encoder(asked).await else { return Ok(None) };
-        if !tried.insert(name.clone()) {
-            return Ok(None);
-        }
-        let (library, wanted) = (Arc::clone(self), encoder.model);
-        let summed = self.apart(move || Ok(library.sum(folders))).await?;
-        match summed {
-            Ok((files, sum)) if sum == wanted => Ok(Some((name, files))),
-            Ok(_) => Ok(None),
-            Err(error) => {
-                tracing::warn!(model = name, %error, "cannot be told from others");
-                Ok(None)
-            }
-        }
-    }
-
-    /// What the files in `folders` sum up to.
-    fn sum(&self, folders: Vec<PathBuf>) -> Result<(Stamp, Hash), Error> {
-        let paths: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-        let files = Stamp::of(&paths)?;
-        let known = || self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, sum)) = known().get(&folders).filter(|(of, _)| *of == files) {
-            return Ok((of.clone(), *sum));
-        }
-        let sum = Hash(identity(&paths, &self.house.environment().model_sums())?);
-        let mut known = known();
-        if known.len() >= MOST_SUMS {
-            known.clear();
-        }
-        known.insert(folders, (files.clone(), sum));
-        Ok((files, sum))
-    }
-
     /// Runs `work`, which looks at files or computes, on a thread for such, once its turn has come.
     async fn apart<T: Send + 'static>(
         &self,
@@ -566,74 +485,10 @@ impl Library {
     }
 }
 
-/// What a model is called by people: a folder by its last part.
-fn called(name: &str) -> &str {
-    let path = Path::new(name);
-    match path.file_name().and_then(|last| last.to_str()) {
-        Some(last) if path.is_absolute() => last,
-        Some(_) | None => name,
-    }
-}
-
 impl Maker {
     /// What the model was called when it made the index. Where it lay is not told.
     pub fn called(&self) -> &str {
         called(&self.encoder.name)
-    }
-}
-
-/// One encoder for each model that made an index.
-fn distinct(profile: &Profile) -> Vec<Encoder> {
-    let mut all: Vec<Encoder> = Vec::new();
-    for encoder in [&profile.vectors, &profile.dense, &profile.sparse].into_iter().flatten() {
-        if !all.iter().any(|known| known.model == encoder.model) {
-            all.push(encoder.clone());
-        }
-    }
-    all
-}
-
-/// What a model makes of a question, if it makes what it made the index with.
-fn encoded(
-    lease: &Lease,
-    opened: &Opened,
-    encoder: &Encoder,
-    (question, options): (&str, MakeOptions),
-) -> Result<super::encoders::Made, LibraryError> {
-    let made = &opened.profile;
-    let dim = made.vectors.as_ref().map(|encoder| encoder.dim);
-    let encoders =
-        Encoders::default().and_known(lease.model(), &encoder.name, (encoder.model, dim), options);
-    let encoders = encoders.map_err(|error| opened.error(error))?;
-    let makes = encoders.profile(made.halves);
-    let differs = |makes: &Option<Encoder>, made: &Option<Encoder>| {
-        let of_this = made.as_ref().filter(|made| made.model == encoder.model);
-        makes.as_ref() != of_this
-    };
-    if differs(&makes.vectors, &made.vectors)
-        || differs(&makes.dense, &made.dense)
-        || differs(&makes.sparse, &made.sparse)
-    {
-        return Err(LibraryError::OtherWay {
-            index: opened.name.clone(),
-            model: called(&encoder.name).to_owned(),
-        });
-    }
-    match encoders.question(question) {
-        Ok(made) => {
-            let _ = lease.tried(Ok(()));
-            Ok(made)
-        }
-        Err(Error::Runtime(error)) => Err(tried(lease, error)),
-        Err(error) => Err(opened.error(error)),
-    }
-}
-
-/// An error of a model, which goes if it panicked.
-fn tried(lease: &Lease, error: runtime::Error) -> LibraryError {
-    match lease.tried::<()>(Err(error)) {
-        Err(error) => house::Error::from(error).into(),
-        Ok(()) => LibraryError::Lost,
     }
 }
 
@@ -668,4 +523,61 @@ fn folder_bytes(folder: &Path) -> u64 {
         Err(_) => 0,
     });
     bytes.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use index::{Begun, NewDocument, NewPage, PageVectors, Writer};
+
+    /// What an index holds in memory is not taken for what a model has not given back.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn maps_of_vectors_are_known() {
+        let home = tempfile::tempdir().unwrap();
+        let encoder = Encoder {
+            name: "a".to_owned(),
+            model: Hash([1; 32]),
+            prompt: Hash([2; 32]),
+            pooling: "none".to_owned(),
+            dim: 64,
+        };
+        let profile = Profile { vectors: Some(encoder), ..Profile::default() };
+        let mut writer = Writer::create(home.path(), &profile).unwrap();
+        let document = NewDocument {
+            path: "/a.pdf".to_owned(),
+            hash: Hash([3; 32]),
+            pages: 1,
+            date: None,
+            category: None,
+            metadata: BTreeMap::new(),
+        };
+        let Begun::Open { document, .. } = writer.begin(&document).unwrap() else {
+            panic!("it is new")
+        };
+        let vectors: Vec<f32> = (0..64 * 16_384).map(|i| (i % 7) as f32 - 2.5).collect();
+        let page = NewPage {
+            document,
+            number: 1,
+            hash: Hash([4; 32]),
+            text: "",
+            vectors: Some(PageVectors::New { vectors: &vectors, grid: None }),
+            dense: &[],
+            sparse: &[],
+            preview: None,
+            failure: None,
+        };
+        writer.commit(&[page], &[document]).unwrap();
+        let device = Device::cpu(CpuOptions { threads: Some(1), ..CpuOptions::default() }).unwrap();
+        let cpu = Arc::clone(device.as_cpu().unwrap());
+        let index = Index::open(home.path(), &profile, cpu, Limits::default()).unwrap();
+        let query =
+            index::Query { vectors: Some(&vectors[..64]), limit: 1, ..index::Query::default() };
+        peak::expect_indexes();
+        assert_eq!(index.search(&query, &mut |_, _| ()).unwrap().hits.len(), 1);
+        let held = peak::index_rss();
+        assert!(held >= 1 << 20, "{held}");
+        drop(index);
+        assert!(peak::index_rss() < held);
+    }
 }
