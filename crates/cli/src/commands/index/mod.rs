@@ -26,6 +26,9 @@ use crate::report::{Problem, Result};
 /// The index that is meant where none is named.
 const USUAL: &str = "default";
 
+/// How often a server is asked by those who wait for an answer.
+const ATTEMPTS: u32 = 3;
+
 /// Make documents ready to be found by `folio search`.
 ///
 /// Pages are found by their words, and with a model by how they look (of the ColQwen kind) or by what they mean (one that
@@ -111,7 +114,10 @@ impl Place {
             return Ok(None);
         };
         let address = Address::read(&named.to_string_lossy())?;
-        Ok(Some(Remote::open(&address, &self.key.access(&address)?)?))
+        let mut access = self.key.access(&address)?;
+        // Somebody waits.
+        access.patience.attempts = ATTEMPTS;
+        Ok(Some(Remote::open(&address, &access)?))
     }
 
     /// The folder, where a server will not do.
