@@ -12,6 +12,7 @@ use manager::Environment;
 use manager::config::{Config, ServerKey, memory_limit};
 use manager::find::Offer;
 use manager::find::index::Index;
+use manager::find::remote::Address;
 use manager::house::{House, HouseOptions};
 use manager::machine::Machine;
 use manager::residency::Policy;
@@ -195,6 +196,12 @@ pub(crate) fn rules(config: &Config) -> Result<Rules> {
 /// The indexes that clients may ask.
 pub(crate) fn offer(config: &Config) -> Result<Offer> {
     let wanted = &config.server.indexes;
+    if let Some(elsewhere) = wanted.iter().find(|index| Address::is_meant(Path::new(index))) {
+        let reason = format!(
+            "{elsewhere} lies on a server, which `folio search` asks; indexes of this machine are offered to others"
+        );
+        return Err(Problem::Flag { flag: "--index", reason }.into());
+    }
     let offer = Offer::of(wanted, &Environment::from_process().indexes());
     let offer =
         offer.map_err(|error| Problem::Flag { flag: "--index", reason: error.to_string() })?;

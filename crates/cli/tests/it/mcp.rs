@@ -8,7 +8,60 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use testkit::reciter;
 
-use crate::world::World;
+use crate::world::{World, fixture};
+
+#[test]
+fn what_folio_index_made_is_searched_by_a_tool() {
+    let world = World::new();
+    let lease = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/lease.pdf");
+    let lease = lease.to_str().unwrap();
+    let model = fixture("bert").display().to_string();
+    let ran = world.run(&["index", lease, "--index", "lease", "--model", &model]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let mut command = world.command(&["mcp", "--index", "lease", "--model", &model]);
+    let mut folio = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = folio.stdin.take().unwrap();
+    let mut output = BufReader::new(folio.stdout.take().unwrap());
+    let mut ask = |message: Value| {
+        writeln!(input, "{message}").unwrap();
+        // To what has no number nobody answers.
+        let Some(_) = message.get("id") else { return Value::Null };
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let message: Value = serde_json::from_str(&line).unwrap();
+        message["result"].clone()
+    };
+    let client = json!({"name": "test", "version": "1"});
+    let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
+    ask(json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}));
+    ask(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    let params = json!({"name": "search_documents", "arguments": {"query": "who pays the rent"}});
+    let found = ask(json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}));
+    let hits = &found["structuredContent"];
+    assert_eq!(
+        (&hits["route"], &hits["hits"][0]["name"]),
+        (&json!("words and meaning"), &json!("lease.pdf")),
+        "{found}"
+    );
+    let params = json!({"uri": hits["hits"][0]["image"]});
+    let image =
+        ask(json!({"jsonrpc": "2.0", "id": 3, "method": "resources/read", "params": params}));
+    let kind = image["contents"][0]["mimeType"].as_str().unwrap();
+    assert!(kind.starts_with("image/"), "{image}");
+    drop(input);
+    assert!(folio.wait().unwrap().success());
+    for (index, said) in
+        [("qdrant://localhost:6333/x", "lies on a server"), ("a/lease", "both called")]
+    {
+        let ran = world.run(&["mcp", "--index", "b/lease", "--index", index]);
+        assert!(
+            ran.code == Some(1)
+                && ran.err.split_whitespace().collect::<Vec<_>>().join(" ").contains(said),
+            "{}",
+            ran.err
+        );
+    }
+}
 
 #[test]
 fn a_pdf_is_read_by_a_tool_and_the_end_of_input_ends_it() {
