@@ -362,6 +362,34 @@ fn vectors_of_pages_and_queries_are_those_of_the_reference() {
     }
 }
 
+/// Two programs that people use give images positions in a line. What comes of that must not pass for what the reference gives:
+/// an image of one token stands where text would, so that many of them are such a line.
+#[test]
+fn positions_in_a_line_are_not_those_of_the_reference() {
+    let device = fixture::device(Isa::best(), Precision::Exact);
+    let name = "colqwen2_5_merged";
+    let golden = Golden::at(&root().join(name).join("golden.safetensors"));
+    let model = retrieval(name, &device);
+    let encoder = model.network.encoder().unwrap();
+    let vision = encoder.vision().unwrap();
+    let mention = vision.preprocess().token();
+    let images = pictures(&Golden::at(&root().join("qwen2_5_vl/golden.safetensors")));
+    for (i, image) in images.iter().enumerate() {
+        let tokens = golden.tokens(&format!("page{i}.tokens"));
+        let whole = spans(&tokens, mention, &[&look(vision, image)]).remove(0);
+        let features = whole.features.unwrap();
+        let line = whole.positions.enumerate().map(|(row, at)| ImageSpan {
+            positions: at..at + 1,
+            grid: [1, 1],
+            features: Some(ops::take(&features, &[row as u32][..])),
+        });
+        let found = vectors(encoder, &tokens, line.collect()).concat();
+        let truth = golden.values(&format!("page{i}.multi"));
+        let (off, cosine) = (difference(&found, truth), cosine(&found, truth));
+        assert!(off > 0.1 && cosine < 0.99, "page {i}: off by {off}, cosine {cosine}");
+    }
+}
+
 #[test]
 fn fast_vectors_stay_close_to_the_reference() {
     for name in all().iter().filter(|name| name.starts_with(RETRIEVAL)) {
