@@ -310,3 +310,38 @@ fn eval_vidore_counts_as_a_pencil_does() {
     ended(&world.run(&eval), 1, "line 1: it lacks `text`");
     ended(&world.run(&["eval", "vidore", "papers"]), 1, "images");
 }
+
+#[test]
+fn pages_are_found_by_the_tokens_of_their_words() {
+    let world = world();
+    let home = world.home.path();
+    pdf(&home.join("papers/blank.pdf"), &[""]);
+    let tokens = fixture("xlm-roberta").display().to_string();
+    let index = ["index", "papers", "--index", "tokens"];
+    let ran = world.run(&[&index[..], &["--model", &tokens, "--token-vectors"]].concat());
+    ended(&ran, 0, "4 pages in");
+    let ask = ["search", "garden", "--index", "tokens"];
+    ended(&world.run(&ask), 0, "4 of 4 pages by tokens of all pages: ");
+    let fused = world.run(&[&ask[..], &["--fused"]].concat());
+    ended(&fused, 0, "pages by words and meaning, then tokens: ");
+    // How it was made is known, and what has not changed keeps its vectors.
+    pdf(
+        &home.join("papers/lease.pdf"),
+        &["The tenant pays no rent", "Keys are kept by the landlord"],
+    );
+    let ran = world.run(&index);
+    ended(&ran, 0, "1 documents added or replaced, 2 were there");
+    assert!(ran.err.contains("1 of them are as they were"), "{}", ran.err);
+    ended(&world.run(&ask), 0, "4 of 4 pages by tokens of all pages: ");
+    let bert = fixture("bert").display().to_string();
+    let other = ["index", "papers", "--index", "other", "--token-vectors"];
+    let ran = world.run(&[&other[..], &["--model", &bert]].concat());
+    ended(&ran, 1, "makes no vectors of tokens");
+    let looks = fixture("../vision/colqwen2_5").display().to_string();
+    let both = ["--model", &looks, "--model", &tokens];
+    ended(
+        &world.run(&[&other[..], &both].concat()),
+        1,
+        "make vectors that are compared one by one",
+    );
+}

@@ -27,6 +27,8 @@ pub struct MakeOptions {
     pub pool: Option<usize>,
     /// Elements of a dense vector that are kept.
     pub dimensions: Option<usize>,
+    /// Whether a model that reads pages makes vectors of their tokens too, which are compared as those of looks are.
+    pub token_vectors: bool,
 }
 
 /// A model that makes vectors of how pages look.
@@ -43,6 +45,8 @@ struct Says {
     model: Arc<LoadedModel>,
     dense: Option<Encoder>,
     sparse: Option<Encoder>,
+    /// Of vectors of tokens.
+    multi: Option<Encoder>,
     options: MakeOptions,
     /// The names of the model's own prompts for passages and for questions, where it has any.
     prompts: [Option<String>; 2],
@@ -63,6 +67,8 @@ pub(super) struct Made {
     pub(super) grid: Option<Grid>,
     pub(super) dense: Vec<Vec<f32>>,
     pub(super) sparse: Vec<(u32, f32)>,
+    /// Whether the vectors are of tokens of words, and not of looks.
+    pub(super) of_tokens: bool,
 }
 
 impl Made {
@@ -72,6 +78,7 @@ impl Made {
         self.grid = self.grid.or(other.grid);
         self.dense.extend(other.dense);
         self.sparse.extend(other.sparse);
+        self.of_tokens |= other.of_tokens;
         self
     }
 }
@@ -119,14 +126,10 @@ impl Encoders {
             if let Some(other) = &self.looks {
                 return twice(&other.model, "vectors of how pages look");
             }
-            let dim = match dim {
-                Some(dim) => dim,
-                None => {
-                    let made = vectors(model, &["a".to_owned()])?;
-                    let dim = made.iter().flatten().next().map_or(0, Vec::len);
-                    u32::try_from(dim).unwrap_or(u32::MAX)
-                }
-            };
+            if let Some(other) = self.says.as_ref().filter(|says| says.multi.is_some()) {
+                return twice(&other.model, BOTH);
+            }
+            let dim = dim.map_or_else(|| dimension(model), Ok)?;
             let encoder = Encoder {
                 name,
                 model: hash,
@@ -157,24 +160,44 @@ impl Encoders {
         if dense.is_none() && sparse.is_none() {
             return Err(Error::Useless { model: name });
         }
-        self.says = Some(Says { model: Arc::clone(model), dense, sparse, options, prompts });
+        let mut multi = None;
+        if options.token_vectors {
+            if !facts.token_heads[1] {
+                return Err(Error::NoTokenVectors { model: name });
+            }
+            if let Some(other) = &self.looks {
+                return twice(&other.model, BOTH);
+            }
+            let pooling = options.pool.map_or_else(|| "none".to_owned(), pooling::rows_ward_name);
+            let dim = dim.map_or_else(|| dimension(model), Ok)?;
+            multi = Some(encoder(&pooling, dim as usize));
+        }
+        let model = Arc::clone(model);
+        self.says = Some(Says { model, dense, sparse, multi, options, prompts });
         Ok(self)
     }
 
     /// What an index of theirs is made with. `halves` keeps vectors in 16 bits too.
     pub fn profile(&self, halves: bool) -> Profile {
         let says = self.says.as_ref();
+        let looks = self.looks.as_ref().map(|looks| &looks.encoder);
+        let vectors = looks.or_else(|| says.and_then(|says| says.multi.as_ref()));
         Profile {
-            vectors: self.looks.as_ref().map(|looks| looks.encoder.clone()),
+            vectors: vectors.cloned(),
             dense: says.and_then(|says| says.dense.clone()),
             sparse: says.and_then(|says| says.sparse.clone()),
-            halves: halves && self.looks.is_some(),
+            halves: halves && vectors.is_some(),
         }
     }
 
     /// Whether pages are looked at.
     pub fn looks(&self) -> bool {
         self.looks.is_some()
+    }
+
+    /// Whether pages have vectors that are compared one by one: of their looks, or of the tokens of their words.
+    pub fn compares(&self) -> bool {
+        self.looks() || self.says.as_ref().is_some_and(|says| says.multi.is_some())
     }
 
     /// The passages of each page, by its number.
@@ -262,6 +285,8 @@ impl Encoders {
             for of in says.embed(&texts, 1)? {
                 made.dense.extend((!of.vector.is_empty()).then_some(of.vector));
                 made.sparse = of.sparse.into_iter().collect();
+                made.vectors.extend(of.multi.into_iter().flatten());
+                made.of_tokens = says.multi.is_some();
             }
         }
         Ok(made)
@@ -307,7 +332,7 @@ impl Says {
             kinds: Kinds {
                 dense: self.dense.is_some(),
                 sparse: self.sparse.is_some(),
-                multi: false,
+                multi: self.multi.is_some(),
             },
         };
         Ok(self.model.embed(texts, &options)?)
@@ -315,6 +340,9 @@ impl Says {
 
     fn page(&self, passages: &[String], made: &mut Made) -> Result<(), Error> {
         let mut weights: BTreeMap<u32, f32> = BTreeMap::new();
+        // A page of an index that compares vectors has one at least: of a blank one, that of its end.
+        let blank = [String::new()];
+        let passages = if self.multi.is_some() && passages.is_empty() { &blank } else { passages };
         for embedding in self.embed(passages, 0)? {
             if self.dense.is_some() {
                 made.dense.push(embedding.vector);
@@ -324,8 +352,12 @@ impl Says {
                 let most = weights.entry(token).or_default();
                 *most = most.max(weight);
             }
+            made.vectors.extend(embedding.multi.into_iter().flatten());
         }
         made.sparse = weights.into_iter().collect();
+        if let (Some(encoder), Some(factor)) = (&self.multi, self.options.pool) {
+            made.vectors = pooling::rows_ward(&made.vectors, encoder.dim as usize, factor)?;
+        }
         Ok(())
     }
 }
@@ -342,8 +374,23 @@ pub fn makers(profile: &Profile) -> (Vec<String>, MakeOptions) {
     let options = MakeOptions {
         pool: pooling.and_then(|(_, factor)| factor.parse().ok()),
         dimensions: profile.dense.as_ref().map(|encoder| encoder.dim as usize),
+        // No model that looks at pages makes vectors of other kinds.
+        token_vectors: profile.vectors.as_ref().is_some_and(|vectors| {
+            let others = [&profile.dense, &profile.sparse].into_iter().flatten();
+            others.into_iter().any(|other| other.model == vectors.model)
+        }),
     };
     (names, options)
+}
+
+/// What a model that looks and one that reads both make, if that is asked of the second.
+const BOTH: &str = "vectors that are compared one by one";
+
+/// How long the vectors of tokens are.
+fn dimension(model: &LoadedModel) -> Result<u32, Error> {
+    let made = vectors(model, &["a".to_owned()])?;
+    let dim = made.iter().flatten().next().map_or(0, Vec::len);
+    Ok(u32::try_from(dim).unwrap_or(u32::MAX))
 }
 
 /// The vectors of the tokens of each question.

@@ -266,8 +266,9 @@ impl Ingest<'_> {
                 hash: page.hash,
                 text: &page.text,
                 vectors: match twin {
-                    Some(twin) => self.encoders.looks().then_some(PageVectors::SameAs(*twin)),
-                    None => (!made.vectors.is_empty())
+                    Some(twin) => self.encoders.compares().then_some(PageVectors::SameAs(*twin)),
+                    // A page that failed is not compared, whatever was made of it.
+                    None => (!made.vectors.is_empty() && page.failure.is_none())
                         .then_some(PageVectors::New { vectors: &made.vectors, grid: made.grid }),
                 },
                 dense: &made.dense,

@@ -64,6 +64,12 @@ pub enum Error {
         /// The model.
         model: String,
     },
+    /// A model makes no vectors of tokens.
+    #[error("`{model}` makes no vectors of tokens")]
+    NoTokenVectors {
+        /// The model.
+        model: String,
+    },
     /// Two models make the same.
     #[error("`{model}` and `{other}` both make {what}")]
     Twice {
@@ -113,7 +119,10 @@ impl Error {
                 documents::Kind::Internal => Kind::Internal,
             },
             Self::Read { .. } => Kind::Internal,
-            Self::Useless { .. } | Self::Twice { .. } | Self::LongQuestion { .. } => Kind::Invalid,
+            Self::Useless { .. }
+            | Self::NoTokenVectors { .. }
+            | Self::Twice { .. }
+            | Self::LongQuestion { .. } => Kind::Invalid,
             Self::Stopped | Self::GivenUp => Kind::Overloaded,
         }
     }
@@ -128,6 +137,9 @@ impl Error {
             Self::Read { .. } => Some("pull the model again".to_owned()),
             Self::Useless { .. } => {
                 Some("name a model of the ColQwen kind, or one that embeds texts".to_owned())
+            }
+            Self::NoTokenVectors { .. } => {
+                Some("bge-m3 makes some; or leave `--token-vectors` out".to_owned())
             }
             Self::Twice { .. } => Some("name one of them".to_owned()),
             Self::LongQuestion { .. } => Some("ask in fewer words".to_owned()),

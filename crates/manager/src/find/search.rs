@@ -81,6 +81,8 @@ pub struct Found {
     pub took: Vec<Took>,
     /// Where each hit fits, where that is known.
     pub places: Vec<(PageId, Places)>,
+    /// Whether the vectors that were compared one by one are those of tokens of words, and not of looks.
+    pub of_tokens: bool,
 }
 
 impl Found {
@@ -96,12 +98,13 @@ impl Found {
         let way = match self.answer.route {
             Route::Lists if means => "words and meaning",
             Route::Lists => "words",
-            Route::ListsThenExact if means => "words and meaning, then looks",
-            Route::ListsThenExact => "words, then looks",
-            Route::Exact => "looks of all pages",
-            Route::SignsThenExact => "signs of all pages, then looks of the best",
-            Route::Approximate => "looks of the pages that the server chose",
+            Route::ListsThenExact if means => "words and meaning, then {}",
+            Route::ListsThenExact => "words, then {}",
+            Route::Exact => "{} of all pages",
+            Route::SignsThenExact => "signs of all pages, then {} of the best",
+            Route::Approximate => "{} of the pages that the server chose",
         };
+        let way = way.replace("{}", if self.of_tokens { "tokens" } else { "looks" });
         let again = if self.is_reranked() { ", then the words of the best again" } else { "" };
         format!("{way}{again}")
     }
@@ -202,7 +205,7 @@ pub(super) fn compare(
             }
         }
     }
-    Ok(Found { answer, relevance, took: clock.took, places })
+    Ok(Found { answer, relevance, took: clock.took, places, of_tokens: made.of_tokens })
 }
 
 #[cfg(test)]

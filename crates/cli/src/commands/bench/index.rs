@@ -33,6 +33,9 @@ pub(crate) struct IndexBench {
     /// Keep one vector for each N of a page
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=16))]
     pool: Option<u8>,
+    /// Keep vectors of the tokens of texts too
+    #[arg(long)]
+    token_vectors: bool,
     /// Files that are parsed at once [default: every usable core]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -85,11 +88,14 @@ struct Measured {
 impl IndexBench {
     pub(super) fn run(self) -> Result<ExitCode> {
         let begun = Instant::now();
-        let options = MakeOptions { pool: self.pool.map(usize::from), dimensions: None };
+        let pool = self.pool.map(usize::from);
+        let options =
+            MakeOptions { pool, token_vectors: self.token_vectors, ..MakeOptions::default() };
         let encoders = encoders(&self.model, options, self.compute)?;
         let load = begun.elapsed();
-        if self.pool.is_some() && !encoders.looks() {
-            let reason = "it is for a model that looks at pages".to_owned();
+        if self.pool.is_some() && !encoders.compares() {
+            let reason =
+                "it is for a model that looks at pages, or for vectors of tokens".to_owned();
             return Err(Problem::Flag { flag: "--pool", reason }.into());
         }
         let scratch = Scratch::make()?;

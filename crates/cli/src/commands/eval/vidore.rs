@@ -42,6 +42,9 @@ pub(crate) struct Vidore {
     /// Keep one vector for each N of a page
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=16))]
     pool: Option<u8>,
+    /// Keep vectors of the tokens of texts too, and compare pages by these
+    #[arg(long)]
+    token_vectors: bool,
     /// Elements that are kept of each vector of a text
     #[arg(long, value_name = "N")]
     dimensions: Option<usize>,
@@ -84,7 +87,11 @@ struct Sums {
 impl Vidore {
     pub(super) fn run(self) -> Result<ExitCode> {
         let data = BenchFolder::read(&self.folder)?;
-        let options = MakeOptions { pool: self.pool.map(usize::from), dimensions: self.dimensions };
+        let options = MakeOptions {
+            pool: self.pool.map(usize::from),
+            dimensions: self.dimensions,
+            token_vectors: self.token_vectors,
+        };
         let encoders = encoders(&self.model, options, self.compute)?;
         let (scratch, folder) = match &self.index {
             Some(folder) => (None, folder.clone()),

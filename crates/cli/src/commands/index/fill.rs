@@ -34,6 +34,9 @@ pub(super) struct Fill {
     /// Keep one vector for each N of a page, by what is alike on it: a smaller index that finds a little less
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=16))]
     pool: Option<u8>,
+    /// Keep vectors of the tokens of texts too, for models that make them (bge-m3): pages are then compared by these exactly
+    #[arg(long)]
+    token_vectors: bool,
     /// Elements that are kept of each vector of a text, for models that were trained so that these say most
     #[arg(long, value_name = "N")]
     dimensions: Option<usize>,
@@ -70,26 +73,34 @@ impl Fill {
             Err(manager::find::index::Error::Missing { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let given = MakeOptions { pool: self.pool.map(usize::from), dimensions: self.dimensions };
+        let given = MakeOptions {
+            pool: self.pool.map(usize::from),
+            dimensions: self.dimensions,
+            token_vectors: self.token_vectors,
+        };
         let (wanted, options) = match &made {
             // What is not said is as it was.
             Some(profile) => {
                 let (names, usual) = makers(profile);
                 let names = if self.model.is_empty() { names } else { self.model.clone() };
                 let pool = given.pool.or(usual.pool);
-                (names, MakeOptions { pool, dimensions: given.dimensions.or(usual.dimensions) })
+                let dimensions = given.dimensions.or(usual.dimensions);
+                let token_vectors = given.token_vectors || usual.token_vectors;
+                (names, MakeOptions { pool, dimensions, token_vectors })
             }
             None => (self.model.clone(), given),
         };
         let encoders = encoders(&wanted, options, self.compute)?;
-        if given.pool.is_some() && !encoders.looks() {
-            let reason = "it is for a model that looks at pages".to_owned();
+        if given.pool.is_some() && !encoders.compares() {
+            let reason =
+                "it is for a model that looks at pages, or for vectors of tokens".to_owned();
             return Err(Problem::Flag { flag: "--pool", reason }.into());
         }
         let halves = self.halves || made.as_ref().is_some_and(|profile| profile.halves);
         let profile = encoders.profile(halves);
         if self.halves && !profile.halves {
-            let reason = "it is for a model that looks at pages".to_owned();
+            let reason =
+                "it is for a model that looks at pages, or for vectors of tokens".to_owned();
             return Err(Problem::Flag { flag: "--halves", reason }.into());
         }
         let mut writer = match made {
