@@ -7,6 +7,7 @@
 //! - Reference: `transformers/models/qwen2_5_vl/modeling_qwen2_5_vl.py`
 //! - Checkpoints: `mlx-community/Qwen2.5-VL-7B-Instruct-4bit`, `allenai/olmOCR-2-7B-1025`
 
+mod layers;
 mod preprocess;
 mod vision;
 mod windows;
@@ -17,8 +18,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::layers::VisionConfig;
 use self::preprocess::Images;
-use self::vision::{Tower, VisionConfig};
+use self::vision::Tower;
 use crate::nn::{
     Activation, Attention, AttentionConfig, AttentionOptions, Block, GatedMlp, RopeConfig,
     Rotation, Seeing, Stack, StackConfig, StackOptions, WindowConfig, refuse_unknown,

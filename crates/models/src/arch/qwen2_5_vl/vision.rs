@@ -5,72 +5,24 @@
 //! the pairs of a head are rotated by the row of a patch, half by its column. At the end each block becomes one row, and the
 //! order of the image is restored.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::slice;
 use std::sync::Arc;
 
-use kernels::ops::{Gelu, Mask, Rope, gelu, scaled_dot_product_attention};
+use kernels::ops::Rope;
 use kernels::{Device, Tensor, ops};
-use serde::Deserialize;
-use serde_json::Value;
 
+use super::layers::{Layer, Merger, VisionConfig};
 use super::preprocess::Images;
 use super::windows::{TOGETHER, Windows};
 use crate::nn::pieces::Halfway;
-use crate::nn::{Activation, GatedMlp, Linear, RmsNorm, Weight, refuse_unknown};
+use crate::nn::{Weight, refuse_unknown};
 use crate::{Picture, Preprocess, Result, Scope, Taps, Vision};
 
 const ROPE_BASE: f32 = 10_000.0;
-const EPS: f32 = 1e-6;
 
 /// About what a head does over 2000 patches.
 const LOOKS: usize = 1 << 22;
-
-#[derive(Debug, Deserialize)]
-pub(super) struct VisionConfig {
-    depth: usize,
-    hidden_size: usize,
-    num_heads: usize,
-    intermediate_size: usize,
-    #[serde(default)]
-    hidden_act: Activation,
-    /// Some files have one of these, some the other, some both.
-    in_channels: Option<usize>,
-    in_chans: Option<usize>,
-    #[serde(default = "fourteen")]
-    patch_size: usize,
-    #[serde(default = "two")]
-    spatial_merge_size: usize,
-    #[serde(default = "two")]
-    temporal_patch_size: usize,
-    #[serde(default = "window")]
-    window_size: usize,
-    fullatt_block_indexes: Vec<usize>,
-    #[serde(default)]
-    rope_parameters: Axial,
-    out_hidden_size: Option<usize>,
-    #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
-}
-
-/// `rope_parameters`: older files leave them out.
-#[derive(Debug, Default, Deserialize)]
-struct Axial {
-    rope_theta: Option<f32>,
-}
-
-fn two() -> usize {
-    2
-}
-
-fn fourteen() -> usize {
-    14
-}
-
-fn window() -> usize {
-    112
-}
 
 /// Patches to features.
 #[derive(Debug)]
@@ -90,26 +42,6 @@ pub(crate) struct Tower {
     /// How many pairs of patches the heads of a piece look at, at least those of one head.
     looks: usize,
     images: Arc<Images>,
-}
-
-#[derive(Debug)]
-struct Layer {
-    name: String,
-    norm1: RmsNorm,
-    qkv: Linear,
-    proj: Linear,
-    norm2: RmsNorm,
-    mlp: GatedMlp,
-    heads: usize,
-    /// Whether it attends over the whole image.
-    whole: bool,
-}
-
-#[derive(Debug)]
-struct Merger {
-    ln_q: RmsNorm,
-    first: Linear,
-    last: Linear,
 }
 
 impl Tower {
@@ -185,87 +117,6 @@ fn in_two_axes(head_dim: usize, base: f32) -> Rope {
     Rope { freqs: half.freqs.repeat(2), axes, ..half }
 }
 
-impl Layer {
-    fn load(scope: &Scope<'_>, c: &VisionConfig, layer: usize) -> Result<Self> {
-        let width = c.hidden_size;
-        Ok(Self {
-            name: scope.name().to_owned(),
-            norm1: RmsNorm::load(&scope.at("norm1"), width, EPS)?,
-            qkv: Linear::load(&scope.at("attn.qkv"), width, width.saturating_mul(3), true)?,
-            proj: Linear::load(&scope.at("attn.proj"), width, width, true)?,
-            norm2: RmsNorm::load(&scope.at("norm2"), width, EPS)?,
-            mlp: GatedMlp::load(&scope.at("mlp"), width, c.intermediate_size, true)?,
-            heads: c.num_heads,
-            whole: c.fullatt_block_indexes.contains(&layer),
-        })
-    }
-
-    /// Adds what patches see within each of `sequences`.
-    fn attend(
-        &self,
-        x: &Tensor,
-        positions: &[u32],
-        rope: &Rope,
-        sequences: &[Range<usize>],
-    ) -> Tensor {
-        let qkv = self.qkv.forward(&self.norm1.forward(x));
-        self.close(x, &self.see(&qkv, (0..self.heads, positions, rope), sequences))
-    }
-
-    /// What these heads see within each of `sequences` of patches with such queries, keys and values.
-    fn see(
-        &self,
-        qkv: &Tensor,
-        (heads, positions, rope): (Range<usize>, &[u32], &Rope),
-        sequences: &[Range<usize>],
-    ) -> Tensor {
-        let (rows, width) = (qkv.rows(), qkv.width() / 3);
-        let (all, dim) = (self.heads, width / self.heads);
-        let shape = [rows, heads.len(), dim];
-        let [q, k, v] = if heads.len() == all {
-            ops::split(qkv, [width; 3])
-        } else {
-            let each = qkv.reshape(&[rows * 3 * all, dim]);
-            [0, 1, 2].map(|part| {
-                let of =
-                    |row: usize| heads.clone().map(move |h| ((row * 3 + part) * all + h) as u32);
-                ops::take(&each, &(0..rows).flat_map(of).collect::<Vec<_>>())
-            })
-        }
-        .map(|part| part.reshape(&shape));
-        let [q, k] = [q, k].map(|part| ops::rope(&part, positions, rope));
-        let scale = (dim as f32).sqrt().recip();
-        scaled_dot_product_attention(&q, &k, &v, sequences, scale, Mask::Full)
-    }
-
-    /// Adds `y`, what heads saw.
-    fn close(&self, x: &Tensor, y: &Tensor) -> Tensor {
-        ops::add(x, &self.proj.forward(y))
-    }
-
-    /// Adds what the feed-forward block makes of each row.
-    fn feed(&self, x: &Tensor) -> Tensor {
-        ops::add(x, &self.mlp.forward(&self.norm2.forward(x)))
-    }
-}
-
-impl Merger {
-    fn load(scope: &Scope<'_>, c: &VisionConfig, width: usize) -> Result<Self> {
-        let inner = c.hidden_size.saturating_mul(c.spatial_merge_size.saturating_pow(2));
-        Ok(Self {
-            ln_q: RmsNorm::load(&scope.at("ln_q"), c.hidden_size, EPS)?,
-            first: Linear::load(&scope.at("mlp.0"), inner, inner, true)?,
-            last: Linear::load(&scope.at("mlp.2"), inner, width, true)?,
-        })
-    }
-
-    /// `[blocks * area, width]` to `[blocks, out]`.
-    fn forward(&self, x: &Tensor, area: usize) -> Tensor {
-        let blocks = self.ln_q.forward(x).reshape(&[x.rows() / area, x.width() * area]);
-        self.last.forward(&gelu(&self.first.forward(&blocks), Gelu::Erf))
-    }
-}
-
 impl Vision for Tower {
     fn preprocess(&self) -> Arc<dyn Preprocess> {
         Arc::clone(&self.images) as Arc<dyn Preprocess>
@@ -315,7 +166,7 @@ impl Vision for Tower {
             Step::Project(layer, group) => {
                 let layer = &self.blocks[*layer];
                 let x = of_group(&rows[*group]);
-                let qkv = layer.qkv.forward(&layer.norm1.forward(&x));
+                let qkv = layer.project(&x);
                 let begun = halfway.x.clone();
                 let halfway = halfway.with(qkv, &rows);
                 if halfway.is_whole() { vec![begun, halfway.x] } else { halfway.left() }
@@ -372,16 +223,6 @@ enum Step {
     Close(usize, usize),
     /// Blocks of a group become features.
     Merge(usize),
-}
-
-impl Layer {
-    /// Records what a layer made, once it is whole.
-    fn made(&self, halfway: Halfway, taps: &Taps) -> Halfway {
-        if halfway.is_whole() {
-            drop(taps.tap(&self.name, halfway.x.clone()));
-        }
-        halfway
-    }
 }
 
 impl Tower {
