@@ -272,3 +272,24 @@ fn texts(documents: &[Compared]) -> Option<Vec<String>> {
     };
     documents.iter().map(text).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_of_tokens_are_bounded_over_all_inputs() {
+        let made = [Embedding { multi: vec![vec![0.5; 3]; 2], ..Embedding::default() }];
+        let mut numbers = MOST_NUMBERS - 6;
+        assert!(bounded(&made, &mut numbers).is_ok());
+        assert_eq!(numbers, MOST_NUMBERS);
+        let error = bounded(&made, &mut numbers).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.hint().as_deref()),
+            (crate::Kind::Invalid, Some("send fewer at once"))
+        );
+        // Single vectors are not counted.
+        let single = [Embedding { vector: vec![0.5; 9], ..Embedding::default() }];
+        assert!(bounded(&single, &mut 0).is_ok());
+    }
+}
