@@ -39,7 +39,8 @@ fn found(world: &World, arguments: &[&str]) -> Vec<String> {
 
 fn ended(ran: &Ran, code: i32, said: &str) {
     assert_eq!(ran.code, Some(code), "{}", ran.err);
-    assert!(ran.err.contains(said), "{}", ran.err);
+    // Where an error's lines break depends on how long the path is.
+    assert!(ran.err.replace("\n  | ", " ").contains(said), "{}", ran.err);
 }
 
 #[test]

@@ -540,6 +540,41 @@ async fn the_model_that_made_an_index_is_the_houses() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_are_found_by_the_tokens_of_their_words() {
+    let world = World::new();
+    let folder = world.model("models/xlm-roberta", "texts");
+    let house = world.house();
+    let lease = house.lease("texts").await.unwrap();
+    let (model, kept) = (Arc::clone(lease.model()), world.at("sums.json"));
+    let profile = tokio::task::spawn_blocking(move || {
+        let options = MakeOptions { token_vectors: true, ..MakeOptions::default() };
+        let encoders = Encoders::default().and(&model, "texts", &[&folder], &kept, options);
+        encoders.unwrap().profile(false)
+    });
+    let profile = profile.await.unwrap();
+    drop(lease);
+    let kinds = Kinds { dense: true, sparse: true, multi: true };
+    let options = EmbedOptions { kinds, ..EmbedOptions::default() };
+    let made = house.embed("texts", owned(&["some words"]), options, true).await.unwrap();
+    let of = &made.embeddings[0];
+    let mut writer = Writer::create(&world.at("indexes/tokens"), &profile).unwrap();
+    let id = world.begin(&mut writer, "tokens.pdf", 1);
+    let (vectors, dense) = (of.multi.concat(), [of.vector.clone()]);
+    let sparse: Vec<(u32, f32)> = of.sparse.clone().into_iter().collect();
+    let vectors = Some(PageVectors::New { vectors: &vectors, grid: None });
+    let one = NewPage { vectors, dense: &dense, sparse: &sparse, ..page(id, 1, "some words") };
+    writer.commit(&[one], &[id]).unwrap();
+    let server = world.server(&house, &["tokens"], &[]);
+    let index = get(&server, "/v1/indexes/tokens").await.json();
+    let by: Vec<_> =
+        index["encoders"].as_array().unwrap().iter().map(|it| it["finds_by"].clone()).collect();
+    assert_eq!(by, ["tokens", "meaning", "weights"]);
+    let hits = search(&server, json!({"query": "some words"})).await;
+    assert_eq!((&hits["route"], found(&hits).len()), (&json!("tokens of all pages"), 1));
+    assert_eq!(hits["models"], json!(["texts"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_are_found_by_their_looks() {
     let world = World::new();
     let looks = world.model("vision/colqwen2_5", "looks");

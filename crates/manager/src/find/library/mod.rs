@@ -121,7 +121,7 @@ pub struct IndexFacts {
 /// What made a representation of pages.
 #[derive(Clone, Debug)]
 pub struct Maker {
-    /// What pages are found by with it: looks, meaning, or weights of tokens.
+    /// What pages are found by with it: looks, tokens of their words, meaning, or weights of tokens.
     pub finds_by: &'static str,
     /// What was written down of it.
     pub encoder: Encoder,
@@ -326,7 +326,10 @@ impl Library {
             .await?;
         let Profile { vectors, dense, sparse, .. } = &opened.profile;
         let mut makers = Vec::new();
-        for (finds_by, encoder) in [("looks", vectors), ("meaning", dense), ("weights", sparse)] {
+        let of_tokens = made_by(&opened.profile).1.token_vectors;
+        let one_by_one = if of_tokens { "tokens" } else { "looks" };
+        for (finds_by, encoder) in [(one_by_one, vectors), ("meaning", dense), ("weights", sparse)]
+        {
             let Some(encoder) = encoder.clone() else { continue };
             let model = self.maker(&encoder).await?.map(|(name, _)| name);
             makers.push(Maker { finds_by, encoder, model });
