@@ -112,6 +112,14 @@ pub enum Error {
         /// What was wrong.
         what: ProtocolFault,
     },
+    /// A filter that was asked for does not want it.
+    #[error("{file}: is filtered out: {why}")]
+    Unwanted {
+        /// The name of the file.
+        file: String,
+        /// Why.
+        why: crate::pipeline::Unwanted,
+    },
     /// Every page is to be looked at, and there is nobody who could.
     #[error("{file}: nobody can read its pages: no vision model is named")]
     NoReader {
@@ -168,6 +176,7 @@ impl Error {
             Self::Folder { .. }
             | Self::Special { .. }
             | Self::Empty { .. }
+            | Self::Unwanted { .. }
             | Self::PageSyntax { .. } => Kind::Invalid,
             Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Kind::Invalid
@@ -204,6 +213,7 @@ impl Error {
                 Some("write page numbers from 1 and ranges, for example 1,3-5 or 7-")
             }
             Self::PageMissing { .. } => Some("choose pages that the file has"),
+            Self::Unwanted { .. } => Some("leave `--apply-filter` out to read it all the same"),
             Self::NoReader { .. } => Some("name a vision model, or read what text the file has"),
             Self::Unusable { hint, .. } => hint.as_deref(),
             Self::Unreachable { .. } => Some("start the server, and run the same again"),

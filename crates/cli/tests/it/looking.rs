@@ -279,6 +279,39 @@ fn a_workspace_is_read_and_what_failed_is_tried_again() {
 }
 
 #[test]
+fn a_filter_drops_what_is_not_wanted_and_says_so() {
+    let world = World::new();
+    let home = world.home.path();
+    let german = "Der Mieter zahlt die Miete am ersten Tag eines jeden Monats und der Vermieter darf nach schriftlicher Ankuendigung die Wohnung betreten, ";
+    let line = |words: &str| text("F1", 4.0, 20.0, 700.0, words);
+    let mut form = Pdf::new();
+    form.page(2000.0, 792.0, &line("Fill this in"));
+    form.catalog("/AcroForm << /Fields [<< /FT /Tx /T (name) >>] >>");
+    fs::write(home.join("form.pdf"), form.finish()).unwrap();
+    let mut foreign = Pdf::new();
+    foreign.page(2000.0, 792.0, &line(&german.repeat(2)));
+    fs::write(home.join("foreign.pdf"), foreign.finish()).unwrap();
+    let mut plain = Pdf::new();
+    plain.page(2000.0, 792.0, &line("The tenant pays the rent"));
+    fs::write(home.join("plain.pdf"), plain.finish()).unwrap();
+    let read = ["read", "work", "--mode", "text", "--pdfs", "form.pdf", "foreign.pdf", "plain.pdf"];
+    let ran = world.run(&[&read[..], &["--apply_filter"]].concat());
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(ran.err.contains("1 written, 2 not"), "{}", ran.err);
+    let failures = fs::read_to_string(home.join("work/failures.jsonl")).unwrap();
+    assert_eq!(failures.matches("\"filtered\"").count(), 2, "{failures}");
+    assert!(
+        failures.contains("not in English (deu)") && failures.contains("is a form"),
+        "{failures}"
+    );
+    // They are read when that is wanted.
+    let ran = world.run(&["read", "work", "--mode", "text", "--retry-failed"]);
+    assert!(ran.err.contains("2 written, 0 not"), "{}", ran.err);
+    let ran = world.run(&["read", "plain.pdf", "--apply-filter"]);
+    assert!(ran.err.contains("it is for a workspace"), "{}", ran.err);
+}
+
+#[test]
 fn figures_that_a_model_names_become_files_that_the_text_names() {
     let world = world(1);
     let home = world.home.path();

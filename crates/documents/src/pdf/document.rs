@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::draw::{Drawing, draw};
 use super::face::Face;
+use super::form::has_text_fields;
 use super::interpret::Interpreter;
 use super::layers::Layers;
 use super::substitutes::Substitutes;
@@ -102,6 +103,7 @@ fn outline(pdf: &Pdf) -> Outline {
         pages: u32::try_from(pdf.pages().len()).unwrap_or(u32::MAX),
         title: title.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()),
         encrypted,
+        form: has_text_fields(pdf.xref()),
     }
 }
 

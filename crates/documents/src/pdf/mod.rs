@@ -8,6 +8,7 @@
 mod document;
 mod draw;
 mod face;
+mod form;
 mod interpret;
 mod layers;
 mod links;

@@ -495,6 +495,9 @@ fn reason_of(error: &Error) -> Reason {
     if matches!(error, Error::Missing { .. }) {
         return Reason::Missing;
     }
+    if matches!(error, Error::Unwanted { .. }) {
+        return Reason::Filtered;
+    }
     let Error::Open { failure, .. } = error else { return Reason::Unreadable };
     if matches!(
         failure,

@@ -15,6 +15,8 @@ pub struct Outline {
     pub title: Option<String>,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// Whether it has fields for text that somebody is to fill in.
+    pub form: bool,
 }
 
 /// Something that opens files and lays out their pages: [`pdf::Reader`](crate::pdf::Reader) in

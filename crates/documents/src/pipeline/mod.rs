@@ -3,6 +3,7 @@
 mod agreement;
 mod choose;
 mod dolma;
+mod filter;
 mod front_matter;
 mod job;
 mod ladder;
@@ -19,6 +20,7 @@ mod totals;
 pub use agreement::{Agreement, compare};
 pub use choose::{Mode, Need, need};
 pub use dolma::{Dolma, Provenance, dolma};
+pub use filter::{Unwanted, unwanted};
 pub use front_matter::{FrontMatter, FrontMatterFault, parse as parse_front_matter};
 pub use job::{Fetch, Job, JobEvent, JobWatch};
 pub use ladder::{Attempt, Ladder, LadderOptions, Outcome, Step};

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::agreement::compare;
+use super::filter::{PAGES, unwanted};
 use super::front_matter::{FrontMatter, FrontMatterFault, parse};
 use super::ladder::{Attempt, Ladder, LadderOptions, Outcome, Step};
 use super::lay_out::laid_out;
@@ -26,6 +27,8 @@ use crate::{Document, Error, Origin, Page, PageFailure, PageSet, Source, World};
 pub struct ReadOptions {
     /// Which pages.
     pub pages: PageSet,
+    /// Whether [`unwanted`] documents are refused, before anybody looks at them.
+    pub apply_filter: bool,
     /// Passwords to try on encrypted files; the empty one is always tried first.
     pub passwords: Vec<String>,
     /// Which pages are looked at.
@@ -61,6 +64,7 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             pages: PageSet::all(),
+            apply_filter: false,
             passwords: Vec::new(),
             mode: Mode::Auto,
             prompt: PROMPT.into(),
@@ -165,6 +169,13 @@ pub fn read(
     let name = source.name.clone();
     let outline = parser.open(source, &options.passwords)?;
     let mut document = laid_out(name, outline.clone(), &options.pages, options.mode, parser)?;
+    if options.apply_filter {
+        let first = document.pages.iter().filter(|page| page.number <= PAGES);
+        let text = first.filter_map(own_text).collect::<Vec<_>>().join("\n");
+        if let Some(why) = unwanted(&outline, &text) {
+            return Err(Error::Unwanted { file: document.name, why });
+        }
+    }
     let readers = world.readers();
     if readers.is_empty() && options.mode == Mode::Ocr {
         return Err(Error::NoReader { file: document.name });

@@ -10,7 +10,7 @@ use crate::{Limits, OpenFailure, PageFailure, ProtocolFault};
 
 /// The version of the protocol; both sides are the same program, so it only guards against a
 /// wrong program being started.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// How the greeting begins.
 const MAGIC: &[u8] = b"folio parse\n";
@@ -159,6 +159,7 @@ impl Response {
                 out.u32(outline.pages);
                 out.option_str(outline.title.as_deref());
                 out.bool(outline.encrypted);
+                out.bool(outline.form);
                 0x82
             }
             Self::OpenFailed(failure) => {
@@ -201,6 +202,7 @@ impl Response {
                 pages: from.u32()?,
                 title: from.option_str()?,
                 encrypted: from.bool()?,
+                form: from.bool()?,
             }),
             0x83 => Self::OpenFailed(read_open_failure(&mut from)?),
             0x84 => Self::Page(Box::new(read_layout(&mut from)?)),

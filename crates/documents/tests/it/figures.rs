@@ -14,7 +14,7 @@ struct Drawn {
 
 impl Parse for Drawn {
     fn open(&mut self, _: Source, _: &[String]) -> Result<Outline, Error> {
-        Ok(Outline { pages: self.images.len() as u32, title: None, encrypted: false })
+        Ok(Outline { pages: self.images.len() as u32, ..Outline::default() })
     }
 
     fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {

@@ -29,7 +29,7 @@ struct Scripted {
 impl Parse for Scripted {
     fn open(&mut self, _: Source, _: &[String]) -> Result<Outline, Error> {
         let pages = u32::try_from(self.pages.len()).expect("few pages");
-        Ok(Outline { pages, title: None, encrypted: false })
+        Ok(Outline { pages, ..Outline::default() })
     }
 
     fn page(&mut self, index: u32) -> Result<PageLayout, PageFailure> {

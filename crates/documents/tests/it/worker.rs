@@ -204,3 +204,33 @@ fn a_pool_lends_its_workers_to_threads() {
     let wanted: Vec<String> = (0..6).map(|n| format!("file number {n}")).collect();
     assert_eq!(texts, wanted);
 }
+
+/// A field may be within a field and say of itself that it is none for text; what it looks like is not a field.
+#[test]
+fn forms_with_fields_for_text_are_told_apart() {
+    let cases = [
+        ("", false),
+        ("/AcroForm << /Fields [<< /FT /Tx /T (name) >>] >>", true),
+        ("/AcroForm << /Fields [<< /FT /Btn /T (yes) >> << /FT /Sig /T (here) >>] >>", false),
+        ("/AcroForm << /Fields [<< /T (a) /FT /Tx /Kids [<< /T (b) >>] >>] >>", true),
+        ("/AcroForm << /Fields [<< /T (a) /FT /Tx /Kids [<< /T (b) /FT /Ch >>] >>] >>", false),
+        ("/AcroForm << /Fields [<< /T (a) /FT /Tx /Kids [<< /Subtype /Widget >>] >>] >>", true),
+        ("/AcroForm << /Fields 7 >>", false),
+        ("/AcroForm 1 0 R", false),
+    ];
+    let mut there = Worker::new(command(&[]), limits());
+    for (catalog, form) in cases {
+        let mut pdf = Pdf::new();
+        pdf.page(100.0, 100.0, "").catalog(catalog);
+        let source = Source { name: "form.pdf".to_owned(), bytes: pdf.finish() };
+        let outline = there.open(source, &[]).unwrap();
+        assert_eq!(outline.form, form, "{catalog}");
+    }
+    // One that holds itself ends, too.
+    let mut pdf = Pdf::new();
+    let field = pdf.object("<< /T (a) /Kids [7 0 R] >>");
+    assert_eq!(field, 7);
+    pdf.page(100.0, 100.0, "").catalog("/AcroForm << /Fields [7 0 R] >>");
+    let source = Source { name: "form.pdf".to_owned(), bytes: pdf.finish() };
+    assert!(!there.open(source, &[]).unwrap().form);
+}

@@ -51,6 +51,10 @@ pub(super) struct Batch {
     /// [default: 0.004]
     #[arg(long, value_name = "PART", visible_alias = "max_page_error_rate")]
     max_page_error_rate: Option<f64>,
+    /// Drop forms to be filled in, what is not in English, and what advertises downloads, as olmOCR does; each is named in
+    /// failures.jsonl
+    #[arg(long, visible_alias = "apply_filter")]
+    apply_filter: bool,
     /// Read again what could not be read before, and nothing else (with --watch: that, too)
     #[arg(long, visible_alias = "retry_failed")]
     retry_failed: bool,
@@ -90,6 +94,7 @@ impl Batch {
         let flags = [
             ("--markdown", self.markdown),
             ("--pages-per-group", self.pages_per_group.is_some()),
+            ("--apply-filter", self.apply_filter),
             ("--max-page-error-rate", self.max_page_error_rate.is_some()),
             ("--workspace-profile", self.workspace_profile.is_some()),
             ("--pdf-profile", self.pdf_profile.is_some()),
@@ -156,7 +161,9 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     if left == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    let eyes = asked.sight.open(asked.mode(Mode::Ocr), asked.pages()?, asked.password.clone())?;
+    let mut eyes =
+        asked.sight.open(asked.mode(Mode::Ocr), asked.pages()?, asked.password.clone())?;
+    eyes.options.apply_filter = batch.apply_filter;
     let presence = Presence::announce(&environment.state().join("presence"))?;
     let checkpoints = if remote {
         Read::checkpoints(&environment)?
