@@ -27,3 +27,4 @@ pub use model::{
     Flow, Line, Link, PageLayout, Region, Rule, Style, TableCell, TableRegion, Warning, Word,
 };
 pub use structure::structure;
+pub(crate) use structure::{Measured, level};

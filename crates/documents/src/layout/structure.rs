@@ -18,29 +18,40 @@ const HEADING_LINES: usize = 4;
 
 /// The blocks of every page; a failed page has none.
 pub fn structure(pages: &[Result<PageLayout, PageFailure>]) -> Vec<Vec<Block>> {
-    let parsed: Vec<Option<&PageLayout>> = pages.iter().map(|p| p.as_ref().ok()).collect();
-    let document = Measured {
-        body: body_size(&parsed),
-        bold: parsed.iter().map(|page| page.is_some_and(is_mostly_bold)).collect(),
-        furniture: furniture(&parsed),
-        vocabulary: Vocabulary::of(parsed.iter().copied().flatten()),
+    let document = Measured::of(pages);
+    let of = |(p, page): (usize, &Result<PageLayout, PageFailure>)| {
+        page.as_ref().map(|page| document.blocks(p, page)).unwrap_or_default()
     };
-    let mut out: Vec<Vec<Block>> = parsed
-        .iter()
-        .enumerate()
-        .map(|(p, page)| page.map(|page| blocks(p, page, &document)).unwrap_or_default())
-        .collect();
-    level(&mut out);
+    let mut out: Vec<Vec<Block>> = pages.iter().enumerate().map(of).collect();
+    level(&mut out.iter_mut().collect::<Vec<_>>());
     out
 }
 
 /// What the document as a whole says about its parts.
-struct Measured {
+pub(crate) struct Measured {
     body: f32,
     /// Pages that are mostly bold, where bold says nothing.
     bold: Vec<bool>,
     furniture: BTreeMap<Place, Furniture>,
     vocabulary: Vocabulary,
+}
+
+impl Measured {
+    /// Of all pages.
+    pub(crate) fn of(pages: &[Result<PageLayout, PageFailure>]) -> Self {
+        let parsed: Vec<Option<&PageLayout>> = pages.iter().map(|p| p.as_ref().ok()).collect();
+        Self {
+            body: body_size(&parsed),
+            bold: parsed.iter().map(|page| page.is_some_and(is_mostly_bold)).collect(),
+            furniture: furniture(&parsed),
+            vocabulary: Vocabulary::of(parsed.iter().copied().flatten()),
+        }
+    }
+
+    /// The blocks of the page with this index among them. Its headings have no levels until [`level`] has seen all pages.
+    pub(crate) fn blocks(&self, p: usize, page: &PageLayout) -> Vec<Block> {
+        blocks(p, page, self)
+    }
 }
 
 /// The font size of most characters, in half points.
@@ -320,7 +331,7 @@ fn is_footnote(lines: &[&Line], page: &PageLayout, body: f32) -> bool {
 }
 
 /// Levels of headings: by size, then bold, then capitals; numbered ones by their depth.
-fn level(pages: &mut [Vec<Block>]) {
+pub(crate) fn level(pages: &mut [&mut Vec<Block>]) {
     let rank = |block: &Block| {
         let size = block.lines.iter().map(|l| l.size).fold(0.0, f32::max);
         let bold = block.inlines.iter().filter(|i| !i.text.trim().is_empty());
@@ -338,7 +349,7 @@ fn level(pages: &mut [Vec<Block>]) {
     };
     let is_heading = |block: &&Block| matches!(block.kind, BlockKind::Heading { .. });
     let mut ranks: Vec<(i32, bool, u8)> =
-        pages.iter().flatten().filter(is_heading).map(rank).collect();
+        pages.iter().flat_map(|page| page.iter()).filter(is_heading).map(rank).collect();
     ranks.sort_unstable();
     ranks.dedup();
     // Sizes within a point of each other that differ in nothing else are one style; numbering
@@ -356,7 +367,7 @@ fn level(pages: &mut [Vec<Block>]) {
         levels.insert(rank, now);
         before = Some(rank);
     }
-    for block in pages.iter_mut().flatten() {
+    for block in pages.iter_mut().flat_map(|page| page.iter_mut()) {
         if matches!(block.kind, BlockKind::Heading { .. }) {
             let level = levels.get(&rank(block)).copied().unwrap_or(6).max(1);
             block.kind = BlockKind::Heading { level };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::choose::{Mode, Need, need};
 use crate::layout::{self, PageLayout};
+use crate::page::{Block, BlockKind};
 use crate::{Document, Error, Origin, Page, PageFailure, PageSet, Source};
 
 /// What a file says about itself once it is open.
@@ -61,15 +62,16 @@ pub fn lay_out_opened(
     pages: &PageSet,
     parser: &mut (impl Parse + ?Sized),
 ) -> Result<Document, Error> {
-    laid_out(name, outline, pages, Mode::Text, parser)
+    laid_out(name, outline, pages, (Mode::Text, true), parser)
 }
 
-/// The same, with what a model should look at in `mode`.
+/// The same, with what a model should look at in `mode`; and if `lines`, with lines of text where they stand, which are most of
+/// what a document takes in memory.
 pub(super) fn laid_out(
     name: String,
     outline: Outline,
     pages: &PageSet,
-    mode: Mode,
+    (mode, lines): (Mode, bool),
     parser: &mut (impl Parse + ?Sized),
 ) -> Result<Document, Error> {
     let numbers = pages.numbers(&name, outline.pages)?;
@@ -78,11 +80,15 @@ pub(super) fn laid_out(
     for &number in &laid_out {
         layouts.push(parser.page(number - 1));
     }
-    let blocks = layout::structure(&layouts);
-    let mut pages = Vec::with_capacity(numbers.len());
-    for ((number, layout), blocks) in laid_out.into_iter().zip(layouts).zip(blocks) {
-        if numbers.binary_search(&number).is_err() {
-            continue;
+    let document = layout::Measured::of(&layouts);
+    let mut pages = Vec::with_capacity(laid_out.len());
+    // Each layout goes as its page comes.
+    for ((p, number), layout) in laid_out.into_iter().enumerate().zip(layouts) {
+        let mut blocks =
+            layout.as_ref().map(|layout| document.blocks(p, layout)).unwrap_or_default();
+        if !lines {
+            // What headings are, is decided by their lines.
+            forget_lines(&mut blocks, |kind| !matches!(kind, BlockKind::Heading { .. }));
         }
         let page = match layout {
             Ok(layout) => Page {
@@ -112,6 +118,11 @@ pub(super) fn laid_out(
         };
         pages.push(page);
     }
+    layout::level(&mut pages.iter_mut().map(|page| &mut page.blocks).collect::<Vec<_>>());
+    pages.retain(|page| numbers.binary_search(&page.number).is_ok());
+    if !lines {
+        pages.iter_mut().for_each(|page| forget_lines(&mut page.blocks, |_| true));
+    }
     Ok(Document {
         name,
         title: outline.title,
@@ -119,6 +130,12 @@ pub(super) fn laid_out(
         page_count: outline.pages,
         pages,
     })
+}
+
+/// Blocks keep their inlines; of code, lines say how far each is indented.
+fn forget_lines(blocks: &mut [Block], of: impl Fn(&BlockKind) -> bool) {
+    let forgotten = |block: &&mut Block| block.kind != BlockKind::Code && of(&block.kind);
+    blocks.iter_mut().filter(forgotten).for_each(|block| block.lines = Vec::new());
 }
 
 /// How many pages are laid out for the sake of others.

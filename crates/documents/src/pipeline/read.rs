@@ -27,6 +27,9 @@ use crate::{Document, Error, Origin, Page, PageFailure, PageSet, Source, World};
 pub struct ReadOptions {
     /// Which pages.
     pub pages: PageSet,
+    /// Whether lines of text are kept where they stand: boxes of chunks, lines in JSON and captions of figures need them, and they
+    /// are most of what a long document takes in memory.
+    pub lines: bool,
     /// Whether [`unwanted`] documents are refused, before anybody looks at them.
     pub apply_filter: bool,
     /// Passwords to try on encrypted files; the empty one is always tried first.
@@ -64,6 +67,7 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             pages: PageSet::all(),
+            lines: true,
             apply_filter: false,
             passwords: Vec::new(),
             mode: Mode::Auto,
@@ -168,7 +172,8 @@ pub fn read(
 ) -> Result<Document, Error> {
     let name = source.name.clone();
     let outline = parser.open(source, &options.passwords)?;
-    let mut document = laid_out(name, outline.clone(), &options.pages, options.mode, parser)?;
+    let mut document =
+        laid_out(name, outline.clone(), &options.pages, (options.mode, options.lines), parser)?;
     if options.apply_filter {
         let first = document.pages.iter().filter(|page| page.number <= PAGES);
         let text = first.filter_map(own_text).collect::<Vec<_>>().join("\n");

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use documents::Origin;
+use documents::pipeline::{Mode, ReadOptions, Room, read, reading};
+use documents::{BlockKind, Document, Limits, Local, NoModel, Origin, Source};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/documents/suite")
@@ -39,4 +40,32 @@ fn every_document_reads_as_it_should() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// A long document takes a tenth of the memory without its lines, and says the same.
+#[test]
+fn text_does_not_depend_on_lines_being_kept() {
+    let read_with = |bytes: Vec<u8>, lines: bool| {
+        let options = ReadOptions { lines, mode: Mode::Text, ..ReadOptions::default() };
+        let source = Source { name: "file.pdf".to_owned(), bytes };
+        let mut parser = Local::new(Limits::default());
+        read(source, &options, &mut parser, &NoModel, &Room::new(1), &mut ()).unwrap()
+    };
+    for file in files() {
+        let bytes = fs::read(&file).unwrap();
+        let (with, without) = (read_with(bytes.clone(), true), read_with(bytes, false));
+        let texts = |document: &Document| -> Vec<_> {
+            document.pages.iter().filter_map(reading).map(|page| page.text).collect()
+        };
+        assert_eq!(texts(&with), texts(&without), "{file:?}");
+        assert_eq!(super::markdown(&with), super::markdown(&without), "{file:?}");
+        let lines = |document: &Document| {
+            let blocks = document.pages.iter().flat_map(|page| &page.blocks);
+            blocks
+                .filter(|block| block.kind != BlockKind::Code)
+                .map(|b| b.lines.len())
+                .sum::<usize>()
+        };
+        assert!(lines(&with) > 0 && lines(&without) == 0, "{file:?}");
+    }
 }

@@ -164,6 +164,8 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     let mut eyes =
         asked.sight.open(asked.mode(Mode::Ocr), asked.pages()?, asked.password.clone())?;
     eyes.options.apply_filter = batch.apply_filter;
+    // Of a document its text is kept alone.
+    eyes.options.lines = false;
     let presence = Presence::announce(&environment.state().join("presence"))?;
     let checkpoints = if remote {
         Read::checkpoints(&environment)?
