@@ -60,7 +60,7 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("hayro-syntax", &["documents"]),
     ("hayro-interpret", &["documents"]),
     ("image", &["documents"]),
-    ("whatlang", &["documents"]),
+    ("whichlang", &["documents"]),
     // Libraries have errors of their own.
     ("anyhow", &["xtask"]),
 ];

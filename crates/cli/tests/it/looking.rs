@@ -301,7 +301,7 @@ fn a_filter_drops_what_is_not_wanted_and_says_so() {
     let failures = fs::read_to_string(home.join("work/failures.jsonl")).unwrap();
     assert_eq!(failures.matches("\"filtered\"").count(), 2, "{failures}");
     assert!(
-        failures.contains("not in English (deu)") && failures.contains("is a form"),
+        failures.contains("not in English (most like deu)") && failures.contains("is a form"),
         "{failures}"
     );
     // They are read when that is wanted.

@@ -1,7 +1,7 @@
 //! Which documents are not wanted, as olmOCR's filter has it: forms, other languages, and texts that advertise downloads.
 //!
 //! It is meant for training language models on what was read, and asks for English. The language is told by another detector
-//! than olmOCR's, whose tables are a hundred times as large; texts of which it is not sure count as English.
+//! than olmOCR's, which has tables of some hundred megabytes: it knows sixteen languages, and takes any other for one of them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::Outline;
 pub enum Unwanted {
     /// It has fields for text that somebody is to fill in.
     Form,
-    /// It is in another language than English: its code of three letters.
+    /// It is in another language than English: the code, of three letters, of the one that it is most like.
     Language(&'static str),
     /// So much of its words speaks of downloads and the like.
     Advertising(f64),
@@ -23,7 +23,7 @@ impl fmt::Display for Unwanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form => f.write_str("it is a form with fields to be filled in"),
-            Self::Language(code) => write!(f, "it is not in English ({code})"),
+            Self::Language(code) => write!(f, "it is not in English (most like {code})"),
             Self::Advertising(part) => {
                 write!(f, "{:.1} % of its words speak of downloads and the like", part * 100.0)
             }
@@ -64,11 +64,9 @@ pub fn unwanted(outline: &Outline, text: &str) -> Option<Unwanted> {
     if characters < LEAST_CHARACTERS || (letters as f64) < LEAST_LETTERS * characters as f64 {
         return None;
     }
-    if let Some(found) = whatlang::detect(text)
-        && found.is_reliable()
-        && found.lang() != whatlang::Lang::Eng
-    {
-        return Some(Unwanted::Language(found.lang().code()));
+    let language = whichlang::detect_language(text);
+    if language != whichlang::Lang::Eng {
+        return Some(Unwanted::Language(language.three_letter_code()));
     }
     let unwanted = BTreeSet::from(WORDS);
     let lower = text.to_lowercase();
