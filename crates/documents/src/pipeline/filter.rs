@@ -3,7 +3,6 @@
 //! It is meant for training language models on what was read, and asks for English. The language is told by another detector
 //! than olmOCR's, which has tables of some hundred megabytes: it knows sixteen languages, and takes any other for one of them.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Outline;
@@ -39,6 +38,9 @@ const LEAST_CHARACTERS: usize = 200;
 const LEAST_LETTERS: f64 = 0.5;
 /// From this part of all words on they are too many.
 const ADVERTISING: f64 = 0.004;
+/// Words that hardly any other language has, and the part of a text from which on they make it English.
+const ENGLISH: [&str; 8] = ["the", "of", "and", "for", "with", "that", "this", "from"];
+const LEAST_ENGLISH: f64 = 0.02;
 const WORDS: [&str; 12] = [
     "download",
     "pdf",
@@ -64,19 +66,20 @@ pub fn unwanted(outline: &Outline, text: &str) -> Option<Unwanted> {
     if characters < LEAST_CHARACTERS || (letters as f64) < LEAST_LETTERS * characters as f64 {
         return None;
     }
-    let language = whichlang::detect_language(text);
-    if language != whichlang::Lang::Eng {
-        return Some(Unwanted::Language(language.three_letter_code()));
-    }
-    let unwanted = BTreeSet::from(WORDS);
     let lower = text.to_lowercase();
-    let words = lower.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
-    let (mut all, mut bad) = (0_usize, 0_usize);
-    for word in words {
-        all += 1;
-        bad += usize::from(unwanted.contains(word));
+    let words = lower.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let part_of = |some: &[&str]| {
+        words.iter().filter(|word| some.contains(word)).count() as f64 / words.len().max(1) as f64
+    };
+    // Names, tables of contents and listings look like any language by their letters.
+    if part_of(&ENGLISH) < LEAST_ENGLISH {
+        let language = whichlang::detect_language(text);
+        if language != whichlang::Lang::Eng {
+            return Some(Unwanted::Language(language.three_letter_code()));
+        }
     }
-    let part = bad as f64 / all.max(1) as f64;
+    let part = part_of(&WORDS);
     (part > ADVERTISING).then_some(Unwanted::Advertising(part))
 }
 
@@ -84,28 +87,25 @@ pub fn unwanted(outline: &Outline, text: &str) -> Option<Unwanted> {
 mod tests {
     use super::*;
 
-    const ENGLISH: &str = "The tenant shall pay the rent on the first day of each month, and shall keep the premises in good repair. \
+    const LEASE: &str = "The tenant shall pay the rent on the first day of each month, and shall keep the premises in good repair. \
         The landlord may enter the premises at any reasonable time, after notice in writing, in order to look at their state. ";
 
     #[test]
     fn forms_other_languages_and_advertising_are_not_wanted() {
         let plain = Outline { pages: 1, ..Outline::default() };
-        assert_eq!(unwanted(&plain, ENGLISH), None);
-        assert_eq!(
-            unwanted(&Outline { form: true, ..plain.clone() }, ENGLISH),
-            Some(Unwanted::Form)
-        );
+        assert_eq!(unwanted(&plain, LEASE), None);
+        assert_eq!(unwanted(&Outline { form: true, ..plain.clone() }, LEASE), Some(Unwanted::Form));
         let german = "Der Mieter zahlt die Miete am ersten Tag eines jeden Monats und hält die Räume in gutem Zustand. \
             Der Vermieter darf die Räume nach schriftlicher Ankündigung zu angemessener Zeit betreten, um ihren Zustand zu prüfen.";
         assert_eq!(unwanted(&plain, german), Some(Unwanted::Language("deu")));
         // What is short, or has few letters, may be anything.
         assert_eq!(unwanted(&plain, &german.chars().take(150).collect::<String>()), None);
         assert_eq!(unwanted(&plain, &"12 34 56 78 90 Der ".repeat(40)), None);
-        let selling = format!("{ENGLISH}Download this free PDF.");
+        let selling = format!("{LEASE}Download this free PDF.");
         let Some(Unwanted::Advertising(part)) = unwanted(&plain, &selling) else { panic!() };
         // Three of 46 words.
         assert!((part - 3.0 / 46.0).abs() < 1e-9, "{part}");
-        let rarely = format!("{}{}", ENGLISH.repeat(7), "Download it.");
+        let rarely = format!("{}{}", LEASE.repeat(7), "Download it.");
         assert_eq!(unwanted(&plain, &rarely), None, "one of 296 words is within the limit");
     }
 }
