@@ -210,7 +210,7 @@ impl Run {
         }
         self.finish(&reason, usage, timings);
         Ok(if reason == FinishReason::Cancelled {
-            ExitCode::from(130)
+            ExitCode::from(INTERRUPTED)
         } else if answer.lacks(&reason) {
             // What a script asked for is not there.
             ExitCode::FAILURE

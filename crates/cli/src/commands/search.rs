@@ -5,11 +5,13 @@ use std::io::{self, IsTerminal as _};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use documents::found::{self, FoundPage, Heat};
 use manager::find::index::{Candidates, Date, Filter, Hit, Index, Place as Where, Places, Profile};
 use manager::find::{Asked, Encoders, Found, Rerank, Store, find, makers, page_range};
+use manager::runtime::LoadedModel;
 use serde_json::{Value, json};
 
 use super::index::{Place, encoders, opened};
@@ -65,14 +67,33 @@ pub(crate) struct Looking {
     /// Ask no model: look for the words alone
     #[arg(long, conflicts_with = "fused")]
     words: bool,
+    #[command(flatten)]
+    again: Again,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+}
+
+/// Whether hits are looked at again.
+#[derive(Args, Debug)]
+pub(crate) struct Again {
     /// Look at the best hits again with this model, which reads each page's words together with the question
     #[arg(long, value_name = "MODEL")]
-    rerank: Option<String>,
+    pub(crate) rerank: Option<String>,
     /// Hits that are looked at again
     #[arg(long, value_name = "N", default_value_t = 20, requires = "rerank", value_parser = clap::value_parser!(u16).range(1..=1000))]
     rerank_pages: u16,
-    #[command(flatten)]
-    pub(crate) compute: Compute,
+}
+
+impl Again {
+    /// The model that looks again.
+    pub(crate) fn judge(&self, compute: Compute) -> Result<Option<Arc<LoadedModel>>> {
+        self.rerank.as_ref().map(|model| models::load(model, compute)).transpose()
+    }
+
+    /// How many of the best it is shown.
+    pub(crate) fn pages(&self) -> usize {
+        usize::from(self.rerank_pages)
+    }
 }
 
 fn parse_range(text: &str) -> Result<(u32, u32), String> {
@@ -94,7 +115,12 @@ impl Search {
         } else {
             let marked = io::stdout().is_terminal();
             for (hit, relevance) in found.answer.hits.iter().zip(&found.relevance) {
-                output::write(&shown(hit, *relevance, self.looking.rerank.is_some(), marked))?;
+                output::write(&shown(
+                    hit,
+                    *relevance,
+                    self.looking.again.rerank.is_some(),
+                    marked,
+                ))?;
             }
         }
         eprintln!("{}", way(found));
@@ -122,8 +148,7 @@ impl Looking {
         };
         let (encoders, profile) = self.encoders(made)?;
         let store = opened(server, &self.place, (&profile, self.compute))?;
-        let judge =
-            self.rerank.as_ref().map(|model| models::load(model, self.compute)).transpose()?;
+        let judge = self.again.judge(self.compute)?;
         let bar = counting(false, 0, "passages");
         let bar = RefCell::new(bar);
         let told = |more: usize, all: usize| {
@@ -135,7 +160,7 @@ impl Looking {
         };
         let rerank = judge.as_deref().map(|model| Rerank {
             model,
-            pages: usize::from(self.rerank_pages),
+            pages: self.again.pages(),
             told: &told,
             stop: &|| false,
         });

@@ -17,7 +17,8 @@ pub(crate) fn pdf(path: &Path, pages: &[&str]) {
     fs::write(path, pdf.finish()).unwrap();
 }
 
-fn world() -> World {
+/// A world with a lease of two pages and a letter.
+pub(crate) fn world() -> World {
     let world = World::new();
     let folder = world.home.path().join("papers");
     fs::create_dir(&folder).unwrap();
@@ -37,7 +38,7 @@ fn found(world: &World, arguments: &[&str]) -> Vec<String> {
     hits.collect()
 }
 
-fn ended(ran: &Ran, code: i32, said: &str) {
+pub(crate) fn ended(ran: &Ran, code: i32, said: &str) {
     assert_eq!(ran.code, Some(code), "{}", ran.err);
     // Where an error's lines break depends on how long the path is.
     assert!(ran.err.replace("\n  | ", " ").contains(said), "{}", ran.err);

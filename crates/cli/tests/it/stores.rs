@@ -1,37 +1,13 @@
 //! `index push`, and an index on a server that is searched, shown and changed. The server is a stand-in for Qdrant.
 
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testkit::pdf::{Pdf, text};
 use testkit::qdrant::QdrantServer;
 
-use crate::world::{Ran, World, fixture};
-
-/// A PDF of strips with these words.
-fn pdf(path: &Path, pages: &[&str]) {
-    let mut pdf = Pdf::new();
-    for words in pages {
-        pdf.page(600.0, 60.0, &text("F1", 12.0, 20.0, 25.0, words));
-    }
-    fs::write(path, pdf.finish()).unwrap();
-}
-
-fn world() -> World {
-    let world = World::new();
-    let folder = world.home.path().join("papers");
-    fs::create_dir(&folder).unwrap();
-    pdf(&folder.join("lease.pdf"), &["The tenant pays rent", "Keys are kept by the landlord"]);
-    pdf(&folder.join("letter.pdf"), &["Dear sister, the garden is green"]);
-    world
-}
-
-fn ended(ran: &Ran, code: i32, said: &str) {
-    assert_eq!(ran.code, Some(code), "{}", ran.err);
-    assert!(ran.err.contains(said), "{}", ran.err);
-}
+use crate::finding::{ended, pdf, world};
+use crate::world::{World, fixture};
 
 /// The pages that a question finds, as `FILE PAGE`, and their scores.
 fn found(world: &World, arguments: &[&str]) -> Vec<(String, f64)> {

@@ -2,7 +2,7 @@
 
 use crate::html::{Markup, head};
 
-const SHEET: &str = include_str!("contact.css");
+const SHEET: &str = concat!(include_str!("base.css"), include_str!("contact.css"));
 
 /// What the head of such a page says that it was made by.
 const GENERATOR: &str = "folio index";

@@ -12,7 +12,7 @@ use crate::picture::{Picture, png};
 
 pub use contact::{ContactDocument, contact_sheet};
 
-const SHEET: &str = include_str!("sheet.css");
+const SHEET: &str = concat!(include_str!("base.css"), include_str!("sheet.css"));
 
 /// What the head of such a page says that it was made by.
 pub const GENERATOR: &str = "folio search";

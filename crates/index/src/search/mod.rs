@@ -361,6 +361,18 @@ impl Index {
         &self.profile
     }
 
+    /// A document that can be found; nothing if it is gone.
+    ///
+    /// # Errors
+    ///
+    /// If the database refuses.
+    pub fn document(&self, document: DocumentId) -> Result<Option<Document>> {
+        // The list begins after the one before it.
+        let before = DocumentId(document.0.saturating_sub(1));
+        let found = self.documents(Some(before), 1)?.pop();
+        Ok(found.filter(|found| found.document == document))
+    }
+
     /// Documents that can be found, after `after` and at most `most` of them, in the order in which they
     /// were begun.
     ///

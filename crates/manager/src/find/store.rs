@@ -1,8 +1,6 @@
 //! Where pages lie that can be found: in the embedded index, or on a server. Both are asked in the words of [`index`].
 
-use index::{
-    Answer, Document, DocumentId, Hash, Hit, Index, PageId, Places, Profile, Query, Stage, Writer,
-};
+use index::{Answer, Document, Hash, Hit, Index, PageId, Places, Profile, Query, Stage, Writer};
 
 use super::Error;
 
@@ -95,9 +93,7 @@ impl Store for Index {
     }
 
     fn content(&self, hit: &Hit) -> Result<Option<Hash>, Error> {
-        // The list begins after the one before it.
-        let found = Self::documents(self, Some(DocumentId(hit.document.0 - 1)), 1)?;
-        Ok(found.first().filter(|of| of.document == hit.document).map(|of| of.hash))
+        Ok(self.document(hit.document)?.map(|of| of.hash))
     }
 
     fn documents(&self) -> Result<Vec<Document>, Error> {

@@ -120,6 +120,10 @@ impl AskCommand {
             seers = seers.and_engine(engine);
         }
         let pages = scans::with_words(&*store, &found.answer.hits, &seers, runtime.handle())?;
+        let Some(pages) = pages else {
+            eprintln!("nobody was asked: reading the pages was interrupted");
+            return Ok(ExitCode::from(INTERRUPTED));
+        };
         if pages.is_empty() {
             eprintln!("the words of no page are known, so nobody was asked");
             return Ok(ExitCode::FAILURE);

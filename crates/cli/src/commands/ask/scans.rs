@@ -24,13 +24,13 @@ use crate::signals::interrupted;
 const AT_ONCE: usize = 4;
 
 /// Path, number and words of each hit, in their order. Those without words are read by `seers`; what
-/// cannot be read is told and left out.
+/// cannot be read is told and left out. None if it was interrupted.
 pub(super) fn with_words(
     store: &dyn Store,
     hits: &[Hit],
     seers: &Seers,
     handle: &Handle,
-) -> Result<Vec<(String, u32, String)>> {
+) -> Result<Option<Vec<(String, u32, String)>>> {
     let mut words: Vec<Option<String>> = Vec::with_capacity(hits.len());
     for hit in hits {
         let text = store.text(hit.page)?;
@@ -48,7 +48,7 @@ pub(super) fn with_words(
             );
         } else {
             let count = wanted.values().map(Vec::len).sum();
-            let stop = interrupted(handle, || eprintln!("no more pages are read"));
+            let stop = interrupted(handle, || ());
             let mut watch = Reading { bar: counting(true, count, "pages read"), stop };
             for ((_, path), of) in wanted {
                 let numbers: Vec<u32> = of.iter().map(|at| hits[*at].number).collect();
@@ -60,6 +60,9 @@ pub(super) fn with_words(
                 }
             }
             watch.bar.finish_and_clear();
+            if watch.stop() {
+                return Ok(None);
+            }
         }
     }
     let mut pages = Vec::with_capacity(hits.len());
@@ -74,7 +77,7 @@ pub(super) fn with_words(
             }
         }
     }
-    Ok(pages)
+    Ok(Some(pages))
 }
 
 /// The words of some pages of a document, as they are in the file now if it is the one that was indexed.

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use manager::find::index::{Index, PageId, Writer};
-use manager::find::{Asked, Encoders, IngestStages, IngestTotals, MakeOptions, Part, find};
+use manager::find::{Asked, Encoders, IngestStages, IngestTotals, Part, Store, find};
 use serde_json::json;
 
-use crate::args::Compute;
-use crate::commands::index::{Filling, documents, encoders};
+use crate::commands::index::Making;
 use crate::commands::read::found;
 use crate::output;
 use crate::report::{Problem, Result};
@@ -24,29 +23,14 @@ pub(crate) struct IndexBench {
     /// PDFs, images, or folders of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// What makes vectors: a model that looks at pages, one that embeds texts, or both (given twice)
-    #[arg(long, value_name = "MODEL")]
-    model: Vec<String>,
-    /// Pages that are encoded and written at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    batch: u16,
-    /// Keep one vector for each N of a page
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=16))]
-    pool: Option<u8>,
-    /// Keep vectors of the tokens of texts too
-    #[arg(long)]
-    token_vectors: bool,
-    /// Files that are parsed at once [default: every usable core]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[command(flatten)]
+    making: Making,
     /// Questions that are asked, with words of the pages
     #[arg(long, value_name = "N", default_value_t = 20)]
     questions: usize,
     /// Answer with one JSON object
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    compute: Compute,
 }
 
 /// A folder that is gone when this is.
@@ -88,19 +72,12 @@ struct Measured {
 impl IndexBench {
     pub(super) fn run(self) -> Result<ExitCode> {
         let begun = Instant::now();
-        let pool = self.pool.map(usize::from);
-        let options =
-            MakeOptions { pool, token_vectors: self.token_vectors, ..MakeOptions::default() };
-        let encoders = encoders(&self.model, options, self.compute)?;
+        let encoders = self.making.encoders()?;
         let load = begun.elapsed();
-        if self.pool.is_some() && !encoders.compares() {
-            let reason =
-                "it is for a model that looks at pages, or for vectors of tokens".to_owned();
-            return Err(Problem::Flag { flag: "--pool", reason }.into());
-        }
         let scratch = Scratch::make()?;
         let (all, totals) = self.fill(&scratch.0, &encoders)?;
-        let index = manager::find::open(&scratch.0, &encoders.profile(false), self.compute.cpu())?;
+        let index =
+            manager::find::open(&scratch.0, &encoders.profile(false), self.making.compute.cpu())?;
         let size = index.size()?;
         let peak = manager::peak_rss();
         let ids = every_page(&index)?;
@@ -119,14 +96,7 @@ impl IndexBench {
     fn fill(&self, folder: &Path, encoders: &Encoders) -> Result<(Duration, IngestTotals)> {
         let begun = Instant::now();
         let mut writer = Writer::create(folder, &encoders.profile(false))?;
-        let filling = Filling {
-            batch: usize::from(self.batch),
-            workers: self.workers,
-            passwords: &[],
-            category: None,
-            previews: true,
-            ending: "ending after the pages that are under way",
-        };
+        let filling = self.making.filling("ending after the pages that are under way");
         let totals = filling.run(&mut writer, encoders, &found(&self.files))?;
         if totals.pages == 0 {
             return Err(Problem::Nothing { hint: "no page could be read" }.into());
@@ -164,10 +134,10 @@ impl IndexBench {
         let seconds = |(name, time): (&str, Duration)| (name.to_owned(), json!(time.as_secs_f64()));
         json!({
             "files": self.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
-            "models": self.model,
-            "precision": self.compute.precision().to_string(),
-            "batch": self.batch,
-            "pool": self.pool,
+            "models": self.making.model,
+            "precision": self.making.compute.precision().to_string(),
+            "batch": self.making.batch,
+            "pool": self.making.pool,
             "load_seconds": load.as_secs_f64(),
             "seconds": all.as_secs_f64(),
             "documents": totals.documents,
@@ -186,7 +156,7 @@ impl IndexBench {
 
 fn every_page(index: &Index) -> Result<Vec<PageId>> {
     let mut ids = Vec::new();
-    for document in documents(index)? {
+    for document in Store::documents(index)? {
         ids.extend(index.pages(document.document)?.into_iter().map(|(_, page)| page));
     }
     Ok(ids)

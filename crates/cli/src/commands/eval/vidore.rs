@@ -7,16 +7,16 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use manager::find::index::{Candidates, Index, Writer};
-use manager::find::{Asked, Encoders, Gain, MakeOptions, Rerank, find, ndcg, recall};
+use manager::find::{Asked, Encoders, Gain, Rerank, find, ndcg, recall};
 use serde_json::json;
 
 use super::bench_folder::BenchFolder;
-use crate::args::Compute;
 use crate::commands::bench::Scratch;
-use crate::commands::index::{Filling, encoders};
+use crate::commands::index::{Filling, GOES_ON, Making};
+use crate::commands::search::Again;
+use crate::output;
 use crate::progress::counting;
 use crate::report::{Problem, Result};
-use crate::{models, output};
 
 /// How many of the first are looked at.
 const CUTS: [usize; 4] = [1, 5, 10, 100];
@@ -30,33 +30,16 @@ const CUTS: [usize; 4] = [1, 5, 10, 100];
 pub(crate) struct Vidore {
     /// The folder
     folder: PathBuf,
-    /// What makes vectors: a model that looks at pages, one that embeds texts, or both (given twice)
-    #[arg(long, value_name = "MODEL")]
-    model: Vec<String>,
+    #[command(flatten)]
+    making: Making,
     /// The folder of the index, which is kept: the same command goes on there [default: one that is removed at the end]
     #[arg(long, value_name = "DIR")]
     index: Option<PathBuf>,
-    /// Pages that are encoded and written at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    batch: u16,
-    /// Keep one vector for each N of a page
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=16))]
-    pool: Option<u8>,
-    /// Keep vectors of the tokens of texts too, and compare pages by these
-    #[arg(long)]
-    token_vectors: bool,
-    /// Elements that are kept of each vector of a text
-    #[arg(long, value_name = "N")]
-    dimensions: Option<usize>,
     /// Compare by looks only what words and meaning have found
     #[arg(long)]
     fused: bool,
-    /// Look at the best hits again with this model
-    #[arg(long, value_name = "MODEL")]
-    rerank: Option<String>,
-    /// Hits that are looked at again
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    rerank_pages: u16,
+    #[command(flatten)]
+    again: Again,
     /// What a grade counts for in nDCG: itself, as in trec_eval and mteb, or 2^grade - 1
     #[arg(long, value_name = "HOW", value_enum, default_value_t = How::Linear)]
     gain: How,
@@ -66,8 +49,6 @@ pub(crate) struct Vidore {
     /// Answer with one JSON object
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    compute: Compute,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -87,24 +68,6 @@ struct Sums {
 impl Vidore {
     pub(super) fn run(self) -> Result<ExitCode> {
         let data = BenchFolder::read(&self.folder)?;
-        let options = MakeOptions {
-            pool: self.pool.map(usize::from),
-            dimensions: self.dimensions,
-            token_vectors: self.token_vectors,
-        };
-        let encoders = encoders(&self.model, options, self.compute)?;
-        let (scratch, folder) = match &self.index {
-            Some(folder) => (None, folder.clone()),
-            None => {
-                let scratch = Scratch::make()?;
-                let path = scratch.path().to_owned();
-                (Some(scratch), path)
-            }
-        };
-        let failed = self.fill(&folder, &data, &encoders)?;
-        let index = manager::find::open(&folder, &encoders.profile(false), self.compute.cpu())?;
-        let judge =
-            self.rerank.as_ref().map(|model| models::load(model, self.compute)).transpose()?;
         let mut names: BTreeMap<String, &String> = BTreeMap::new();
         for (name, file) in &data.corpus {
             if let Some(other) = names.insert(manager::find::path(file), name) {
@@ -120,13 +83,26 @@ impl Vidore {
             )),
             None => None,
         };
+        let encoders = self.making.encoders()?;
+        let judge = self.again.judge(self.making.compute)?;
+        let (scratch, folder) = match &self.index {
+            Some(folder) => (None, folder.clone()),
+            None => {
+                let scratch = Scratch::make()?;
+                let path = scratch.path().to_owned();
+                (Some(scratch), path)
+            }
+        };
+        let failed = self.fill(&folder, &data, &encoders)?;
+        let index =
+            manager::find::open(&folder, &encoders.profile(false), self.making.compute.cpu())?;
         let mut sums = Sums::default();
         let bar = counting(true, data.grades.len(), "queries");
         for (query, grades) in &data.grades {
             let words = &data.queries[query];
             let rerank = judge.as_deref().map(|model| Rerank {
                 model,
-                pages: usize::from(self.rerank_pages),
+                pages: self.again.pages(),
                 told: &|_, _| (),
                 stop: &|| false,
             });
@@ -157,19 +133,11 @@ impl Vidore {
         std::fs::create_dir_all(folder)
             .map_err(|error| Problem::io("make the folder", folder, error))?;
         let mut writer = Writer::create(folder, &encoders.profile(false))?;
-        let filling = Filling {
-            batch: usize::from(self.batch),
-            workers: None,
-            passwords: &[],
-            category: None,
-            previews: false,
-            ending: match self.index {
-                Some(_) => {
-                    "ending; pages that are written stay, and the same command goes on from there"
-                }
-                None => "ending after the pages that are under way",
-            },
+        let ending = match self.index {
+            Some(_) => GOES_ON,
+            None => "ending after the pages that are under way",
         };
+        let filling = Filling { previews: false, ..self.making.filling(ending) };
         let files: Vec<PathBuf> = data.corpus.values().cloned().collect();
         let totals = filling.run(&mut writer, encoders, &files)?;
         Ok(totals.failed + totals.lost)
@@ -213,8 +181,8 @@ impl Vidore {
                     .collect()
             };
             let mut object = json!({
-                "folder": self.folder.display().to_string(), "models": self.model, "rerank": self.rerank,
-                "pool": self.pool, "fused": self.fused,
+                "folder": self.folder.display().to_string(), "models": self.making.model, "rerank": self.again.rerank,
+                "pool": self.making.pool, "fused": self.fused,
                 "gain": if self.gain == How::Linear { "linear" } else { "exponential" },
                 "pages": data.corpus.len(), "failed": failed, "queries": sums.queries,
             });

@@ -8,12 +8,12 @@ use clap::Args;
 use documents::Limits;
 use documents::worker::Pool;
 use manager::find::index::{CompactionLimits, Index, Writer};
-use manager::find::{Encoders, Ingest, IngestTotals, MakeOptions, makers};
+use manager::find::{Encoders, Ingest, IngestTotals, MakeOptions, Store, makers};
 
-use super::look::{documents, opened, previews};
+use super::Place;
+use super::look::{opened, previews};
+use super::making::{Making, refuse_vainly};
 use super::show::Show;
-use super::{Place, encoders};
-use crate::args::Compute;
 use crate::material;
 use crate::report::{Problem, Result};
 
@@ -24,22 +24,8 @@ pub(super) struct Fill {
     files: Vec<PathBuf>,
     #[command(flatten)]
     place: Place,
-    /// What makes vectors: a model that looks at pages, one that embeds texts, or both (given twice) [default: what made the
-    /// index, and for a new one none: pages are then found by their words]
-    #[arg(long, value_name = "MODEL")]
-    model: Vec<String>,
-    /// Pages that are encoded and written at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    batch: u16,
-    /// Keep one vector for each N of a page, by what is alike on it: a smaller index that finds a little less
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=16))]
-    pool: Option<u8>,
-    /// Keep vectors of the tokens of texts too, for models that make them (bge-m3): pages are then compared by these exactly
-    #[arg(long)]
-    token_vectors: bool,
-    /// Elements that are kept of each vector of a text, for models that were trained so that these say most
-    #[arg(long, value_name = "N")]
-    dimensions: Option<usize>,
+    #[command(flatten)]
+    making: Making,
     /// Keep vectors in 16 bits too, to be moved elsewhere without encoding pages again
     #[arg(long)]
     halves: bool,
@@ -58,11 +44,6 @@ pub(super) struct Fill {
     /// A password to try on encrypted files (may be given several times)
     #[arg(long, value_name = "TEXT")]
     password: Vec<String>,
-    /// Files that are parsed at once [default: every usable core]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
-    #[command(flatten)]
-    compute: Compute,
 }
 
 impl Fill {
@@ -73,36 +54,24 @@ impl Fill {
             Err(manager::find::index::Error::Missing { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let given = MakeOptions {
-            pool: self.pool.map(usize::from),
-            dimensions: self.dimensions,
-            token_vectors: self.token_vectors,
-        };
+        let given = self.making.options();
         let (wanted, options) = match &made {
             // What is not said is as it was.
             Some(profile) => {
                 let (names, usual) = makers(profile);
-                let names = if self.model.is_empty() { names } else { self.model.clone() };
+                let names =
+                    if self.making.model.is_empty() { names } else { self.making.model.clone() };
                 let pool = given.pool.or(usual.pool);
                 let dimensions = given.dimensions.or(usual.dimensions);
                 let token_vectors = given.token_vectors || usual.token_vectors;
                 (names, MakeOptions { pool, dimensions, token_vectors })
             }
-            None => (self.model.clone(), given),
+            None => (self.making.model.clone(), given),
         };
-        let encoders = encoders(&wanted, options, self.compute)?;
-        if given.pool.is_some() && !encoders.compares() {
-            let reason =
-                "it is for a model that looks at pages, or for vectors of tokens".to_owned();
-            return Err(Problem::Flag { flag: "--pool", reason }.into());
-        }
+        let encoders = self.making.encoders_of(&wanted, options)?;
         let halves = self.halves || made.as_ref().is_some_and(|profile| profile.halves);
         let profile = encoders.profile(halves);
-        if self.halves && !profile.halves {
-            let reason =
-                "it is for a model that looks at pages, or for vectors of tokens".to_owned();
-            return Err(Problem::Flag { flag: "--halves", reason }.into());
-        }
+        refuse_vainly(self.halves, "--halves", &encoders)?;
         let mut writer = match made {
             Some(_) => Writer::open(&path, &profile)?,
             None => {
@@ -114,12 +83,10 @@ impl Fill {
         let files = crate::commands::read::found(&self.files);
         let begun = Instant::now();
         let filling = Filling {
-            batch: usize::from(self.batch),
-            workers: self.workers,
             passwords: &self.password,
             category: self.category.as_deref(),
             previews: !self.no_previews,
-            ending: "ending; pages that are written stay, and the same command goes on from there",
+            ..self.making.filling(GOES_ON)
         };
         let totals = filling.run(&mut writer, &encoders, &files)?;
         let gone = gone(&path, &self.files)?;
@@ -146,6 +113,10 @@ impl Fill {
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
+
+/// What is told to who interrupts work on an index that stays.
+pub(crate) const GOES_ON: &str =
+    "ending; pages that are written stay, and the same command goes on from there";
 
 /// How documents come into an index.
 pub(crate) struct Filling<'a> {
@@ -224,5 +195,5 @@ fn gone(path: &Path, named: &[PathBuf]) -> Result<Vec<String>> {
         folders.iter().any(|folder| file.starts_with(folder))
             && matches!(file.try_exists(), Ok(false))
     };
-    Ok(documents(&index)?.into_iter().map(|of| of.path).filter(is_gone).collect())
+    Ok(Store::documents(&index)?.into_iter().map(|of| of.path).filter(is_gone).collect())
 }

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use documents::found::{ContactDocument, contact_sheet};
-use manager::find::index::{Document, Index, Profile};
+use manager::find::Store;
+use manager::find::index::{Index, Profile};
 use serde_json::json;
 
+use super::told;
 use crate::output;
 use crate::report::{Problem, Result};
-
-/// Documents that are read from an index at once.
-const AT_ONCE: usize = 1000;
 
 /// An index that is not searched.
 pub(super) fn opened(path: &Path) -> Result<(Profile, Index)> {
@@ -20,73 +19,25 @@ pub(super) fn opened(path: &Path) -> Result<(Profile, Index)> {
     Ok((profile, index))
 }
 
-/// All documents of an index.
-pub(crate) fn documents(index: &Index) -> Result<Vec<Document>> {
-    let mut documents = Vec::new();
-    loop {
-        let last = documents.last().map(|last: &Document| last.document);
-        let more = index.documents(last, AT_ONCE)?;
-        let is_last = more.len() < AT_ONCE;
-        documents.extend(more);
-        if is_last {
-            return Ok(documents);
-        }
-    }
-}
-
 pub(super) fn show(path: &Path, as_json: bool) -> Result<ExitCode> {
     let (profile, index) = opened(path)?;
     let size = index.size()?;
-    let made = |encoder: &manager::find::index::Encoder| json!({"model": encoder.name, "sha256": encoder.model.to_string(), "pooling": encoder.pooling, "dimension": encoder.dim});
-    let documents = documents(&index)?;
+    let (place, documents) = (path.display().to_string(), Store::documents(&index)?);
     if as_json {
-        let documents: Vec<_> = documents
-            .iter()
-            .map(|of| {
-                json!({
-                    "path": of.path, "sha256": of.hash.to_string(), "pages": of.pages, "date": of.date,
-                    "category": of.category, "metadata": of.metadata,
-                    "failures": of.failures.iter().map(|(page, why)| json!({"page": page, "reason": why})).collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        let all = json!({
-            "index": path.display().to_string(), "documents": documents, "pages": size.pages,
-            "segments": size.segments, "bytes": size.bytes,
-            "vectors": profile.vectors.as_ref().map(made), "dense": profile.dense.as_ref().map(made),
-            "sparse": profile.sparse.as_ref().map(made),
-        });
+        let mut all = told::as_json(&place, &profile, &documents);
+        for (name, value) in [
+            ("pages", json!(size.pages)),
+            ("segments", json!(size.segments)),
+            ("bytes", json!(size.bytes)),
+        ] {
+            all[name] = value;
+        }
         output::line(&all.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = format!(
-        "{}: {} documents, {} pages, {} of vectors\n",
-        path.display(),
-        size.documents,
-        size.pages,
-        output::bytes(size.bytes)
-    );
-    let parts = [
-        ("looks", &profile.vectors),
-        ("meaning", &profile.dense),
-        ("words, weighted", &profile.sparse),
-    ];
-    for (what, encoder) in parts {
-        if let Some(encoder) = encoder {
-            text += &format!(
-                "  by {what}: {} ({} elements, pooling {})\n",
-                encoder.name, encoder.dim, encoder.pooling
-            );
-        }
-    }
-    for of in &documents {
-        let category = of.category.as_ref().map_or_else(String::new, |it| format!(", {it}"));
-        text += &format!("{}: {} pages{category}\n", of.path, of.pages);
-        for (page, why) in &of.failures {
-            text += &format!("  page {page}: {why}\n");
-        }
-    }
-    output::write(&text)?;
+    let (count, pages, bytes) = (size.documents, size.pages, output::bytes(size.bytes));
+    let head = format!("{place}: {count} documents, {pages} pages, {bytes} of vectors\n");
+    output::write(&(head + &told::lines(&profile, &documents)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -95,7 +46,7 @@ pub(super) fn previews(path: &Path, into: &Path) -> Result<()> {
     let (_, index) = opened(path)?;
     let mut shown = Vec::new();
     let (mut pages, mut without) = (0_usize, 0_usize);
-    for document in documents(&index)? {
+    for document in Store::documents(&index)? {
         // The name is for people, the hash tells two of the same name apart.
         let stem = Path::new(&document.path).file_stem().unwrap_or_default().to_string_lossy();
         let stem: String =

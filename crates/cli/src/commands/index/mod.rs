@@ -2,8 +2,10 @@
 
 mod fill;
 mod look;
+mod making;
 mod server;
 mod show;
+mod told;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,9 +18,9 @@ use manager::find::{Encoders, MakeOptions, Store};
 use manager::runtime::{LoadOptions, LoadedModel};
 
 use self::fill::Fill;
-pub(crate) use self::fill::Filling;
-pub(crate) use self::look::documents;
+pub(crate) use self::fill::{Filling, GOES_ON};
 use self::look::{show, verify};
+pub(crate) use self::making::Making;
 use crate::args::Compute;
 use crate::models;
 use crate::report::{Problem, Result};
@@ -143,7 +145,7 @@ impl IndexCommand {
         match self.act {
             None => self.fill.run(),
             Some(Act::Rm { files, place }) => match place.server()? {
-                Some(server) => server::remove(&files, &server),
+                Some(server) => remove_each(&files, |name| Ok(server.remove(name)?)),
                 None => remove(&files, &place.path()),
             },
             Some(Act::Show { json, previews, place }) => {
@@ -207,10 +209,20 @@ pub(crate) fn opened(
 fn remove(files: &[PathBuf], path: &Path) -> Result<ExitCode> {
     let profile = Index::profile_of(path)?;
     let mut writer = Writer::open(path, &profile)?;
+    let ended = remove_each(files, |name| Ok(writer.remove(name)?))?;
+    while writer.compact(&CompactionLimits::default())?.is_some() {}
+    Ok(ended)
+}
+
+/// Takes documents out one by one, and names those that are not there.
+fn remove_each(
+    files: &[PathBuf],
+    mut remove: impl FnMut(&str) -> Result<usize>,
+) -> Result<ExitCode> {
     let mut missing = 0;
     for file in files {
         let name = manager::find::path(file);
-        let pages = writer.remove(&name)?;
+        let pages = remove(&name)?;
         if pages == 0 {
             missing += 1;
             eprintln!("{name}: is not in the index");
@@ -218,6 +230,5 @@ fn remove(files: &[PathBuf], path: &Path) -> Result<ExitCode> {
             eprintln!("{name}: {pages} pages removed");
         }
     }
-    while writer.compact(&CompactionLimits::default())?.is_some() {}
     Ok(if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,24 +1,18 @@
-//! `folio index push`, and what is shown of an index on a server, and taken out of it.
+//! `folio index push`, and what is shown of an index on a server.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use indicatif::ProgressBar;
-use manager::find::index::{Index, Profile};
+use manager::find::index::Index;
 use manager::find::remote::{Address, Compression, Remote, ServerKind};
-use manager::find::{PushNews, PushOptions, PushTotals, PushWatch, Store as _, push};
+use manager::find::{PushOptions, PushTotals, Store as _, push};
 use serde_json::json;
-use tokio::runtime::Runtime;
 
-use super::Place;
+use super::show::Show;
+use super::{Place, told};
 use crate::output;
-use crate::progress::pages;
 use crate::report::{Problem, Result};
-use crate::signals::interrupted;
 
 /// An index on this machine, to be moved.
 #[derive(Args, Debug)]
@@ -72,9 +66,10 @@ impl Push {
             previews: !self.no_previews,
         };
         let begun = Instant::now();
-        let mut show = Show::new()?;
+        let mut show =
+            Show::new("ending; pages that are sent stay, and the same command goes on from there")?;
         let totals = push(&path, (&address, &access), options, &mut show);
-        show.bar.finish_and_clear();
+        show.end();
         let totals = totals?;
         tell(&address, &totals, begun);
         if is_weaviate && profile.sparse.is_some() {
@@ -101,105 +96,17 @@ fn tell(address: &Address, totals: &PushTotals, begun: Instant) {
     }
 }
 
-/// How it looks while it goes on.
-struct Show {
-    bar: ProgressBar,
-    sent: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    _runtime: Runtime,
-}
-
-impl Show {
-    fn new() -> Result<Self> {
-        let sent = Arc::<AtomicU64>::default();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
-        let stop = interrupted(runtime.handle(), || {
-            eprintln!("ending; pages that are sent stay, and the same command goes on from there");
-        });
-        Ok(Self { bar: pages(Arc::clone(&sent)), sent, stop, _runtime: runtime })
-    }
-}
-
-impl PushWatch for Show {
-    fn news(&mut self, news: PushNews<'_>) {
-        match news {
-            PushNews::Begun { pages, .. } => self.bar.inc_length(pages as u64),
-            PushNews::Sent { pages } => {
-                self.sent.fetch_add(pages as u64, Ordering::Relaxed);
-                self.bar.inc(pages as u64);
-            }
-            PushNews::Refused { path, number, why } => {
-                self.bar.suspend(|| eprintln!("{path}: page {number}: {why}"));
-            }
-            PushNews::Deleting { .. } | _ => {}
-        }
-    }
-
-    fn stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-}
-
-/// Takes documents out of an index on a server.
-pub(super) fn remove(files: &[PathBuf], server: &Remote) -> Result<ExitCode> {
-    let mut missing = 0;
-    for file in files {
-        let name = manager::find::path(file);
-        let pages = server.remove(&name)?;
-        if pages == 0 {
-            missing += 1;
-            eprintln!("{name}: is not in the index");
-        } else {
-            eprintln!("{name}: {pages} pages removed");
-        }
-    }
-    Ok(if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
 /// Tells what is in an index on a server.
 pub(super) fn show(server: &Remote, as_json: bool) -> Result<ExitCode> {
-    let Profile { vectors, dense, sparse, halves: _ } = server.profile();
+    let (profile, place) = (server.profile(), server.place());
     let (documents, pages) = (server.documents()?, server.count()?);
     if as_json {
-        let made = |encoder: &manager::find::index::Encoder| json!({"model": encoder.name, "sha256": encoder.model.to_string(), "pooling": encoder.pooling, "dimension": encoder.dim});
-        let documents: Vec<_> = documents
-            .iter()
-            .map(|of| {
-                let failures = of.failures.iter();
-                let failures =
-                    failures.map(|(page, why)| json!({"page": page, "reason": why}));
-                json!({
-                    "path": of.path, "sha256": of.hash.to_string(), "pages": of.pages, "date": of.date,
-                    "category": of.category, "metadata": of.metadata, "failures": failures.collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        let all = json!({
-            "index": server.place(), "documents": documents, "pages": pages,
-            "vectors": vectors.as_ref().map(made), "dense": dense.as_ref().map(made),
-            "sparse": sparse.as_ref().map(made),
-        });
+        let mut all = told::as_json(place, profile, &documents);
+        all["pages"] = json!(pages);
         output::line(&all.to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = format!("{}: {} documents, {pages} pages\n", server.place(), documents.len());
-    for (what, encoder) in [("looks", vectors), ("meaning", dense), ("words, weighted", sparse)] {
-        if let Some(encoder) = encoder {
-            let (name, dim, pooling) = (&encoder.name, encoder.dim, &encoder.pooling);
-            text += &format!("  by {what}: {name} ({dim} elements, pooling {pooling})\n");
-        }
-    }
-    for of in &documents {
-        let category = of.category.as_ref().map_or_else(String::new, |it| format!(", {it}"));
-        text += &format!("{}: {} pages{category}\n", of.path, of.pages);
-        for (page, why) in &of.failures {
-            text += &format!("  page {page}: {why}\n");
-        }
-    }
-    output::write(&text)?;
+    let head = format!("{place}: {} documents, {pages} pages\n", documents.len());
+    output::write(&(head + &told::lines(profile, &documents)))?;
     Ok(ExitCode::SUCCESS)
 }

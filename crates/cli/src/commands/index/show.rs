@@ -1,10 +1,10 @@
-//! How it looks while documents come into an index.
+//! How it looks while documents come into an index, or go on to a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use indicatif::ProgressBar;
-use manager::find::{IngestWatch, News};
+use manager::find::{IngestWatch, News, PushNews, PushWatch};
 use tokio::runtime::Runtime;
 
 use crate::progress::pages;
@@ -54,6 +54,26 @@ impl IngestWatch for Show {
                 }
             }
             News::Unchanged { .. } | News::Done { .. } | _ => {}
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl PushWatch for Show {
+    fn news(&mut self, news: PushNews<'_>) {
+        match news {
+            PushNews::Begun { pages, .. } => self.bar.inc_length(pages as u64),
+            PushNews::Sent { pages } => {
+                self.looked.fetch_add(pages as u64, Ordering::Relaxed);
+                self.bar.inc(pages as u64);
+            }
+            PushNews::Refused { path, number, why } => {
+                self.bar.suspend(|| eprintln!("{path}: page {number}: {why}"));
+            }
+            PushNews::Deleting { .. } | _ => {}
         }
     }
 

@@ -377,12 +377,7 @@ impl Library {
                 let Some((_, found)) = pages.into_iter().find(|(number, _)| *number == page) else {
                     return Ok(None);
                 };
-                // Numbers begin at 1, and the first after the one before is it if there is one.
-                let before = DocumentId(document.saturating_sub(1));
-                let described = opened.index.documents(Some(before), 1)?.pop();
-                let Some(document) = described.filter(|it| it.document == id) else {
-                    return Ok(None);
-                };
+                let Some(document) = opened.index.document(id)? else { return Ok(None) };
                 let text = opened.index.text(found)?;
                 let preview = opened.index.preview(found)?;
                 Ok(Some(PageContent { document, text, preview }))

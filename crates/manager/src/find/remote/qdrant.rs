@@ -61,7 +61,7 @@ impl Qdrant {
         }
         self.result(action, found)?;
         let keys = [Key::of_profile()];
-        let made = self.fetch_all(&keys, &["made"]).await?.pop();
+        let made = self.fetch(&keys, &["made"]).await?.pop();
         let foreign = |why: String| Error::Foreign { place: self.wire.place.clone(), why };
         match made {
             Some((_, values)) => {
@@ -208,10 +208,6 @@ impl Qdrant {
         keys: &[Key],
         names: &[&str],
     ) -> Result<Vec<(Key, Value)>, Error> {
-        self.fetch_all(keys, names).await
-    }
-
-    async fn fetch_all(&self, keys: &[Key], names: &[&str]) -> Result<Vec<(Key, Value)>, Error> {
         let ids: Vec<String> = keys.iter().map(Key::to_string).collect();
         let body = json!({"ids": ids, "with_payload": names, "with_vector": false});
         let result = self.ask("give pages", "/points", &body).await?;
