@@ -4,6 +4,7 @@ pub(crate) mod attention;
 mod bandwidth;
 mod buffer;
 pub(crate) mod elementwise;
+mod foresight;
 mod isa;
 mod pages;
 mod pool;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use buffer::Buffer;
+pub(crate) use foresight::Foresight;
 pub use isa::Isa;
 pub(crate) use pages::Pages;
 pub(crate) use pool::Pool;

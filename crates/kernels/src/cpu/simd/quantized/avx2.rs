@@ -4,6 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::{CodeKernel, CodeSimd, copy_part};
+use crate::cpu::Foresight;
 
 /// The proof that the machine has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -95,8 +96,11 @@ impl CodeSimd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, address: *const u8) {
-        have!(_mm_prefetch::<_MM_HINT_T1>(address.cast()));
+    fn prefetch(self, foresight: Foresight, address: *const u8) {
+        match foresight {
+            Foresight::Own => have!(_mm_prefetch::<_MM_HINT_T1>(address.cast())),
+            Foresight::Asked => have!(_mm_prefetch::<_MM_HINT_T0>(address.cast())),
+        }
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::{CodeKernel, CodeSimd, WIDEST, avx2};
+use crate::cpu::Foresight;
 
 /// The proof that the machine has AVX-512 F, BW, VL, DQ and VNNI, and AVX2 and FMA; and VBMI and
 /// BF16 if the parameters say so.
@@ -136,8 +137,11 @@ impl<const VBMI: bool, const BF16: bool> CodeSimd for Avx512<VBMI, BF16> {
     }
 
     #[inline(always)]
-    fn prefetch(self, address: *const u8) {
-        have!(_mm_prefetch::<_MM_HINT_T1>(address.cast()));
+    fn prefetch(self, foresight: Foresight, address: *const u8) {
+        match foresight {
+            Foresight::Own => have!(_mm_prefetch::<_MM_HINT_T1>(address.cast())),
+            Foresight::Asked => have!(_mm_prefetch::<_MM_HINT_T0>(address.cast())),
+        }
     }
 
     #[inline(always)]

@@ -19,6 +19,7 @@ mod portable;
 mod tests;
 
 use crate::Isa;
+use crate::cpu::Foresight;
 
 /// An instruction set as far as 8-bit codes are concerned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -154,10 +155,10 @@ pub(crate) trait CodeSimd: Copy {
     /// So many bytes, at most half of [`WIDTH`](Self::WIDTH), can be read in each place.
     unsafe fn load_halves(self, low: (*const u8, usize), high: (*const u8, usize)) -> Self::Bytes;
 
-    /// Asks for the line of the second level cache at an address, which may be any; does nothing
-    /// where there is no such instruction.
+    /// Asks for the line at an address, which may be any; does nothing where there is no such
+    /// instruction.
     #[inline(always)]
-    fn prefetch(self, _address: *const u8) {}
+    fn prefetch(self, _foresight: Foresight, _address: *const u8) {}
 
     /// # Safety
     ///

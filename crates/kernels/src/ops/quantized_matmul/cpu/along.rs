@@ -16,8 +16,8 @@ use super::pairs::{offset, pairs};
 use super::panel::scale_factor;
 use super::scales::{Scale, widen_all};
 use super::weights::Weights;
-use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch, dispatch_pairs};
+use crate::cpu::{Foresight, SharedMut};
 
 /// The most rows of activations. Tuning: with more, turning a panel over once for all pays.
 pub(super) const MOST: usize = 4;
@@ -273,7 +273,7 @@ impl<F: Format, const PAIRS: bool, const BF16: bool> Along<'_, '_, F, PAIRS, BF1
             let left = fixed.lanes.vectors.min(fixed.vectors - vector);
             for lane_groups in fixed.lanes.groups.chunks_exact(S::LANES).take(left) {
                 let from = row.codes.wrapping_add(vector * F::step::<S>());
-                simd.prefetch(from.wrapping_add(AHEAD));
+                simd.prefetch(Foresight::Own, from.wrapping_add(AHEAD));
                 // SAFETY: the caller promises a vector here.
                 let packed = unsafe { F::load(simd, from) };
                 // SAFETY: the vector is one of the row.

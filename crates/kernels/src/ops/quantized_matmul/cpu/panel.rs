@@ -10,8 +10,8 @@ use super::blocks::{Blocks, Kept};
 use super::formats::{Format, load};
 use super::scales::TurnScales;
 use super::weights::{Codes, Weights};
-use crate::cpu::SharedMut;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, Level, WIDEST, dispatch};
+use crate::cpu::{Foresight, SharedMut};
 
 /// 64 bytes that begin where a line of the cache does.
 #[derive(Clone, Copy)]
@@ -127,9 +127,9 @@ pub(super) use each_tile;
 /// The bytes between what is read of panels that were laid out and what is asked of memory.
 const DISTANCE: usize = 8192;
 
-/// How many rows of activations make it worth to ask for panels that were laid out. With one, memory
-/// is the limit, and the processor's own foresight gets more of it than questions do, since fewer of
-/// these can be open; with more, foresight does not look far enough past the work.
+/// How many rows of activations make it worth to ask for panels that were laid out where foresight
+/// is the processor's own. With one, memory is the limit, and foresight gets more of it than
+/// questions do; with more, it does not look far enough past the work.
 const WORTH_ASKING: usize = 2;
 
 /// What is asked of memory while a panel is multiplied: the next one. Asked for while a panel is
@@ -137,6 +137,7 @@ const WORTH_ASKING: usize = 2;
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     from: *const u8,
+    foresight: Foresight,
     /// For each group.
     lines: usize,
     /// The bytes between those of one group and of the next.
@@ -148,21 +149,24 @@ impl Ahead {
     pub(super) fn of(level: Level, w: &Weights<'_>, row: usize) -> Self {
         let bytes = level.lanes() * w.code_bytes();
         let lines = bytes.div_ceil(w.groups().max(1)).div_ceil(WIDEST);
-        Self { from: w.row(row).as_ptr().wrapping_add(bytes), lines, step: lines * WIDEST }
+        let from = w.row(row).as_ptr().wrapping_add(bytes);
+        Self { from, foresight: Foresight::here(), lines, step: lines * WIDEST }
     }
 
     /// What follows in a row of panels, one of which is to meet so many rows of activations.
     pub(super) fn of_laid(level: Level, panel: &[u8], blocks: Blocks, m: usize) -> Self {
         let step = blocks.bytes(level.lanes());
-        let lines = if m < WORTH_ASKING { 0 } else { step.div_ceil(WIDEST) };
-        Self { from: panel.as_ptr().wrapping_add(DISTANCE), lines, step }
+        let foresight = Foresight::here();
+        let is_left_alone = foresight == Foresight::Own && m < WORTH_ASKING;
+        let lines = if is_left_alone { 0 } else { step.div_ceil(WIDEST) };
+        Self { from: panel.as_ptr().wrapping_add(DISTANCE), foresight, lines, step }
     }
 
     /// Asks for as much as belongs to the next group.
     #[inline(always)]
     pub(super) fn ask<S: CodeSimd>(&mut self, simd: S) {
         for line in 0..self.lines {
-            simd.prefetch(self.from.wrapping_add(line * WIDEST));
+            simd.prefetch(self.foresight, self.from.wrapping_add(line * WIDEST));
         }
         self.from = self.from.wrapping_add(self.step);
     }

@@ -7,6 +7,7 @@ use super::blocks::{Blocks, Kept};
 use super::panel::{for_each_lane, turn};
 use super::weights::Weights;
 use crate::DType;
+use crate::cpu::Foresight;
 use crate::cpu::simd::quantized::{CodeKernel, CodeSimd, WIDEST};
 
 /// How a scale is stored.
@@ -106,9 +107,10 @@ impl CodeKernel for TurnScales<'_, '_> {
         let [scales, biases] = w.scales_from(row);
         let (kind, bytes, half) = (w.scale(), w.groups() * w.scale().size(), S::WIDTH / 2);
         // The same of the next panel: nothing else asks for them in time.
+        let foresight = Foresight::here();
         for line in (0..S::LANES * bytes).step_by(WIDEST) {
-            simd.prefetch(scales[0].wrapping_add(S::LANES * bytes + line));
-            simd.prefetch(biases[0].wrapping_add(S::LANES * bytes + line));
+            simd.prefetch(foresight, scales[0].wrapping_add(S::LANES * bytes + line));
+            simd.prefetch(foresight, biases[0].wrapping_add(S::LANES * bytes + line));
         }
         // Groups of a square, and of a word.
         let (groups, parts) = (half / kind.size(), 4 / kind.size());
