@@ -194,6 +194,19 @@ impl Error {
         }
     }
 
+    /// Whether it is not of one document: no other can be read either.
+    pub fn is_everybodys(&self) -> bool {
+        matches!(
+            self,
+            Self::Stopped { .. }
+                | Self::NoReader { .. }
+                | Self::Unusable { .. }
+                | Self::Unreachable { .. }
+                | Self::WorkerStart { .. }
+                | Self::WorkerProtocol { .. }
+        )
+    }
+
     /// What to do next, when there is something to say.
     pub fn hint(&self) -> Option<&str> {
         match self {

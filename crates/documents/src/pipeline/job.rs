@@ -259,7 +259,7 @@ impl Shared<'_, '_> {
                 ControlFlow::Continue(())
             }
             Err(error) => {
-                let fatal = is_everybodys(&error);
+                let fatal = error.is_everybodys();
                 // A lock that stays is stale some time.
                 let _ = queue.give_back(group.clone(), !fatal, SystemTime::now());
                 if fatal {
@@ -342,7 +342,7 @@ impl Shared<'_, '_> {
             Ok(read) => read,
             // A disk that does not take pages is no fault of the document.
             Err(error @ Error::Workspace { .. }) => return Err(error),
-            Err(error) if is_everybodys(&error) => return Err(error),
+            Err(error) if error.is_everybodys() => return Err(error),
             Err(error) => return Ok(self.lost(source, &error)),
         };
         lock(&self.totals).known += known as u64;
@@ -471,19 +471,6 @@ impl Watch for Reading<'_, '_, '_> {
     fn stop(&self) -> bool {
         self.shared.is_over()
     }
-}
-
-/// Whether an error is not of one document: no other can be read either.
-fn is_everybodys(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Stopped { .. }
-            | Error::NoReader { .. }
-            | Error::Unusable { .. }
-            | Error::Unreachable { .. }
-            | Error::WorkerStart { .. }
-            | Error::WorkerProtocol { .. }
-    )
 }
 
 fn whole(reason: Reason, message: String) -> Failure {

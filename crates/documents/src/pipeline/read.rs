@@ -172,6 +172,21 @@ pub fn read(
 ) -> Result<Document, Error> {
     let name = source.name.clone();
     let outline = parser.open(source, &options.passwords)?;
+    read_opened((name, outline), options, parser, world, room, watch)
+}
+
+/// The same of a file that `parser` has open: its name, and what it says of itself.
+///
+/// # Errors
+/// When a wanted page does not exist, nobody who could read can be used or reached, or `watch` gave up.
+pub fn read_opened(
+    (name, outline): (String, Outline),
+    options: &ReadOptions,
+    parser: &mut dyn Render,
+    world: &dyn World,
+    room: &Room,
+    watch: &mut dyn Watch,
+) -> Result<Document, Error> {
     let mut document =
         laid_out(name, outline.clone(), &options.pages, (options.mode, options.lines), parser)?;
     if options.apply_filter {

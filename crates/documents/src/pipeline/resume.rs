@@ -2,9 +2,9 @@
 
 use sha1::{Digest as _, Sha1};
 
-use super::read::{Event, ReadOptions, Watch, read, reading};
+use super::read::{Event, ReadOptions, Watch, read_opened, reading};
 use super::room::Room;
-use super::{PageReading, Reader, Render};
+use super::{Outline, PageReading, Reader, Render};
 use crate::workspace::{Checkpoint, Checkpoints};
 use crate::{Document, Error, Source, World, hex};
 
@@ -30,11 +30,40 @@ pub struct Keep<'a> {
     pub again: bool,
 }
 
-/// Reads a document as [`read()`] does. A page that somebody looked at is kept as soon as it is read, so that the next call
+/// A file that is open, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// What it is called.
+    pub name: String,
+    /// What it says of itself.
+    pub outline: Outline,
+    /// A word for all that decides what is read of it.
+    settings: String,
+}
+
+impl Keep<'_> {
+    /// Opens a file with `parser`, to be read by `world`.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(
+        &self,
+        source: Source,
+        parser: &mut dyn Render,
+        world: &dyn World,
+    ) -> Result<Opened, Error> {
+        let settings = settings(self.options, &world.readers(), &source.bytes);
+        let name = source.name.clone();
+        let outline = parser.open(source, &self.options.passwords)?;
+        Ok(Opened { name, outline, settings })
+    }
+}
+
+/// Reads a document as [`read()`](super::read()) does. A page that somebody looked at is kept as soon as it is read, so that the next call
 /// with the same file and options reads only the others. Who has put the document away removes its checkpoint.
 ///
 /// # Errors
-/// Those of [`read()`], and when a page cannot be kept.
+/// Those of [`read()`](super::read()), and when a page cannot be kept.
 pub fn resume(
     source: Source,
     keep: Keep<'_>,
@@ -43,8 +72,24 @@ pub fn resume(
     room: &Room,
     watch: &mut dyn Watch,
 ) -> Result<Resumed, Error> {
+    let opened = keep.open(source, parser, world)?;
+    resume_opened(opened, keep, parser, world, room, watch)
+}
+
+/// The same of a file that `parser` has open.
+///
+/// # Errors
+/// Those of [`read_opened()`], and when a page cannot be kept.
+pub fn resume_opened(
+    opened: Opened,
+    keep: Keep<'_>,
+    parser: &mut dyn Render,
+    world: &dyn World,
+    room: &Room,
+    watch: &mut dyn Watch,
+) -> Result<Resumed, Error> {
     let Keep { options, checkpoints, name, again } = keep;
-    let settings = settings(options, &world.readers(), &source.bytes);
+    let Opened { name: file, outline, settings } = opened;
     let mut checkpoint = checkpoints.open(name, &settings)?;
     let mut options = options.clone();
     for (number, value) in checkpoint.take_pages() {
@@ -56,7 +101,7 @@ pub fn resume(
     }
     let known = options.known.len();
     let mut keeper = Keeper { watch, checkpoint, error: None };
-    let read = read(source, &options, parser, world, room, &mut keeper);
+    let read = read_opened((file, outline), &options, parser, world, room, &mut keeper);
     match keeper.error {
         Some(error) => Err(error),
         None => Ok(Resumed { document: read?, known }),
