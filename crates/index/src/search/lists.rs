@@ -75,7 +75,7 @@ impl Snapshot<'_> {
         allowed: Option<&BTreeSet<i64>>,
         most: usize,
     ) -> Result<Vec<(PageId, f64)>> {
-        let mut scores = BTreeMap::<i64, f64>::new();
+        let mut scores: Vec<(i64, f64)> = Vec::with_capacity(self.catalog.len());
         self.ask("compare dense vectors", |connection| {
             let mut statement = connection.prepare_cached("SELECT page_id, vector FROM dense")?;
             let mut rows = statement.query([])?;
@@ -83,19 +83,25 @@ impl Snapshot<'_> {
                 let page = row.get(0)?;
                 if allowed.is_none_or(|allowed| allowed.contains(&page)) {
                     let product = f64::from(product(query, row.get_ref(1)?.as_blob()?));
-                    let score = scores.entry(page).or_insert(product);
-                    *score = score.max(product);
+                    match scores.last_mut() {
+                        // The passages of a page were written one after another.
+                        Some((last, score)) if *last == page => *score = score.max(product),
+                        Some(_) | None => scores.push((page, product)),
+                    }
                 }
             }
             Ok(())
         })?;
+        // Numbers grow, so they are in order already, unless somebody else wrote them.
+        scores.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        scores.dedup_by_key(|(page, _)| *page);
         Ok(self.best(scores, allowed, most))
     }
 
     /// The best of the pages that can be found.
     fn best(
         &self,
-        scores: BTreeMap<i64, f64>,
+        scores: impl IntoIterator<Item = (i64, f64)>,
         allowed: Option<&BTreeSet<i64>>,
         most: usize,
     ) -> Vec<(PageId, f64)> {
@@ -106,21 +112,30 @@ impl Snapshot<'_> {
         };
         let found = scores.into_iter().filter(|(page, _)| may(page));
         let mut ranked: Vec<_> = found.map(|(page, score)| (PageId(page), score)).collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        ranked.truncate(most);
+        let compare =
+            |a: &(PageId, f64), b: &(PageId, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if most < ranked.len() {
+            ranked.select_nth_unstable_by(most, compare);
+            ranked.truncate(most);
+        }
+        ranked.sort_unstable_by(compare);
         ranked
     }
 }
 
 /// The product of a vector with one that is stored.
 fn product(query: &[f32], stored: &[u8]) -> f32 {
-    // Several sums, which do not wait for each other.
+    // Several sums, which do not wait for each other, over pieces of a length that is known.
     let mut sums = [0.0_f32; 16];
     let (stored, _) = stored.as_chunks::<4>();
-    for (query, stored) in query.chunks(16).zip(stored.chunks(16)) {
+    let ((pieces, rest), (stored, end)) = (query.as_chunks::<16>(), stored.as_chunks::<16>());
+    for (query, stored) in pieces.iter().zip(stored) {
         for ((sum, x), y) in sums.iter_mut().zip(query).zip(stored) {
             *sum += x * f32::from_le_bytes(*y);
         }
+    }
+    for ((sum, x), y) in sums.iter_mut().zip(rest).zip(end) {
+        *sum += x * f32::from_le_bytes(*y);
     }
     sums.iter().sum()
 }
