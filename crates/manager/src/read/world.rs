@@ -296,6 +296,10 @@ fn sorted(error: &house::Error) -> Answer {
         | house::Error::NoImagesThere { .. }
         | house::Error::TooManyVectors { .. }
         | house::Error::Closing => Answer::Unusable { message, hint },
+        // What has no room now and will have none is not waited for.
+        house::Error::NoRoom(refusal) if !refusal.is_passing() => {
+            Answer::Unusable { message, hint }
+        }
         house::Error::NoRoom(_) | house::Error::NoRoute(_) => match error.kind() {
             Kind::Overloaded => Answer::Unavailable { message, retry_after: None },
             Kind::Invalid | Kind::NotFound | Kind::Unsupported | Kind::Internal => {
@@ -329,5 +333,25 @@ fn of_remote(error: &remote::Error, message: String) -> Answer {
         | remote::Error::Client { .. }
         | remote::Error::NoModel { .. } => Answer::Unusable { message, hint },
         remote::Error::Refused { .. } => Answer::Refused { message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::residency::Refusal;
+
+    #[test]
+    fn what_will_never_have_room_is_not_waited_for() {
+        let model = || "eyes".to_owned();
+        let large = Refusal::TooLarge { model: model(), needed: 9, most: 5, kept: Vec::new() };
+        let answer = sorted(&house::Error::NoRoom(large));
+        assert!(matches!(answer, Answer::Unusable { hint: Some(_), .. }), "{answer:?}");
+        let late =
+            Refusal::TimedOut { model: model(), waited: Duration::from_secs(1), busy: Vec::new() };
+        let answer = sorted(&house::Error::NoRoom(late));
+        assert!(matches!(answer, Answer::Unavailable { .. }), "{answer:?}");
     }
 }
