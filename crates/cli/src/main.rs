@@ -16,6 +16,7 @@ mod report;
 mod running;
 mod settings;
 mod signals;
+mod vision;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! From what the user typed to a model that answers.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,26 @@ pub(crate) fn runtime(compute: Compute) -> Result<Arc<Runtime>> {
         return Err(Problem::Flag { flag: "--weights panels", reason }.into());
     }
     Ok(Arc::new(Runtime::on(device)?))
+}
+
+/// A device that is started when somebody needs it first.
+pub(crate) struct OnDemand {
+    compute: Compute,
+    started: OnceCell<Arc<Runtime>>,
+}
+
+impl OnDemand {
+    pub(crate) fn new(compute: Compute) -> Self {
+        Self { compute, started: OnceCell::new() }
+    }
+
+    pub(crate) fn get(&self) -> Result<Arc<Runtime>> {
+        if let Some(started) = self.started.get() {
+            return Ok(Arc::clone(started));
+        }
+        let started = runtime(self.compute)?;
+        Ok(Arc::clone(self.started.get_or_init(|| started)))
+    }
 }
 
 /// Finds `model` (a folder, a name on this machine, or one that the hub has) and loads it.

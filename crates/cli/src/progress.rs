@@ -187,7 +187,7 @@ impl Bars {
 const SPIN: &str = "  {spinner} {msg}";
 const READ: &str = "  reading {wide_bar} {pos} of {len} tokens, {elapsed}";
 const COUNT: &str = "  {wide_bar} {pos} of {len} {msg}, {eta} left";
-const PAGES: &str = "  {wide_bar} {pos} of {len} pages, {rate}, {left}  {msg}";
+const PAGES: &str = "  {wide_bar} {counted}, {rate}, {left}  {msg}";
 const WRITE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left  {msg:40!}";
 const FILE: &str = "  {wide_msg} {decimal_bytes:>10} of {decimal_total_bytes:<10} {percent:>3}%";
 const WIDE: &str = "  {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {msg}  {percent}%";
@@ -258,6 +258,14 @@ pub(crate) fn counting(show: bool, all: usize, what: &'static str) -> ProgressBa
 /// How many pages are read, how many that makes a minute, and how long it takes: a bar on a terminal, else nothing. It
 /// grows as pages are found; `looked` counts those that take their time, and the rate is theirs.
 pub(crate) fn pages(looked: Arc<AtomicU64>) -> ProgressBar {
+    steps(looked, |(position, length)| format!("{position} of {length} pages"))
+}
+
+/// The same of steps, of which `counted` says in words how many are done and how many there are.
+pub(crate) fn steps(
+    looked: Arc<AtomicU64>,
+    counted: impl Fn((u64, u64)) -> String + Clone + Send + Sync + 'static,
+) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -283,8 +291,12 @@ pub(crate) fn pages(looked: Arc<AtomicU64>) -> ProgressBar {
     let rate = move |state: &ProgressState, out: &mut dyn Write| {
         let _ = write!(out, "{:.1} a minute", a_minute(state));
     };
+    let counted = move |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{}", counted((state.pos(), state.len().unwrap_or(0))));
+    };
+    let style = style(PAGES).with_key("rate", rate).with_key("left", left);
     ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(FRAMES))
-        .with_style(style(PAGES).with_key("rate", rate).with_key("left", left))
+        .with_style(style.with_key("counted", counted))
 }
 
 /// How many of `all` bytes are written: a bar on a terminal if it is to be `show`n, else nothing.

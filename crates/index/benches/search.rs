@@ -177,6 +177,7 @@ fn indexed(folder: &Path) -> Profile {
             date: None,
             category: None,
             metadata: Default::default(),
+            reading: None,
         };
         let Ok(Begun::Open { document, .. }) = writer.begin(&document) else { panic!("begun") };
         let pages: Vec<_> = (0..count)
@@ -184,7 +185,9 @@ fn indexed(folder: &Path) -> Profile {
                 document,
                 number: at as u32 + 1,
                 hash: Hash([4; 32]),
+                looks: None,
                 text: "",
+                read: None,
                 vectors: Some(match first.get(at % DISTINCT) {
                     Some(page) => PageVectors::SameAs(*page),
                     None => PageVectors::New { vectors: &distinct[at % DISTINCT], grid: None },

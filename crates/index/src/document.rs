@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::error::VectorFault;
 use crate::profile::{DENSE, SPARSE, VECTORS};
-use crate::{Date, Encoder, Error, Hash, Profile, Result};
+use crate::{Date, Encoder, Error, Hash, Profile, ReadBy, Reading, Result};
 
 /// A document of an index. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,9 @@ pub struct NewDocument {
     pub category: Option<String>,
     /// Whatever else filters know it by.
     pub metadata: BTreeMap<String, String>,
+    /// How pages are read whose own words are missing or in doubt. A document of the same path and content is replaced if it
+    /// was not read so, unless this is absent.
+    pub reading: Option<Reading>,
 }
 
 /// The most bytes of a path, a category, and a name and a value of metadata.
@@ -69,10 +72,11 @@ impl NewDocument {
     /// Refuses what cannot be stored.
     pub(crate) fn check(&self) -> Result<()> {
         let words = self.metadata.iter().flat_map(|(name, value)| [name, value]);
-        for word in [&self.path].into_iter().chain(&self.category).chain(words) {
+        let reading = self.reading.iter().flat_map(|of| [&of.mode, &of.reader]);
+        for word in [&self.path].into_iter().chain(&self.category).chain(words).chain(reading) {
             if word.len() > MOST_WORD || word.contains('\0') {
                 return Err(Error::Value {
-                    what: "path, category or metadata",
+                    what: "path, category, metadata or reader",
                     value: word.chars().take(60).collect(),
                     allowed: "at most 4096 bytes without a zero",
                 });
@@ -143,8 +147,12 @@ pub struct NewPage<'a> {
     pub number: u32,
     /// Of its content, as it is shown to the encoders.
     pub hash: Hash,
+    /// Of its image alone, where vectors for late interaction are made of that and of nothing else.
+    pub looks: Option<Hash>,
     /// Its words; 16 MiB at most.
     pub text: &'a str,
+    /// Who read them, if its own are missing or in doubt.
+    pub read: Option<ReadBy<'a>>,
     /// Its vectors for late interaction.
     pub vectors: Option<PageVectors<'a>>,
     /// Its dense vectors, or those of its passages; the best one counts.
@@ -173,6 +181,9 @@ impl NewPage<'_> {
             && (preview.bytes.len() > MOST_PREVIEW || preview.kind.len() > 100)
         {
             return value("bytes of a preview", preview.bytes.len(), "at most 4 MiB");
+        }
+        if let Some(read) = self.read.filter(|read| read.name.len() > MOST_WORD) {
+            return value("bytes of a reader's name", read.name.len(), "at most 4096");
         }
         let refused = |what, wanted| Err(Error::Representation { what, wanted });
         match (&profile.vectors, &self.vectors) {
@@ -269,7 +280,9 @@ mod tests {
             document: DocumentId(1),
             number: 1,
             hash: Hash([0; 32]),
+            looks: None,
             text: "",
+            read: None,
             vectors: Some(PageVectors::New { vectors: &[1.0, 0.0, 0.5, 0.5], grid: None }),
             dense: &[],
             sparse: &[],

@@ -16,6 +16,7 @@ mod mcp;
 mod pull;
 mod read;
 mod reciting;
+mod scanned;
 mod serving;
 mod stores;
 mod watching;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::lists::any_word;
 use super::snapshot::Snapshot;
-use crate::store::{Database, IDENTITY, meta};
-use crate::{DocumentId, Error, Hash, PageId, Result};
+use crate::store::{Database, IDENTITY, has_readings, meta};
+use crate::{DocumentId, Error, Hash, PageId, ReadPage, ReaderKind, ReaderPages, Reading, Result};
 
 /// A page that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,12 @@ pub struct Document {
     pub pages: u32,
     /// Pages that failed, with their reasons.
     pub failures: Vec<(u32, String)>,
+    /// How pages of it were read, if they were.
+    pub reading: Option<Reading>,
+    /// Who read those whose own words are missing or in doubt.
+    pub read_by: Vec<ReaderPages>,
+    /// Pages that nobody could read, with the reasons: they have no words, and may be found by how they look.
+    pub unread: Vec<(u32, String)>,
 }
 
 /// What there is of a page besides its vectors and its preview.
@@ -141,7 +147,7 @@ impl Snippet {
 pub(super) fn preview(database: &Database, page: PageId) -> Result<Option<(String, Vec<u8>)>> {
     database.ask("give a preview", |connection| {
         let sql = "SELECT kind, bytes FROM previews WHERE page_id = ?";
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
         connection.query_row(sql, [page.0], row).optional()
     })
 }
@@ -166,7 +172,7 @@ pub(super) fn content(database: &Database, page: PageId) -> Result<Content> {
         // One state of the database, though it is asked several times.
         let connection = connection.unchecked_transaction()?;
         let sql = "SELECT hash, text, failure FROM pages WHERE id = ?";
-        let row = |row: &rusqlite::Row<'_>| {
+        let row = |row: &Row<'_>| {
             let (hash, text, failure) = (row.get(0).map(Hash)?, row.get(1)?, row.get(2)?);
             Ok(Content { hash, text, failure, dense: Vec::new(), sparse: Vec::new() })
         };
@@ -230,6 +236,9 @@ pub(super) fn documents(
                 metadata: BTreeMap::new(),
                 pages: row.get(5)?,
                 failures: Vec::new(),
+                reading: None,
+                read_by: Vec::new(),
+                unread: Vec::new(),
             })
         })?;
         let mut documents = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -245,7 +254,75 @@ pub(super) fn documents(
             let rows = failures.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
             document.failures = rows.collect::<rusqlite::Result<_>>()?;
         }
+        if has_readings(&connection)? {
+            for document in &mut documents {
+                tell_reading(&connection, document)?;
+            }
+        }
         Ok(documents)
+    })
+}
+
+/// Adds how a document was read, and by whom.
+fn tell_reading(connection: &Connection, document: &mut Document) -> rusqlite::Result<()> {
+    let id = document.document.0;
+    let sql = "SELECT mode, reader FROM readings WHERE document_id = ?";
+    let row = |row: &Row<'_>| Ok(Reading { mode: row.get(0)?, reader: row.get(1)? });
+    document.reading = connection.prepare_cached(sql)?.query_row([id], row).optional()?;
+    let sql = "SELECT r.kind, r.name, count(*) FROM pages p JOIN read_pages r ON r.page_id = p.id \
+               WHERE p.document_id = ? GROUP BY r.kind, r.name ORDER BY r.kind, r.name";
+    let mut statement = connection.prepare_cached(sql)?;
+    document.read_by = statement.query_map([id], counted)?.collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT p.number, coalesce(r.because, '') FROM pages p \
+               JOIN read_pages r ON r.page_id = p.id \
+               WHERE p.document_id = ? AND r.kind = ? ORDER BY p.number";
+    let mut statement = connection.prepare_cached(sql)?;
+    let nobody = params![id, ReaderKind::Nobody.name()];
+    let rows = statement.query_map(nobody, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    document.unread = rows.collect::<rusqlite::Result<_>>()?;
+    Ok(())
+}
+
+fn counted(row: &Row<'_>) -> rusqlite::Result<ReaderPages> {
+    Ok(ReaderPages {
+        kind: ReaderKind::of(row.get_ref(0)?.as_str()?),
+        name: row.get(1)?,
+        pages: usize::try_from(row.get::<_, i64>(2)?).unwrap_or_default(),
+    })
+}
+
+/// Who read how many pages of all documents that can be found.
+pub(super) fn readers(database: &Database) -> Result<Vec<ReaderPages>> {
+    database.ask("say who read its pages", |connection| {
+        if !has_readings(connection)? {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT r.kind, r.name, count(*) FROM read_pages r \
+                   JOIN pages p ON p.id = r.page_id \
+                   JOIN documents d ON d.id = p.document_id WHERE d.finished = 1 \
+                   GROUP BY r.kind, r.name ORDER BY r.kind, r.name";
+        connection.prepare_cached(sql)?.query_map([], counted)?.collect()
+    })
+}
+
+/// Who read a page; nothing if nobody was to.
+pub(super) fn reader(database: &Database, page: PageId) -> Result<Option<ReadPage>> {
+    database.ask("say who read a page", |connection| {
+        if !has_readings(connection)? {
+            return Ok(None);
+        }
+        let sql = "SELECT p.number, p.text, r.kind, r.name, r.because FROM read_pages r \
+                   JOIN pages p ON p.id = r.page_id WHERE r.page_id = ?";
+        let row = |row: &Row<'_>| {
+            Ok(ReadPage {
+                number: row.get(0)?,
+                text: row.get(1)?,
+                kind: ReaderKind::of(row.get_ref(2)?.as_str()?),
+                name: row.get(3)?,
+                because: row.get(4)?,
+            })
+        };
+        connection.prepare_cached(sql)?.query_row([page.0], row).optional()
     })
 }
 

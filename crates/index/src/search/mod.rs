@@ -19,8 +19,8 @@ use crate::plan::route;
 use crate::profile::{DENSE, SPARSE, VECTORS};
 use crate::store::{Database, Folder};
 use crate::{
-    Candidates, DocumentId, Error, Filter, Grid, Limits, PageId, Profile, Result, Route,
-    reciprocal_rank,
+    Candidates, DocumentId, Error, Filter, Grid, Limits, PageId, Profile, ReadPage, ReaderPages,
+    Result, Route, reciprocal_rank,
 };
 use snapshot::{Catalog, Snapshot};
 
@@ -321,6 +321,24 @@ impl Index {
     /// If the database refuses.
     pub fn has_preview(&self, page: PageId) -> Result<bool> {
         describe::has_preview(&self.lock().database, page)
+    }
+
+    /// Who read a page whose own words are missing or in doubt, and what. Nothing of a page that nobody was to read.
+    ///
+    /// # Errors
+    ///
+    /// If the database refuses.
+    pub fn reader(&self, page: PageId) -> Result<Option<ReadPage>> {
+        describe::reader(&self.lock().database, page)
+    }
+
+    /// Who read how many of the pages that can be found, of those whose own words are missing or in doubt.
+    ///
+    /// # Errors
+    ///
+    /// If the database refuses.
+    pub fn readers(&self) -> Result<Vec<ReaderPages>> {
+        describe::readers(&self.lock().database)
     }
 
     /// A page's words.

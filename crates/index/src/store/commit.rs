@@ -1,9 +1,9 @@
 //! What the writer does within a transaction.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::database::{meta, set_meta};
-use crate::{NewDocument, NewPage};
+use crate::{NewDocument, NewPage, Reading};
 
 /// A page with its number and, if it has vectors, its segment and place there.
 pub(super) struct Stored<'a> {
@@ -24,6 +24,10 @@ pub(super) fn stage(connection: &Connection, document: &NewDocument) -> rusqlite
     let NewDocument { path, hash, pages, .. } = document;
     let sql = "INSERT INTO documents (id, path, hash, page_count, finished) VALUES (?, ?, ?, ?, 0)";
     connection.execute(sql, params![id, path, hash.0, pages])?;
+    if let Some(Reading { mode, reader }) = &document.reading {
+        let row = params![id, mode, reader];
+        connection.execute("INSERT INTO readings VALUES (?, ?, ?)", row)?;
+    }
     describe(connection, id, document)?;
     Ok(id)
 }
@@ -76,6 +80,30 @@ pub(super) fn finish(connection: &Connection, id: i64) -> rusqlite::Result<usize
     Ok(replaced)
 }
 
+/// How the pages of a document were read, if they were.
+pub(super) fn reading(connection: &Connection, id: i64) -> rusqlite::Result<Option<Reading>> {
+    let sql = "SELECT mode, reader FROM readings WHERE document_id = ?";
+    let row = |row: &rusqlite::Row<'_>| Ok(Reading { mode: row.get(0)?, reader: row.get(1)? });
+    connection.query_row(sql, [id], row).optional()
+}
+
+/// Whether a document was read as is asked. Who reads makes no difference if no page was in doubt.
+pub(super) fn is_read(
+    connection: &Connection,
+    id: i64,
+    asked: Option<&Reading>,
+) -> rusqlite::Result<bool> {
+    let Some(asked) = asked else { return Ok(true) };
+    let Some(known) = reading(connection, id)? else { return Ok(false) };
+    if known.mode != asked.mode {
+        return Ok(false);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM pages p JOIN read_pages r ON r.page_id = p.id \
+               WHERE p.document_id = ?)";
+    let is_doubtful = || connection.query_row(sql, [id], |row| row.get::<_, bool>(0));
+    Ok(known.reader == asked.reader || !is_doubtful()?)
+}
+
 /// Adds a page.
 pub(super) fn page(connection: &Connection, stored: &Stored<'_>) -> rusqlite::Result<()> {
     let Stored { page, id, place } = stored;
@@ -84,6 +112,14 @@ pub(super) fn page(connection: &Connection, stored: &Stored<'_>) -> rusqlite::Re
     let NewPage { document, number, hash, text, failure, .. } = page;
     let row = params![id, document.0, number, hash.0, text, failure, segment, slot];
     connection.prepare_cached(sql)?.execute(row)?;
+    if let Some(read) = page.read {
+        let row = params![id, read.kind.name(), read.name, read.because];
+        connection.prepare_cached("INSERT INTO read_pages VALUES (?, ?, ?, ?)")?.execute(row)?;
+    }
+    if let Some(looks) = page.looks {
+        let row = params![id, looks.0];
+        connection.prepare_cached("INSERT INTO looks VALUES (?, ?)")?.execute(row)?;
+    }
     for (token, weight) in page.sparse {
         let mut statement = connection.prepare_cached("INSERT INTO sparse VALUES (?, ?, ?)")?;
         statement.execute(params![token, id, weight])?;

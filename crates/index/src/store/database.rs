@@ -69,6 +69,22 @@ CREATE TABLE previews (
 INSERT INTO meta VALUES ('generation', 0), ('next_document', 1), ('next_page', 1), ('next_segment', 1);
 ";
 
+/// What came later. Whoever does not know these tables may read and write the others: rows of theirs go with their pages and
+/// documents.
+const LATER_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS readings (
+    document_id INTEGER PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,
+    mode TEXT NOT NULL, reader TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS read_pages (
+    page_id INTEGER PRIMARY KEY REFERENCES pages (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL, name TEXT NOT NULL, because TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS looks (
+    page_id INTEGER PRIMARY KEY REFERENCES pages (id) ON DELETE CASCADE, hash BLOB NOT NULL
+) STRICT;
+";
+
 /// A connection to an index's database.
 #[derive(Debug)]
 pub(crate) struct Database {
@@ -89,6 +105,9 @@ impl Database {
             ((_, found), _) => {
                 return Err(Error::Version { path: database.path, found, wanted: VERSION });
             }
+        }
+        if !database.ask("be opened", has_readings)? {
+            database.change("be made", |transaction| transaction.execute_batch(LATER_TABLES))?;
         }
         Ok(database)
     }
@@ -230,6 +249,12 @@ pub(crate) fn identify(database: &mut Database) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Whether there are tables that say who read pages. An index without them that nobody has written to since has none.
+pub(crate) fn has_readings(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'looks')";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// A number of the table `meta`.

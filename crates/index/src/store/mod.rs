@@ -10,7 +10,7 @@ mod folder;
 mod reuse;
 mod writer;
 
-pub(crate) use database::{Database, IDENTITY, meta};
+pub(crate) use database::{Database, IDENTITY, has_readings, meta};
 pub(crate) use folder::Folder;
 pub use reuse::Made;
 pub use writer::{Committed, Writer};

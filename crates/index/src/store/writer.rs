@@ -116,7 +116,14 @@ impl Writer {
                 *hash == document.hash.0 && *pages == document.pages
             };
             let staged = find(false)?;
-            if let Some((id, ..)) = find(true)?.filter(same) {
+            let asked = document.reading.as_ref();
+            let mut whole = find(true)?.filter(same);
+            if let Some((id, ..)) = whole
+                && !commit::is_read(transaction, id, asked)?
+            {
+                whole = None;
+            }
+            if let Some((id, ..)) = whole {
                 if let Some((staged, ..)) = staged {
                     commit::drop_document(transaction, staged)?;
                 }
@@ -125,9 +132,15 @@ impl Writer {
                 }
                 return Ok(Begun::Unchanged(DocumentId(id)));
             }
+            let goes_on = match &staged {
+                // Half of it would be read otherwise than the other.
+                Some(found) if same(found) => {
+                    commit::reading(transaction, found.0)?.as_ref() == asked
+                }
+                Some(_) | None => false,
+            };
             match staged {
-                Some(found) if same(&found) => {
-                    let id = found.0;
+                Some((id, ..)) if goes_on => {
                     commit::describe(transaction, id, document)?;
                     let sql = "SELECT number FROM pages WHERE document_id = ? ORDER BY number";
                     let mut statement = transaction.prepare(sql)?;

@@ -7,6 +7,7 @@ mod lists;
 mod model;
 mod processes;
 mod profiles;
+mod readings;
 mod recall;
 mod reuse;
 mod samples;

@@ -63,6 +63,7 @@ pub(crate) fn document(path: &str, version: u64, pages: u32) -> NewDocument {
         date: None,
         category: None,
         metadata: BTreeMap::new(),
+        reading: None,
     }
 }
 
@@ -101,7 +102,9 @@ pub(crate) fn bare(document: DocumentId, number: u32, text: &str) -> NewPage<'_>
         document,
         number,
         hash: hash(number.into()),
+        looks: None,
         text,
+        read: None,
         vectors: None,
         dense: &[],
         sparse: &[],

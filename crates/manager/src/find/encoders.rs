@@ -12,7 +12,7 @@ use index::{Encoder, Grid, Hash, Profile, pooling};
 use sha2::{Digest as _, Sha256};
 use text::Special;
 
-use super::{Error, identity};
+use super::{Error, Stamp, identity};
 use crate::runtime::{EmbedOptions, Embedding, Kinds, LoadedModel, ModelKind, PreparedImage};
 
 /// Tokens of a passage of text at most.
@@ -57,6 +57,8 @@ struct Says {
 pub struct Encoders {
     looks: Option<Looks>,
     says: Option<Says>,
+    /// Bytes of their files, as far as folders were given.
+    bytes: u64,
 }
 
 /// What was made of a page.
@@ -101,7 +103,8 @@ impl Encoders {
             return Err(Error::Useless { model: name.to_owned() });
         }
         let hash = Hash(identity(folders, kept)?);
-        self.and_known(model, name, (hash, None), options)
+        let bytes = self.bytes + Stamp::of(folders)?.bytes();
+        Ok(Self { bytes, ..self.and_known(model, name, (hash, None), options)? })
     }
 
     /// The same of a model of which is known what its files sum up to and, if it looks at pages, how long its vectors are.
@@ -193,6 +196,16 @@ impl Encoders {
     /// Whether pages are looked at.
     pub fn looks(&self) -> bool {
         self.looks.is_some()
+    }
+
+    /// Whether what pages say is encoded.
+    pub fn says(&self) -> bool {
+        self.says.is_some()
+    }
+
+    /// Bytes of the files of the models that were given with their folders: what they take in memory, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether pages have vectors that are compared one by one: of their looks, or of the tokens of their words.

@@ -69,6 +69,11 @@ impl Stamp {
         }
         Ok(Self(all))
     }
+
+    /// How many bytes they have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(_, bytes, _)| bytes).sum()
+    }
 }
 
 /// When a file was changed last.

@@ -8,6 +8,7 @@ mod judged;
 mod library;
 mod parse;
 mod push;
+mod reading;
 pub mod remote;
 mod rerank;
 mod search;
@@ -24,10 +25,11 @@ pub use ingest::{Ingest, IngestStages, IngestTotals, IngestWatch, News};
 pub use judged::{Gain, ndcg, recall};
 pub use library::{
     HitPage, Hits, IndexFacts, IndexStatus, Library, LibraryError, Maker, Offer, PageContent,
-    Question, SameName, folder,
+    Question, SameName, called, folder,
 };
 pub use parse::{content, path};
 pub use push::{PushNews, PushOptions, PushTotals, PushWatch, push};
+pub use reading::{ReadNews, Reading, words};
 pub use rerank::Rerank;
 pub use search::{Asked, Found, Part, Took, find, open, page_range};
 pub use store::Store;

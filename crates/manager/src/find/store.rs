@@ -1,6 +1,8 @@
 //! Where pages lie that can be found: in the embedded index, or on a server. Both are asked in the words of [`index`].
 
-use index::{Answer, Document, Hash, Hit, Index, PageId, Places, Profile, Query, Stage, Writer};
+use index::{
+    Answer, Document, Hash, Hit, Index, PageId, Places, Profile, Query, ReadPage, Stage, Writer,
+};
 
 use super::Error;
 
@@ -39,6 +41,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When there is no such page, or the store cannot be asked.
     fn text(&self, page: PageId) -> Result<String, Error>;
+
+    /// Who read a page whose own words were missing or in doubt; nothing if nobody did, or that is not known.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn reader(&self, page: PageId) -> Result<Option<ReadPage>, Error>;
 
     /// The hash of the document that a hit is a page of; nothing if that is gone.
     ///
@@ -90,6 +98,10 @@ impl Store for Index {
 
     fn text(&self, page: PageId) -> Result<String, Error> {
         Ok(Self::text(self, page)?)
+    }
+
+    fn reader(&self, page: PageId) -> Result<Option<ReadPage>, Error> {
+        Ok(Self::reader(self, page)?)
     }
 
     fn content(&self, hit: &Hit) -> Result<Option<Hash>, Error> {

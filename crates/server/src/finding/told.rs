@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use manager::find::index::{Document, Hit};
-use manager::find::{HitPage, Hits, IndexFacts, IndexStatus};
+use manager::find::index::{Document, Hit, ReaderPages};
+use manager::find::{HitPage, Hits, IndexFacts, IndexStatus, called};
 use serde_json::{Map, Value, json};
 
 use super::Previews;
@@ -158,18 +158,29 @@ pub(crate) fn facts(index: &str, facts: &IndexFacts) -> Value {
         "failed_pages": facts.size.failed,
         "bytes": facts.bytes,
         "encoders": encoders.collect::<Vec<_>>(),
+        "read_by": read_by(&facts.read_by),
     })
+}
+
+/// Who read pages whose own words were missing or in doubt. Where a model lies is not told.
+fn read_by(readers: &[ReaderPages]) -> Vec<Value> {
+    let one = |of: &ReaderPages| {
+        json!({"kind": of.kind.name(), "name": called(&of.name), "pages": of.pages})
+    };
+    readers.iter().map(one).collect()
 }
 
 /// A document of an index.
 pub(crate) fn document(document: &Document, spoken: &Spoken) -> Value {
-    let Document { hash, date, category, metadata, pages, failures, .. } = document;
+    let Document { hash, date, category, metadata, pages, failures, unread, .. } = document;
     let mut told = named(document.document.0, &document.path, spoken);
-    let failures: Vec<_> =
-        failures.iter().map(|(page, why)| json!({"page": page, "reason": why})).collect();
+    let reasons = |of: &[(u32, String)]| -> Vec<Value> {
+        of.iter().map(|(page, why)| json!({"page": page, "reason": why})).collect()
+    };
     let more = json!({
         "object": "index.document", "sha256": hash.to_string(), "pages": pages, "date": date,
-        "category": category, "metadata": metadata, "failures": failures,
+        "category": category, "metadata": metadata, "failures": reasons(failures),
+        "unread": reasons(unread), "read_by": read_by(&document.read_by),
     });
     told.extend(more.as_object().cloned().unwrap_or_default());
     Value::Object(told)

@@ -89,6 +89,7 @@ impl World {
             date: "2024-05-31".parse().ok(),
             category: name.split('.').next().map(str::to_owned),
             metadata: [("title".to_owned(), format!("A {name}"))].into(),
+            reading: None,
         };
         match writer.begin(&document).unwrap() {
             Begun::Open { document, .. } => document,
@@ -186,7 +187,9 @@ fn page<'a>(document: DocumentId, number: u32, text: &'a str) -> NewPage<'a> {
         document,
         number,
         hash: Hash([number as u8; 32]),
+        looks: None,
         text,
+        read: None,
         vectors: None,
         dense: &[],
         sparse: &[],

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use clap::Args;
 use documents::chunks::estimate;
-use documents::tesseract::Tesseract;
 use manager::find::{Cited, Evidence, Gathered, cited, conversation, gather};
 use manager::house::{self, End, House, News};
 use manager::read::Seers;
@@ -19,6 +18,7 @@ use serde_json::{Value, json};
 
 use tokio::runtime::Runtime;
 
+use super::read::offered;
 use super::search::{Looked, Looking, way};
 use super::serve::furnished;
 use crate::args::Kept;
@@ -26,6 +26,7 @@ use crate::fetching::INTERRUPTED;
 use crate::progress::reading;
 use crate::report::{Problem, Result};
 use crate::settings::Settings;
+use crate::vision::Vision;
 use crate::{models, output};
 
 /// The route that answers where no model is named.
@@ -60,13 +61,8 @@ pub(crate) struct AskCommand {
     /// 0 takes the likeliest token; higher is more varied [default: what the settings say, or 0]
     #[arg(long, value_name = "T")]
     temperature: Option<f32>,
-    /// Who reads pages without words: a vision model [default: the route `vision` of the settings, then Tesseract if it is
-    /// installed]
-    #[arg(long, value_name = "MODEL")]
-    vision: Option<String>,
-    /// Do not ask Tesseract for pages without words
-    #[arg(long)]
-    no_ocr_engine: bool,
+    #[command(flatten)]
+    vision: Vision,
     /// Answer with a JSON object
     #[arg(long)]
     json: bool,
@@ -87,14 +83,10 @@ impl AskCommand {
             let reason = "nobody is named who answers: name a model, or set the route `reasoning`";
             return Err(Problem::Flag { flag: "--model", reason: reason.to_owned() }.into());
         };
-        let vision = self.vision.clone().or_else(|| routed("vision"));
-        // What is not here is pulled in sight of the user, before anything is done.
-        let named = |name: &&String| !config.routes.contains_key(*name) && !name.contains(':');
-        let named: Vec<String> =
-            [Some(&model), vision.as_ref()].into_iter().flatten().filter(named).cloned().collect();
-        for name in &named {
-            models::locate(name)?;
-        }
+        let (vision, engine) = (self.vision.model(&config), self.vision.engine()?);
+        let asked: Vec<String> =
+            [Some(&model), vision.as_ref()].into_iter().flatten().cloned().collect();
+        let named = offered(&asked, &config)?;
         // The models that find go before the one that answers comes.
         let Looked { found, store, .. } =
             self.looking.find(&self.question, usize::from(self.limit), false)?;
@@ -116,7 +108,7 @@ impl AskCommand {
         if let Some(vision) = &vision {
             seers = seers.and_of_house(&house, vision);
         }
-        if let Some(engine) = Tesseract::find(None).filter(|_| !self.no_ocr_engine) {
+        if let Some(engine) = engine {
             seers = seers.and_engine(engine);
         }
         let pages = scans::with_words(&*store, &found.answer.hits, &seers, runtime.handle())?;

@@ -5,13 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use documents::markdown::{MarkdownOptions, write_page};
 use documents::pipeline::{Event, ReadOptions, Room, Watch, read};
 use documents::worker::Pool;
-use documents::{Limits, PageSet, Source, World as _};
+use documents::{Limits, Origin, PageSet, Source, World as _};
 use indicatif::ProgressBar;
 use manager::find::Store;
-use manager::find::index::{DocumentId, Hit};
+use manager::find::index::{DocumentId, Hit, ReaderKind};
 use manager::read::Seers;
 use tokio::runtime::Handle;
 
@@ -38,6 +37,10 @@ pub(super) fn with_words(
     }
     let mut wanted: BTreeMap<(DocumentId, &str), Vec<usize>> = BTreeMap::new();
     for (at, hit) in hits.iter().enumerate().filter(|(at, _)| words[*at].is_none()) {
+        // Who read it when it was indexed found no words.
+        if store.reader(hit.page)?.is_some_and(|read| read.kind != ReaderKind::Nobody) {
+            continue;
+        }
         wanted.entry((hit.document, &hit.path)).or_default().push(at);
     }
     if !wanted.is_empty() {
@@ -71,7 +74,7 @@ pub(super) fn with_words(
             Some(words) => pages.push((hit.path.clone(), hit.number, words)),
             None => {
                 eprintln!(
-                    "{} page {}: is not shown, its words are not known",
+                    "{} page {}: is not shown, no words of it are known",
                     hit.path, hit.number
                 );
             }
@@ -104,10 +107,13 @@ fn read_pages(
     let mut parser = pool.lease();
     let read = read(source, &options, &mut *parser, seers, &Room::new(AT_ONCE), watch);
     let document = read.map_err(|error| said(&error))?;
-    let texts = document
-        .pages
-        .iter()
-        .map(|page| (page.number, write_page(page, MarkdownOptions::default())));
+    for page in &document.pages {
+        if let Origin::Failed(failure) = &page.origin {
+            let number = page.number;
+            watch.bar.suspend(|| eprintln!("{} page {number}: {failure}", hit.path));
+        }
+    }
+    let texts = document.pages.iter().map(|page| (page.number, manager::find::words(page)));
     Ok(texts.filter(|(_, text)| !text.trim().is_empty()).collect())
 }
 

@@ -182,7 +182,7 @@ fn rate(pages: usize, time: Duration) -> f64 {
 }
 
 fn stages(stages: &IngestStages) -> [(&'static str, Duration); 7] {
-    let IngestStages { parse, draw, prepare, preview, encode, write, wait } = *stages;
+    let IngestStages { parse, draw, prepare, preview, encode, write, wait, read: _ } = *stages;
     [
         ("parse", parse),
         ("draw", draw),

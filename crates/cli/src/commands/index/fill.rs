@@ -7,14 +7,18 @@ use std::time::Instant;
 use clap::Args;
 use documents::Limits;
 use documents::worker::Pool;
+use manager::Environment;
 use manager::find::index::{CompactionLimits, Index, Writer};
-use manager::find::{Encoders, Ingest, IngestTotals, MakeOptions, Store, makers};
+use manager::find::{Encoders, Ingest, IngestTotals, MakeOptions, Reading, Store, makers};
 
 use super::Place;
 use super::look::{opened, previews};
 use super::making::{Making, refuse_vainly};
+use super::reading::Reads;
 use super::show::Show;
+use crate::commands::read::{Eyes, checkpoints, found};
 use crate::material;
+use crate::models::OnDemand;
 use crate::report::{Problem, Result};
 
 #[derive(Args, Debug)]
@@ -26,6 +30,8 @@ pub(super) struct Fill {
     place: Place,
     #[command(flatten)]
     making: Making,
+    #[command(flatten)]
+    reads: Reads,
     /// Keep vectors in 16 bits too, to be moved elsewhere without encoding pages again
     #[arg(long)]
     halves: bool,
@@ -49,6 +55,8 @@ pub(super) struct Fill {
 impl Fill {
     pub(super) fn run(self) -> Result<ExitCode> {
         let path = self.place.folder()?;
+        let named = self.reads.named()?;
+        let before = manager::current_rss().unwrap_or(0);
         let made = match Index::profile_of(&path) {
             Ok(profile) => Some(profile),
             Err(manager::find::index::Error::Missing { .. }) => None,
@@ -68,7 +76,9 @@ impl Fill {
             }
             None => (self.making.model.clone(), given),
         };
-        let encoders = self.making.encoders_of(&wanted, options)?;
+        let device = OnDemand::new(self.making.compute);
+        let encoders = self.making.encoders_of(&device, &wanted, options)?;
+        let eyes = named.map(|named| named.open(&device, (&encoders, before))).transpose()?;
         let halves = self.halves || made.as_ref().is_some_and(|profile| profile.halves);
         let profile = encoders.profile(halves);
         refuse_vainly(self.halves, "--halves", &encoders)?;
@@ -80,12 +90,13 @@ impl Fill {
                 Writer::create(&path, &profile)?
             }
         };
-        let files = crate::commands::read::found(&self.files);
+        let files = found(&self.files);
         let begun = Instant::now();
         let filling = Filling {
             passwords: &self.password,
             category: self.category.as_deref(),
             previews: !self.no_previews,
+            reading: eyes.as_ref(),
             ..self.making.filling(GOES_ON)
         };
         let totals = filling.run(&mut writer, &encoders, &files)?;
@@ -109,7 +120,7 @@ impl Fill {
         if let Some(folder) = &self.previews {
             previews(&path, folder)?;
         }
-        let whole = totals.lost == 0 && totals.failed == 0;
+        let whole = totals.lost == 0 && totals.failed == 0 && totals.unread == 0;
         Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -122,11 +133,13 @@ pub(crate) const GOES_ON: &str =
 pub(crate) struct Filling<'a> {
     /// Pages that are encoded and written at once.
     pub(crate) batch: usize,
-    /// Files that are parsed at once; as many as there are cores, if it is not said.
+    /// Files that are parsed at once; as many as there are cores, if it is not said, and 8 where pages are read.
     pub(crate) workers: Option<usize>,
     pub(crate) passwords: &'a [String],
     pub(crate) category: Option<&'a str>,
     pub(crate) previews: bool,
+    /// Who reads pages whose own words are missing or bad.
+    pub(crate) reading: Option<&'a Eyes>,
     /// What is told to who interrupts it.
     pub(crate) ending: &'static str,
 }
@@ -140,9 +153,24 @@ impl Filling<'_> {
         files: &[PathBuf],
     ) -> Result<IngestTotals> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = self.workers.unwrap_or(cores).clamp(1, files.len().max(1));
+        // A page that somebody reads leaves the cores to others.
+        let usual = if self.reading.is_some() { cores.max(8) } else { cores };
+        let workers = self.workers.unwrap_or(usual).clamp(1, files.len().max(1));
         let limits = Limits::default();
         let pool = Pool::new(material::worker()?, workers, limits);
+        let mut show = Show::new(self.ending)?;
+        let told = show.reader();
+        let kept = match self.reading {
+            Some(eyes) => Some((eyes, checkpoints(&Environment::from_process())?)),
+            None => None,
+        };
+        let reading = kept.as_ref().map(|(eyes, checkpoints)| Reading {
+            world: &*eyes.world,
+            room: &eyes.room,
+            options: &eyes.options,
+            checkpoints,
+            told: &told,
+        });
         let mut ingest = Ingest {
             writer,
             encoders,
@@ -153,8 +181,8 @@ impl Filling<'_> {
             passwords: self.passwords,
             category: self.category,
             previews: self.previews,
+            reading,
         };
-        let mut show = Show::new(self.ending)?;
         let totals = ingest.run(files, &mut show);
         show.end();
         Ok(totals?)
@@ -162,7 +190,8 @@ impl Filling<'_> {
 }
 
 fn tell(path: &Path, totals: &IngestTotals, begun: Instant) {
-    let IngestTotals { documents, unchanged, lost, pages, kept, failed, .. } = *totals;
+    let IngestTotals { documents, unchanged, lost, pages, kept, failed, read, unread, .. } =
+        *totals;
     let seconds = begun.elapsed().as_secs_f64().max(1e-3);
     let rate = pages as f64 / seconds * 60.0;
     let path = path.display();
@@ -172,6 +201,14 @@ fn tell(path: &Path, totals: &IngestTotals, begun: Instant) {
     eprintln!("  {pages} pages in {seconds:.1} s, {rate:.0} a minute");
     if kept > 0 {
         eprintln!("  {kept} of them are as they were, and were not encoded again");
+    }
+    if read > 0 {
+        eprintln!("  {read} of them have no good words of their own, and were read");
+    }
+    if unread > 0 {
+        eprintln!(
+            "  {unread} of them have no words, since nobody could read them; `folio index show` names them"
+        );
     }
     if failed > 0 {
         eprintln!("  {failed} of them cannot be found; `folio index show` names them");

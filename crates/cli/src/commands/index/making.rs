@@ -3,8 +3,9 @@
 use clap::Args;
 use manager::find::{Encoders, MakeOptions};
 
-use super::{Filling, encoders};
+use super::{Filling, encoders_on};
 use crate::args::Compute;
+use crate::models::OnDemand;
 use crate::report::{Problem, Result};
 
 /// Why a flag for vectors that are compared one by one is refused.
@@ -48,12 +49,17 @@ impl Making {
 
     /// Loads what is asked for.
     pub(crate) fn encoders(&self) -> Result<Encoders> {
-        self.encoders_of(&self.model, self.options())
+        self.encoders_of(&OnDemand::new(self.compute), &self.model, self.options())
     }
 
-    /// Loads these models instead, to make vectors so.
-    pub(super) fn encoders_of(&self, wanted: &[String], options: MakeOptions) -> Result<Encoders> {
-        let encoders = encoders(wanted, options, self.compute)?;
+    /// Loads these models instead, onto `device`, to make vectors so.
+    pub(super) fn encoders_of(
+        &self,
+        device: &OnDemand,
+        wanted: &[String],
+        options: MakeOptions,
+    ) -> Result<Encoders> {
+        let encoders = encoders_on(device, wanted, options)?;
         refuse_vainly(self.pool.is_some(), "--pool", &encoders)?;
         Ok(encoders)
     }
@@ -66,6 +72,7 @@ impl Making {
             passwords: &[],
             category: None,
             previews: true,
+            reading: None,
             ending,
         }
     }

@@ -3,6 +3,7 @@
 mod fill;
 mod look;
 mod making;
+mod reading;
 mod server;
 mod show;
 mod told;
@@ -22,7 +23,7 @@ pub(crate) use self::fill::{Filling, GOES_ON};
 use self::look::{show, verify};
 pub(crate) use self::making::Making;
 use crate::args::Compute;
-use crate::models;
+use crate::models::{self, OnDemand};
 use crate::report::{Problem, Result};
 
 /// The index that is meant where none is named.
@@ -169,13 +170,18 @@ pub(crate) fn encoders(
     options: MakeOptions,
     compute: Compute,
 ) -> Result<Encoders> {
+    encoders_on(&OnDemand::new(compute), wanted, options)
+}
+
+/// The same on a device that others use too.
+fn encoders_on(device: &OnDemand, wanted: &[String], options: MakeOptions) -> Result<Encoders> {
     let mut encoders = Encoders::default();
     if wanted.is_empty() {
         return Ok(encoders);
     }
     let environment = Environment::from_process();
     let kept = environment.model_sums();
-    let runtime = models::runtime(compute)?;
+    let runtime = device.get()?;
     for name in wanted {
         let (folder, adapter) = models::based(name)?;
         let loading = LoadOptions::default();

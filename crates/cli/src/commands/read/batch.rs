@@ -21,8 +21,8 @@ use documents::{Error, Source};
 use manager::Environment;
 use manager::read::store::{Access, Library, workspace};
 
-use super::Read;
 use super::show::Board;
+use super::{Read, checkpoints};
 use crate::report::{Problem, Result};
 use crate::signals::interrupted;
 use crate::{material, output};
@@ -168,7 +168,7 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     eyes.options.lines = false;
     let presence = Presence::announce(&environment.state().join("presence"))?;
     let checkpoints = if remote {
-        Read::checkpoints(&environment)?
+        checkpoints(&environment)?
     } else {
         Checkpoints::of_workspace(Path::new(name))
     };

@@ -12,10 +12,10 @@ use documents::workspace::inputs::{Address, Inputs, gather};
 use documents::{Document, Error, Source};
 use manager::Environment;
 
-use super::Read;
 use super::form::Form;
 use super::gallery::{self, Gallery};
 use super::show::Show;
+use super::{Read, checkpoints};
 use crate::report::{self, Failure, Problem, Result};
 use crate::{material, output};
 
@@ -47,7 +47,7 @@ pub(super) fn run(asked: &Read) -> Result<ExitCode> {
     let usual = if looks { cores.max(8) } else { cores };
     let workers = asked.workers.unwrap_or(usual).clamp(1, files.len().max(1));
     let pool = Pool::new(material::worker()?, workers, limits);
-    let checkpoints = looks.then(|| Read::checkpoints(&Environment::from_process())).transpose()?;
+    let checkpoints = looks.then(|| checkpoints(&Environment::from_process())).transpose()?;
     let show = Show::new(files.len(), looks, asked.out.is_some(), asked.verbose);
 
     // Files are read side by side, and come out in the order in which they were given.

@@ -23,6 +23,7 @@ use manager::Environment;
 use crate::report::Result;
 pub(crate) use files::found;
 pub(crate) use preview::Preview;
+pub(crate) use sight::{Eyes, offered};
 use sight::{How, Sight};
 
 /// For how long the pages of a reading that was ended are kept.
@@ -126,17 +127,6 @@ impl Read {
         Ok(self.pages.as_deref().map(PageSet::parse).transpose()?.unwrap_or_default())
     }
 
-    /// Where pages that somebody looked at are kept until their document is written.
-    fn checkpoints(environment: &Environment) -> Result<Checkpoints> {
-        let folder = environment.state().join("page_checkpoints");
-        let checkpoints = Checkpoints::private(&folder)?;
-        // Whoever has not come back for them by now will not.
-        if let Some(before) = SystemTime::now().checked_sub(FORGET) {
-            checkpoints.forget(before)?;
-        }
-        Ok(checkpoints)
-    }
-
     fn limits(&self) -> Limits {
         Limits {
             page_time: Duration::from_secs(self.page_timeout.max(1)),
@@ -144,4 +134,15 @@ impl Read {
             ..Limits::default()
         }
     }
+}
+
+/// Where pages that somebody looked at are kept until their document is written.
+pub(crate) fn checkpoints(environment: &Environment) -> Result<Checkpoints> {
+    let folder = environment.state().join("page_checkpoints");
+    let checkpoints = Checkpoints::private(&folder)?;
+    // Whoever has not come back for them by now will not.
+    if let Some(before) = SystemTime::now().checked_sub(FORGET) {
+        checkpoints.forget(before)?;
+    }
+    Ok(checkpoints)
 }

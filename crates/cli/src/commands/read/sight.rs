@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use documents::pipeline::{KEEP_HEADERS, LadderOptions, Mode, PROMPT, ReadOptions, Room};
 use documents::tesseract::Tesseract;
 use documents::{NoModel, PageSet, World};
-use manager::config::{Candidate, KeySource, Remote, RemoteKind};
+use manager::config::{Candidate, Config, KeySource, Remote, RemoteKind};
 use manager::house::House;
 use manager::read::Seers;
 use manager::remote::Backend;
@@ -134,6 +134,61 @@ pub(crate) struct Eyes {
     house: Option<Arc<House>>,
 }
 
+impl Eyes {
+    /// The models `wanted`, of the house that `open` opens if there are any, and then `engine`.
+    pub(crate) fn at_home(
+        wanted: &[String],
+        engine: Option<Tesseract>,
+        options: ReadOptions,
+        open: impl FnOnce() -> Result<Arc<House>>,
+    ) -> Result<Self> {
+        let runtime = event_loop()?;
+        let mut seers = Seers::new(runtime.handle().clone());
+        let house = if wanted.is_empty() { None } else { Some(open()?) };
+        for (model, house) in wanted.iter().zip(house.iter().cycle()) {
+            seers = seers.and_of_house(house, model);
+        }
+        if let Some(engine) = engine {
+            seers = seers.and_engine(engine);
+        }
+        let room = Room::new(match &house {
+            // Of a program that recognises characters, one for each core.
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+            Some(_) => 8,
+        });
+        Ok(Self { world: Box::new(seers), room, options, runtime: Some(runtime), house })
+    }
+}
+
+fn event_loop() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    Ok(built.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?)
+}
+
+/// The models that a house must offer so that those `wanted` can be asked. What is not here is pulled in sight of the user,
+/// before anything is read.
+pub(crate) fn offered(wanted: &[String], config: &Config) -> Result<Vec<String>> {
+    let mut offered = Vec::new();
+    for model in wanted {
+        match config.routes.get(model) {
+            Some(route) => {
+                let here = route.candidates.iter().filter_map(|candidate| match candidate {
+                    Candidate::Local(name) => Some(name.clone()),
+                    Candidate::Remote { .. } => None,
+                });
+                offered.extend(here);
+            }
+            // `REMOTE:MODEL` is nobody of this machine.
+            None if model.contains(':') => {}
+            None => {
+                models::locate(model)?;
+                offered.push(model.clone());
+            }
+        }
+    }
+    Ok(offered)
+}
+
 impl Drop for Eyes {
     fn drop(&mut self) {
         if let Some(house) = &self.house {
@@ -196,61 +251,35 @@ impl Sight {
         if alone && engine.is_none() {
             return Ok(nobody(options));
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?;
+        let Some(remote) = elsewhere else {
+            let house = || -> Result<Arc<House>> {
+                let mut furnished = furnished(&config, &self.kept);
+                furnished.models.extend(offered(&wanted, &config)?);
+                let device = models::runtime(self.compute)?;
+                Ok(House::open(device, Environment::from_process(), furnished))
+            };
+            let mut eyes = Eyes::at_home(&wanted, engine, options, house)?;
+            if let Some(number) = self.max_concurrent_requests {
+                eyes.room = Room::new(number);
+            }
+            return Ok(eyes);
+        };
+        let runtime = event_loop()?;
         let mut seers = Seers::new(runtime.handle().clone());
-        let mut house = None;
-        if let Some(remote) = elsewhere {
-            let environment = Environment::from_process();
-            let backend = Backend::open("server", &remote?, &environment);
-            let backend = backend.map_err(Problem::Server)?;
-            if wanted.is_empty() {
-                wanted.push(runtime.block_on(self.only_model(&backend))?);
-            }
-            for model in &wanted {
-                seers = seers.and_elsewhere(&backend, model);
-            }
-        } else if !alone {
-            let mut furnished = furnished(&config, &self.kept);
-            for model in &wanted {
-                match config.routes.get(model) {
-                    Some(route) => {
-                        let here =
-                            route.candidates.iter().filter_map(|candidate| match candidate {
-                                Candidate::Local(name) => Some(name.clone()),
-                                Candidate::Remote { .. } => None,
-                            });
-                        furnished.models.extend(here);
-                    }
-                    // `REMOTE:MODEL` is nobody of this machine.
-                    None if model.contains(':') => {}
-                    None => {
-                        // What is not here is pulled in sight of the user, before anything is read.
-                        models::locate(model)?;
-                        furnished.models.push(model.clone());
-                    }
-                }
-            }
-            let device = models::runtime(self.compute)?;
-            let opened = House::open(device, Environment::from_process(), furnished);
-            for model in &wanted {
-                seers = seers.and_of_house(&opened, model);
-            }
-            house = Some(opened);
+        let environment = Environment::from_process();
+        let backend = Backend::open("server", &remote?, &environment);
+        let backend = backend.map_err(Problem::Server)?;
+        if wanted.is_empty() {
+            wanted.push(runtime.block_on(self.only_model(&backend))?);
+        }
+        for model in &wanted {
+            seers = seers.and_elsewhere(&backend, model);
         }
         if let Some(engine) = engine {
             seers = seers.and_engine(engine);
         }
-        let room = places(match &house {
-            // Of a program that recognises characters, one for each core.
-            None if alone => std::thread::available_parallelism().map_or(1, usize::from),
-            None => 64,
-            Some(_) => 8,
-        });
-        Ok(Eyes { world: Box::new(seers), room, options, runtime: Some(runtime), house })
+        let (world, room) = (Box::new(seers), places(64));
+        Ok(Eyes { world, room, options, runtime: Some(runtime), house: None })
     }
 
     /// The program of the system that reads what no model could, if it is to.

@@ -103,7 +103,7 @@ impl Library {
 }
 
 /// What a model is called by people: a folder by its last part.
-pub(super) fn called(name: &str) -> &str {
+pub fn called(name: &str) -> &str {
     let path = Path::new(name);
     match path.file_name().and_then(|last| last.to_str()) {
         Some(last) if path.is_absolute() => last,

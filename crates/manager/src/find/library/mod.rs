@@ -17,15 +17,16 @@ use std::time::{Duration, Instant};
 
 use index::{
     Candidates, Document, DocumentId, Encoder, Filter, Hash, Hit, Index, Limits, PageId, Profile,
-    Size,
+    ReaderPages, Size,
 };
 use kernels::cpu::Cpu;
 use tokio::sync::Semaphore;
 
 pub use error::LibraryError;
+pub use makers::called;
 pub use offer::{Offer, SameName, folder};
 
-use self::makers::{called, distinct, encoded, tried};
+use self::makers::{distinct, encoded, tried};
 use super::search::{Clock, compare};
 use super::{Asked, Error, Found, Rerank, Stamp, makers as made_by};
 use crate::flight::{self, Step};
@@ -116,6 +117,8 @@ pub struct IndexFacts {
     pub bytes: u64,
     /// What made it.
     pub makers: Vec<Maker>,
+    /// Who read pages whose own words were missing or in doubt.
+    pub read_by: Vec<ReaderPages>,
 }
 
 /// What made a representation of pages.
@@ -318,10 +321,11 @@ impl Library {
     ) -> Result<IndexFacts, LibraryError> {
         let opened = self.opened(offer, name).await?;
         let asked = Arc::clone(&opened);
-        let (size, bytes) = self
+        let (size, read_by, bytes) = self
             .apart(move || {
                 let size = asked.index.size().map_err(|error| asked.error(error))?;
-                Ok((size, folder_bytes(&asked.folder)))
+                let read_by = asked.index.readers().map_err(|error| asked.error(error))?;
+                Ok((size, read_by, folder_bytes(&asked.folder)))
             })
             .await?;
         let Profile { vectors, dense, sparse, .. } = &opened.profile;
@@ -334,7 +338,7 @@ impl Library {
             let model = self.maker(&encoder).await?.map(|(name, _)| name);
             makers.push(Maker { finds_by, encoder, model });
         }
-        Ok(IndexFacts { size, bytes, makers })
+        Ok(IndexFacts { size, bytes, makers, read_by })
     }
 
     /// At most `most` documents of the index `name`, after the one with the number `after`.
@@ -549,6 +553,7 @@ mod tests {
             date: None,
             category: None,
             metadata: BTreeMap::new(),
+            reading: None,
         };
         let Begun::Open { document, .. } = writer.begin(&document).unwrap() else {
             panic!("it is new")
@@ -558,7 +563,9 @@ mod tests {
             document,
             number: 1,
             hash: Hash([4; 32]),
+            looks: None,
             text: "",
+            read: None,
             vectors: Some(PageVectors::New { vectors: &vectors, grid: None }),
             dense: &[],
             sparse: &[],

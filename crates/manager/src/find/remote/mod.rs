@@ -470,6 +470,11 @@ impl Store for Remote {
         Ok(values["text"].as_str().unwrap_or_default().to_owned())
     }
 
+    fn reader(&self, _: PageId) -> Result<Option<index::ReadPage>, super::Error> {
+        // It is not moved.
+        Ok(None)
+    }
+
     fn content(&self, hit: &Hit) -> Result<Option<Hash>, super::Error> {
         let keys = [self.key(hit.page)?];
         let found = self.runtime.block_on(self.engine.fetch(&keys, &["document"]))?.pop();
@@ -495,6 +500,9 @@ impl Store for Remote {
                     metadata: pairs.map(|(name, of)| (name.to_owned(), of.to_owned())).collect(),
                     pages: number(&values["pages"]).unwrap_or_default(),
                     failures: Vec::new(),
+                    reading: None,
+                    read_by: Vec::new(),
+                    unread: Vec::new(),
                 }
             });
             if let Some(why) = text("failure") {

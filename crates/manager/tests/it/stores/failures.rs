@@ -194,6 +194,7 @@ fn more_numbers_than_qdrant_takes_are_refused_before_they_are_sent() {
             date: None,
             category: None,
             metadata,
+            reading: None,
         };
         let Begun::Open { document, .. } = writer.begin(&new).unwrap() else { panic!() };
         let numbers = vec![0.5; 4096 * 257];
@@ -201,7 +202,9 @@ fn more_numbers_than_qdrant_takes_are_refused_before_they_are_sent() {
             document,
             number,
             hash,
+            looks: None,
             text: "",
+            read: None,
             vectors: Some(PageVectors::New { vectors: &numbers[..4096 * count], grid: None }),
             dense: &[],
             sparse: &[],

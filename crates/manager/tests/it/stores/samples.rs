@@ -68,6 +68,7 @@ pub(super) fn document_of(
         date: format!("2024-05-{:02}", 1 + pages % 28).parse().ok(),
         category: category.map(str::to_owned),
         metadata: BTreeMap::from([("title".to_owned(), format!("About {pages}"))]),
+        reading: None,
     };
     let Begun::Open { document, .. } = writer.begin(&new).unwrap() else { return };
     let grid = Some(Grid { start: 1, height: 2, width: 3 });
@@ -91,7 +92,9 @@ pub(super) fn document_of(
                 document,
                 number: *number,
                 hash: Hash([*number as u8; 32]),
+                looks: None,
                 text: words,
+                read: None,
                 vectors: profile.vectors.as_ref().map(|_| PageVectors::New { vectors, grid }),
                 dense: if profile.dense.is_some() { dense } else { &[] },
                 sparse: if profile.sparse.is_some() { sparse } else { &[] },
@@ -116,13 +119,16 @@ pub(super) fn failed(path: &Path, profile: &Profile, name: &str) {
         date: None,
         category: None,
         metadata: BTreeMap::new(),
+        reading: None,
     };
     let Begun::Open { document, .. } = writer.begin(&new).unwrap() else { return };
     let page = NewPage {
         document,
         number: 1,
         hash,
+        looks: None,
         text: "",
+        read: None,
         vectors: None,
         dense: &[],
         sparse: &[],
