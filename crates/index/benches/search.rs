@@ -3,6 +3,9 @@
 //!
 //! `cargo bench -p index`; `FOLIO_INDEX_PAGES=100000` for another number of pages than 10,000. A page takes 93 kB
 //! of memory for `kernel`, of which 11 kB are signs, and 104 kB of the folder for temporary files for `search`.
+//!
+//! `cargo bench -p index -- dense` compares one dense vector of 1,024 with one of each page, as they lie in the database: 5 kB of
+//! the folder for temporary files a page. `read_limit` reads the same bytes from a file, in pieces of a vector.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -230,5 +233,93 @@ mod search {
     #[divan::bench]
     fn signs_then_exact_2_threads(bencher: Bencher<'_, '_>) {
         bench(bencher, Limits { exact_pages: 0, ..Limits::default() });
+    }
+}
+
+/// The length of dense vectors, as of bge-m3.
+const DENSE: usize = 1024;
+
+/// An index of pages with a dense vector each, and no words.
+fn with_dense(folder: &Path) -> Profile {
+    let encoder = Encoder {
+        name: "bench".into(),
+        model: Hash([1; 32]),
+        prompt: Hash([2; 32]),
+        pooling: "own".into(),
+        dim: DENSE as u32,
+    };
+    let profile = Profile { dense: Some(encoder), ..Profile::default() };
+    let mut writer = Writer::create(folder, &profile).expect("an index");
+    for (number, start) in (0..*PAGES).step_by(1000).enumerate() {
+        let count = (*PAGES - start).min(1000);
+        let document = NewDocument {
+            path: format!("{number}.pdf"),
+            hash: Hash([3; 32]),
+            pages: count as u32,
+            date: None,
+            category: None,
+            metadata: Default::default(),
+            reading: None,
+        };
+        let Ok(Begun::Open { document, .. }) = writer.begin(&document) else { panic!("begun") };
+        let dense: Vec<_> = (start..start + count).map(|at| [numbers(at, DENSE / DIM)]).collect();
+        let pages: Vec<_> = dense
+            .iter()
+            .zip(1..)
+            .map(|(dense, number)| NewPage {
+                document,
+                number,
+                hash: Hash([4; 32]),
+                looks: None,
+                text: "",
+                read: None,
+                vectors: None,
+                dense,
+                sparse: &[],
+                preview: None,
+                failure: None,
+            })
+            .collect();
+        writer.commit(&pages, &[document]).expect("a commit");
+    }
+    profile
+}
+
+#[divan::bench_group(sample_count = 20, sample_size = 1)]
+mod dense {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn bytes() -> BytesCount {
+        BytesCount::new(*PAGES * DENSE * 4)
+    }
+
+    /// What a search cannot be quicker than as long as vectors are not kept in memory.
+    #[divan::bench]
+    fn read_limit(bencher: Bencher<'_, '_>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("vectors");
+        std::fs::write(&path, vec![7_u8; *PAGES * DENSE * 4]).expect("a file");
+        let mut piece = vec![0_u8; DENSE * 4];
+        bencher.counter(bytes()).bench_local(|| {
+            let mut file = std::fs::File::open(&path).expect("the file");
+            while file.read(&mut piece).expect("its bytes") > 0 {
+                black_box(&piece);
+            }
+        });
+    }
+
+    #[divan::bench]
+    fn of_all_pages(bencher: Bencher<'_, '_>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let profile = with_dense(folder.path());
+        let cpu = cpu(1, None);
+        let index = Index::open(folder.path(), &profile, cpu, Limits::default()).expect("an index");
+        let vector = numbers(99_999_999, DENSE / DIM);
+        let query = Query { dense: Some(&vector), limit: 10, ..Query::default() };
+        let run = || index.search(&query, &mut |_, _| ()).expect("an answer");
+        black_box(run());
+        bencher.counter(bytes()).bench_local(|| black_box(run()));
     }
 }
