@@ -144,6 +144,7 @@ impl Fault {
     /// Why an index is not asked.
     pub(crate) fn worded(error: &LibraryError) -> Self {
         let status = match error.kind() {
+            _ if error.of_server().is_some() => of_server(error),
             Kind::Invalid => StatusCode::BAD_REQUEST,
             Kind::NotFound => StatusCode::NOT_FOUND,
             // What is asked is right; what is here is not.
@@ -156,7 +157,7 @@ impl Fault {
             message.push_str("; ");
             message.push_str(&hint);
         }
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
+        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
             tracing::error!(%message, "an index was not asked");
         }
         let (code, param) = match error.is_unknown_index() {
@@ -166,6 +167,17 @@ impl Fault {
         let retry_after =
             (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2));
         Self { status, message, param, code, retry_after }
+    }
+}
+
+/// What it means here that a server behind this one does not do what it should.
+fn of_server(error: &LibraryError) -> StatusCode {
+    use manager::find::remote::Error;
+    match error.of_server() {
+        Some(Error::GaveUp { late: true, .. }) => StatusCode::GATEWAY_TIMEOUT,
+        Some(Error::Busy { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+        Some(Error::Unsupported { .. }) => StatusCode::CONFLICT,
+        _ => StatusCode::BAD_GATEWAY,
     }
 }
 
@@ -240,4 +252,36 @@ fn is_json(response: &Response) -> bool {
 
 fn is_bare(response: &Response) -> bool {
     !response.headers().contains_key(header::CONTENT_TYPE)
+}
+
+#[cfg(test)]
+mod tests {
+    use manager::find;
+
+    use super::*;
+
+    #[test]
+    fn a_server_behind_is_no_fault_of_whoever_asks() {
+        use find::remote::Error;
+        let place = || "qdrant://box:6333/pages".to_owned();
+        let gave_up = |late| Error::GaveUp {
+            place: place(),
+            attempts: 2,
+            why: "nothing came".to_owned(),
+            late,
+        };
+        let denied =
+            Error::Denied { place: place(), status: "401".to_owned(), message: "no".to_owned() };
+        let busy = Error::Busy { place: place(), wait: Duration::from_secs(90) };
+        for (error, status) in
+            [(gave_up(true), 504), (gave_up(false), 502), (denied, 502), (busy, 503)]
+        {
+            let error = Box::new(find::Error::Remote(error));
+            let fault: Fault =
+                LibraryError::Index { index: "pages".to_owned(), place: place(), error }.into();
+            assert_eq!(fault.status.as_u16(), status, "{fault:?}");
+            assert!(fault.message.starts_with("the server of the index `pages`: "), "{fault:?}");
+            assert!(!fault.message.contains("box"), "{fault:?}");
+        }
+    }
 }

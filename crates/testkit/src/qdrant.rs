@@ -170,7 +170,8 @@ fn fine(result: Value) -> (u16, Value) {
 fn answer(request: &Incoming, path: &str, state: &mut State) -> (u16, Value) {
     let key = request.headers.get("api-key").map(String::as_str).unwrap_or_default();
     if key != state.key {
-        return wrong(401, "Must provide an API key");
+        // Some servers say again what they were told.
+        return wrong(401, &format!("Must provide an API key, which `{key}` is not"));
     }
     if state.most_bytes.is_some_and(|most| request.body.len() > most) {
         return wrong(413, "Payload reached size limit");

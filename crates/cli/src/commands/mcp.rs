@@ -32,8 +32,8 @@ pub(crate) struct Mcp {
     /// Let tools read files under this folder (may be given several times)
     #[arg(long, value_name = "FOLDER")]
     allow_root: Vec<String>,
-    /// Let tools find pages of this index: a name of `folio index --index`, or a folder (may be given several times; `*` is
-    /// every one that has a name)
+    /// Let tools find pages of this index: a name of `folio index --index`, a folder, or a collection on a server (qdrant://,
+    /// weaviate://; may be given several times; `*` is every one here that has a name)
     #[arg(long, value_name = "INDEX")]
     index: Vec<String>,
     /// Set anything else that `folio serve` can be set to, such as memory.limit=8GiB (may be given several times)

@@ -10,9 +10,9 @@ use std::time::Duration;
 use clap::Args;
 use manager::Environment;
 use manager::config::{Config, ServerKey, memory_limit};
-use manager::find::Offer;
 use manager::find::index::Index;
-use manager::find::remote::Address;
+use manager::find::remote::Access;
+use manager::find::{Location, Offer};
 use manager::house::{House, HouseOptions};
 use manager::machine::Machine;
 use manager::residency::Policy;
@@ -22,6 +22,7 @@ use server::{Allowance, Bound, Gate, Key, Limits, Options, Rules};
 use tokio::sync::watch;
 
 use crate::args::{Compute, Kept};
+use crate::commands::index::OPEN_KEY;
 use crate::reloading::Now;
 use crate::report::{Problem, Result};
 use crate::settings::Settings;
@@ -196,22 +197,24 @@ pub(crate) fn rules(config: &Config) -> Result<Rules> {
 /// The indexes that clients may ask.
 pub(crate) fn offer(config: &Config) -> Result<Offer> {
     let wanted = &config.server.indexes;
-    if let Some(elsewhere) = wanted.iter().find(|index| Address::is_meant(Path::new(index))) {
-        let reason = format!(
-            "{elsewhere} lies on a server, which `folio search` asks; indexes of this machine are offered to others"
-        );
-        return Err(Problem::Flag { flag: "--index", reason }.into());
-    }
     let offer = Offer::of(wanted, &Environment::from_process().indexes());
     let offer =
         offer.map_err(|error| Problem::Flag { flag: "--index", reason: error.to_string() })?;
-    let lacking = |name: &String| match offer.folder(name) {
-        Some(folder) => Index::profile_of(&folder).err(),
-        None => None,
-    };
     for name in offer.names() {
-        if let Some(error) = lacking(&name) {
-            eprintln!("note: the index `{name}` cannot be asked yet: {error}");
+        match offer.location(&name) {
+            Some(Location::Folder(folder)) => {
+                if let Err(error) = Index::profile_of(&folder) {
+                    eprintln!("note: the index `{name}` cannot be asked yet: {error}");
+                }
+            }
+            // It is asked when somebody searches; its key is known now, and so is whether others may read it.
+            Some(Location::Server(address)) => {
+                let access = Access::of(&address, None)?;
+                if access.key.is_some() && address.is_open() {
+                    eprintln!("note: {address}: {OPEN_KEY}");
+                }
+            }
+            None => {}
         }
     }
     Ok(offer)

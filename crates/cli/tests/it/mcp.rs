@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use testkit::qdrant::QdrantServer;
 use testkit::reciter;
 
 use crate::world::{World, fixture};
@@ -18,7 +19,12 @@ fn what_folio_index_made_is_searched_by_a_tool() {
     let model = fixture("bert").display().to_string();
     let ran = world.run(&["index", lease, "--index", "lease", "--model", &model]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    let mut command = world.command(&["mcp", "--index", "lease", "--model", &model]);
+    let qdrant = QdrantServer::start();
+    let pages = qdrant.address("pages");
+    let ran = world.run(&["index", "push", "--index", "lease", "--to", &pages]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let mut command =
+        world.command(&["mcp", "--index", "lease", "--index", &pages, "--model", &model]);
     let mut folio = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut input = folio.stdin.take().unwrap();
     let mut output = BufReader::new(folio.stdout.take().unwrap());
@@ -35,24 +41,31 @@ fn what_folio_index_made_is_searched_by_a_tool() {
     let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
     ask(json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}));
     ask(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-    let params = json!({"name": "search_documents", "arguments": {"query": "who pays the rent"}});
-    let found = ask(json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}));
-    let hits = &found["structuredContent"];
-    assert_eq!(
-        (&hits["route"], &hits["hits"][0]["name"]),
-        (&json!("words and meaning"), &json!("lease.pdf")),
-        "{found}"
-    );
-    let params = json!({"uri": hits["hits"][0]["image"]});
-    let image =
-        ask(json!({"jsonrpc": "2.0", "id": 3, "method": "resources/read", "params": params}));
-    let kind = image["contents"][0]["mimeType"].as_str().unwrap();
-    assert!(kind.starts_with("image/"), "{image}");
+    // Here and on a server.
+    for index in ["lease", "pages"] {
+        let asked = json!({"index": index, "query": "who pays the rent"});
+        let params = json!({"name": "search_documents", "arguments": asked});
+        let found =
+            ask(json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}));
+        let hits = &found["structuredContent"];
+        assert_eq!(
+            (&hits["route"], &hits["hits"][0]["name"]),
+            (&json!("words and meaning"), &json!("lease.pdf")),
+            "{found}"
+        );
+        let params = json!({"uri": hits["hits"][0]["image"]});
+        let image =
+            ask(json!({"jsonrpc": "2.0", "id": 3, "method": "resources/read", "params": params}));
+        let kind = image["contents"][0]["mimeType"].as_str().unwrap();
+        assert!(kind.starts_with("image/"), "{image}");
+    }
     drop(input);
     assert!(folio.wait().unwrap().success());
-    for (index, said) in
-        [("qdrant://localhost:6333/x", "lies on a server"), ("a/lease", "both called")]
-    {
+    for (index, said) in [
+        ("qdrant://localhost:6333/lease", "both called"),
+        ("qdrant://localhost:6333", "it names no collection"),
+        ("a/lease", "both called"),
+    ] {
         let ran = world.run(&["mcp", "--index", "b/lease", "--index", index]);
         assert!(
             ran.code == Some(1)

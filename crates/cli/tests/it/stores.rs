@@ -1,12 +1,15 @@
 //! `index push`, and an index on a server that is searched, shown and changed. The server is a stand-in for Qdrant.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::qdrant::QdrantServer;
 
 use crate::finding::{ended, pdf, world};
+use crate::serving::Server;
 use crate::world::{World, fixture};
 
 /// The pages that a question finds, as `FILE PAGE`, and their scores.
@@ -132,4 +135,86 @@ fn what_was_killed_goes_on_and_keys_are_hidden() {
     ended(&ran, 1, "a key does not belong into it");
     assert!(!ran.err.contains("secret"), "{}", ran.err);
     ended(&world.run(&["index", "show", "--key-file", "key"]), 1, "`--key-file`");
+}
+
+/// What a server answers: the status and the body.
+fn asked(server: &Server, request: &str, body: &str) -> (u16, Vec<u8>) {
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("host: {address}\r\nconnection: close\r\ncontent-length: {}", body.len());
+    write!(stream, "{request} HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let status = String::from_utf8_lossy(&answer[..end]).split(' ').nth(1).unwrap().parse();
+    (status.unwrap(), answer[end + 4..].to_vec())
+}
+
+fn told(server: &Server, request: &str, body: &str) -> (u16, Value) {
+    let (status, body) = asked(server, request, body);
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[test]
+fn an_index_on_a_server_is_offered_to_others() {
+    let mut world = world();
+    let qdrant = QdrantServer::start();
+    let address = qdrant.address("pages");
+    qdrant.with(|state| state.key = "very-secret".to_owned());
+    world.set("QDRANT_API_KEY", "very-secret");
+    let model = fixture("bert").display().to_string();
+    ended(&world.run(&["index", "papers", "--model", &model]), 0, "3 pages in");
+    ended(&world.run(&["index", "push", "--to", &address]), 0, "3 pages sent");
+    let server = Server::start(&world, &["--index", &address, "--model", &model]);
+    let search = "POST /v1/search";
+    let (status, hits) = told(&server, search, r#"{"query": "who has the keys", "texts": true}"#);
+    assert_eq!((status, &hits["index"]), (200, &"pages".into()), "{hits}");
+    assert_eq!((&hits["route"], &hits["pages"]), (&"words and meaning".into(), &3.into()));
+    let all = hits["hits"].as_array().unwrap();
+    let pages: Vec<String> = all
+        .iter()
+        .map(|hit| format!("{} {}", hit["name"].as_str().unwrap(), hit["page"]))
+        .collect();
+    let here: Vec<String> = found(&world, &["who has the keys", "--index", &address])
+        .into_iter()
+        .map(|(page, _)| page)
+        .collect();
+    assert_eq!((&pages, pages[0].as_str()), (&here, "lease.pdf 2"));
+    assert_eq!(all[0]["text"], "Keys are kept by the landlord");
+    // Its page, its image and its document are there under the numbers that were told.
+    let preview = all[0]["preview"].as_str().unwrap();
+    let (status, image) = asked(&server, &format!("GET {preview}"), "");
+    assert_eq!((status, documents::picture::decode(&image).is_ok()), (200, true));
+    let page = preview.strip_suffix("/preview").unwrap();
+    let (_, page) = told(&server, &format!("GET {page}"), "");
+    assert_eq!((&page["text"], &page["document"]["pages"]), (&all[0]["text"], &2.into()));
+    let (_, documents) = told(&server, "GET /v1/indexes/pages/documents?limit=1", "");
+    assert_eq!(documents["has_more"], true);
+    let first = documents["data"][0]["document"].as_u64().unwrap();
+    assert!(first < 1 << 53);
+    // Those that nobody has found yet are looked for, and no other.
+    drop(server);
+    let server = Server::start(&world, &["--index", &address, "--model", &model]);
+    let place = format!("GET /v1/indexes/pages/documents/{first}/pages");
+    assert_eq!(told(&server, &format!("{place}/1"), "").0, 200);
+    assert_eq!(told(&server, &format!("{place}/9"), "").0, 404);
+    let (_, all) = told(&server, "GET /v1/indexes", "");
+    let index = &all["data"][0];
+    assert_eq!((&index["server"], &index["pages"]), (&"Qdrant".into(), &3.into()), "{all}");
+    assert_eq!((&index["ready"], &index["documents"]), (&true.into(), &Value::Null));
+    // Where it lies, and its key, are nobody's business.
+    let port = address.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
+    qdrant.with(|state| state.key = "another".to_owned());
+    let (status, denied) = told(&server, search, r#"{"query": "rent"}"#);
+    let absent = Server::start(&world, &["--index", "qdrant://127.0.0.1:1/pages"]);
+    let (gone, unreachable) = told(&absent, search, r#"{"query": "rent", "words": true}"#);
+    assert_eq!((status, gone), (502, 502), "{denied} {unreachable}");
+    for answer in [all, denied.clone(), unreachable.clone()] {
+        let answer = answer.to_string();
+        assert!(!answer.contains("secret") && !answer.contains(&port), "{answer}");
+    }
+    for answer in [denied, unreachable] {
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with("the server of the index `pages`: "), "{message}");
+    }
 }

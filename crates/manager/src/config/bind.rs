@@ -203,7 +203,7 @@ fn server(mut table: Table<'_>) -> Server {
     );
     let roots = table.list(("roots", "Folders whose files requests may name"), "folders");
     let indexes = table.list(
-        ("indexes", "Indexes whose pages clients may find: a name of `folio index --index`, or a folder; `*` is every one that has a name"),
+        ("indexes", "Indexes whose pages clients may find: a name of `folio index --index`, a folder, or a collection on a server (qdrant://, weaviate://); `*` is every one here that has a name"),
         "indexes",
     );
     let urls = table.list(

@@ -91,7 +91,7 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// Folders whose files requests may name.
     pub roots: Vec<PathBuf>,
-    /// Indexes whose pages clients may find: names, and folders; `*` is every one that has a name.
+    /// Indexes whose pages clients may find: names, folders, and addresses on servers; `*` is every one that has a name.
     pub indexes: Vec<String>,
     /// Hosts whose files requests may name; `*` is all but private addresses.
     pub urls: Vec<String>,

@@ -24,8 +24,8 @@ pub use index;
 pub use ingest::{Ingest, IngestStages, IngestTotals, IngestWatch, News};
 pub use judged::{Gain, ndcg, recall};
 pub use library::{
-    HitPage, Hits, IndexFacts, IndexStatus, Library, LibraryError, Maker, Offer, PageContent,
-    Question, SameName, called, folder,
+    HitPage, Hits, IndexFacts, IndexStatus, Library, LibraryError, Location, Maker, Offer,
+    OfferError, PageContent, Question, called, folder,
 };
 pub use parse::{content, path};
 pub use push::{PushNews, PushOptions, PushTotals, PushWatch, push};

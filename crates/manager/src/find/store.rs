@@ -36,6 +36,12 @@ pub trait Store: Send + Sync {
     /// When the store cannot be asked.
     fn preview(&self, page: PageId) -> Result<Option<(String, Vec<u8>)>, Error>;
 
+    /// Whether a page has a preview.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn has_preview(&self, page: PageId) -> Result<bool, Error>;
+
     /// A page's words.
     ///
     /// # Errors
@@ -94,6 +100,10 @@ impl Store for Index {
 
     fn preview(&self, page: PageId) -> Result<Option<(String, Vec<u8>)>, Error> {
         Ok(Self::preview(self, page)?)
+    }
+
+    fn has_preview(&self, page: PageId) -> Result<bool, Error> {
+        Ok(Self::has_preview(self, page)?)
     }
 
     fn text(&self, page: PageId) -> Result<String, Error> {

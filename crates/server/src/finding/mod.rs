@@ -239,6 +239,7 @@ pub(crate) async fn search(
         rerank: request.rerank.map(|model| (model, again)),
         texts: whole,
         previews: request.previews == Previews::Data,
+        told: None,
     };
     let hits = library.search(offer, &index, question).await?;
     Ok(Json(told::answer(&index, &hits, request.previews, &spoken)))

@@ -153,10 +153,12 @@ pub(crate) fn facts(index: &str, facts: &IndexFacts) -> Value {
         "id": index,
         "object": "index",
         "ready": facts.makers.iter().all(|maker| maker.model.is_some()),
-        "documents": facts.size.documents,
-        "pages": facts.size.pages,
-        "failed_pages": facts.size.failed,
-        "bytes": facts.bytes,
+        // Of one on a server only its pages are counted.
+        "server": facts.server,
+        "documents": facts.size.map(|(size, _)| size.documents),
+        "pages": facts.pages,
+        "failed_pages": facts.size.map(|(size, _)| size.failed),
+        "bytes": facts.size.map(|(_, bytes)| bytes),
         "encoders": encoders.collect::<Vec<_>>(),
         "read_by": read_by(&facts.read_by),
     })
@@ -164,9 +166,7 @@ pub(crate) fn facts(index: &str, facts: &IndexFacts) -> Value {
 
 /// Who read pages whose own words were missing or in doubt. Where a model lies is not told.
 fn read_by(readers: &[ReaderPages]) -> Vec<Value> {
-    let one = |of: &ReaderPages| {
-        json!({"kind": of.kind.name(), "name": called(&of.name), "pages": of.pages})
-    };
+    let one = |of: &ReaderPages| json!({"kind": of.kind.name(), "name": called(&of.name), "pages": of.pages});
     readers.iter().map(one).collect()
 }
 

@@ -108,10 +108,14 @@ pub(super) async fn list(
     let resource = |status: &manager::find::IndexStatus| {
         let about = match &status.facts {
             Ok(facts) => {
-                let (pages, documents) = (facts.size.pages, facts.size.documents);
-                format!(
-                    "An index of {pages} pages of {documents} documents, for `search_documents`"
-                )
+                let pages = facts.pages;
+                match &facts.size {
+                    Some((size, _)) => format!(
+                        "An index of {pages} pages of {} documents, for `search_documents`",
+                        size.documents
+                    ),
+                    None => format!("An index of {pages} pages, for `search_documents`"),
+                }
             }
             Err(error) => error.to_string(),
         };

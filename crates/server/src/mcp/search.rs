@@ -8,6 +8,7 @@ use manager::find::index::Candidates;
 use manager::find::{Hits, Question};
 use rmcp::model::{ContentBlock, ProgressNotificationParam, Resource};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::pages::{Part, uri};
@@ -171,6 +172,7 @@ async fn run(call: &Call) -> Result<Returned, Fault> {
     let asked = spoken.clone();
     let filter = finding::apart(move || narrow.filter(&asked)).await?;
     let images = size("images").unwrap_or(0);
+    let (told, doing) = watch::channel("searching".to_owned());
     let question = Question {
         text,
         candidates: if fused { Candidates::Fused } else { Candidates::All },
@@ -180,10 +182,11 @@ async fn run(call: &Call) -> Result<Returned, Fault> {
         rerank: owned("rerank").zip(size("rerank_pages")),
         texts: given.truth("texts") == Some(true),
         previews: images > 0,
+        told: Some(told),
     };
     let seconds = given.whole("max_seconds").unwrap_or(120);
     let searching = library.search(offer, &index, question);
-    let hits = within(call, (begun, seconds), searching).await??;
+    let hits = within(call, (begun, seconds), doing, searching).await??;
     let beside = shown(&index, &hits, images);
     let each = told::hits(&hits, &spoken).map(|(mut told, hit, page)| {
         if page.has_preview {
@@ -226,10 +229,11 @@ fn shown(index: &str, hits: &Hits, images: usize) -> Vec<ContentBlock> {
     all
 }
 
-/// What comes of `work` in time, with its progress told in seconds.
+/// What comes of `work` in time, with its progress told in seconds, and what it is `doing`, as soon as that is something else.
 async fn within<T>(
     call: &Call,
     (begun, seconds): (Instant, u64),
+    mut doing: watch::Receiver<String>,
     work: impl Future<Output = T>,
 ) -> Result<T, Fault> {
     let deadline = begun + Duration::from_secs(seconds);
@@ -247,14 +251,16 @@ async fn within<T>(
                     Fault::field("max_seconds", message)
                 });
             }
-            _ = ticks.tick() => {
-                let Some(token) = call.context.meta.get_progress_token() else { continue };
-                let note = ProgressNotificationParam::new(token, begun.elapsed().as_secs_f64())
-                    .with_total(seconds as f64)
-                    .with_message("searching");
-                // Whoever has gone has given up the call as well.
-                let _ = call.context.peer.notify_progress(note).await;
-            }
+            // Once nobody tells any more, the work is nearly done.
+            Ok(()) = doing.changed() => {}
+            _ = ticks.tick() => {}
         }
+        let Some(token) = call.context.meta.get_progress_token() else { continue };
+        let message = doing.borrow_and_update().clone();
+        let note = ProgressNotificationParam::new(token, begun.elapsed().as_secs_f64())
+            .with_total(seconds as f64)
+            .with_message(message);
+        // Whoever has gone has given up the call as well.
+        let _ = call.context.peer.notify_progress(note).await;
     }
 }

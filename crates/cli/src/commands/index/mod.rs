@@ -32,6 +32,9 @@ const USUAL: &str = "default";
 /// How often a server is asked by those who wait for an answer.
 const ATTEMPTS: u32 = 3;
 
+/// What is said where a key is sent without TLS.
+pub(crate) const OPEN_KEY: &str = "the key can be read on the way; `+tls` before `:` encrypts it";
+
 /// Make documents ready to be found by `folio search`.
 ///
 /// Pages are found by their words, and with a model by how they look (of the ColQwen kind) or by what they mean (one that
@@ -100,7 +103,7 @@ impl ServerKey {
     pub(crate) fn access(&self, address: &Address) -> Result<Access> {
         let access = Access::of(address, self.key_file.as_deref())?;
         if access.key.is_some() && address.is_open() {
-            eprintln!("{address}: the key can be read on the way; `+tls` before `:` encrypts it");
+            eprintln!("{address}: {OPEN_KEY}");
         }
         Ok(access)
     }

@@ -1,7 +1,5 @@
 //! Why an index that is offered is not asked.
 
-use std::path::PathBuf;
-
 use crate::find;
 use crate::{Kind, chain, house};
 
@@ -71,12 +69,12 @@ pub enum LibraryError {
         waiting: usize,
     },
     /// The index, or what is asked of it.
-    #[error("{}", without(&chain(&**error), folder, index))]
+    #[error("{}", without(&chain(&**error), place, &said(index, error)))]
     Index {
         /// The index.
         index: String,
         /// Where it lies, which is not told.
-        folder: PathBuf,
+        place: String,
         /// What went wrong. It says where the index lies, so it is no source for others to print.
         error: Box<find::Error>,
     },
@@ -92,9 +90,18 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// `text` with the name of an index in place of its folder.
-fn without(text: &str, folder: &std::path::Path, index: &str) -> String {
-    text.replace(&folder.display().to_string(), index)
+/// `text` with what an index is called in place of where it lies.
+fn without(text: &str, place: &str, said: &str) -> String {
+    text.replace(place, said)
+}
+
+/// What an index is called: of one on a server, by that.
+fn said(index: &str, error: &find::Error) -> String {
+    if matches!(error, find::Error::Remote(_)) {
+        format!("the server of the index `{index}`")
+    } else {
+        index.to_owned()
+    }
 }
 
 impl LibraryError {
@@ -118,16 +125,28 @@ impl LibraryError {
         Some(match self {
             Self::NoneOffered => "start the server with `--index NAME`, of those that `folio index --index NAME` made".to_owned(),
             Self::Unknown { .. } => "name one of these, or start the server with `--index NAME`".to_owned(),
-            Self::Missing { index } => format!("make it: `folio index FOLDER --index {index}`"),
+            Self::Missing { index } => format!("make it: `folio index FOLDER --index {index}`; on a server, `folio index push`"),
             Self::NoPage { .. } => "the document may have been replaced or removed: search again".to_owned(),
             Self::NoModel { model, .. } => format!("pull `{model}` and offer it, make the index anew, or ask for words alone"),
             Self::OtherWay { .. } => "make the index anew, or ask for words alone".to_owned(),
             Self::Changed { .. } => "it is unloaded: ask again".to_owned(),
             Self::Busy { .. } => "ask again in a moment".to_owned(),
+            // What to do about its server is for whoever runs this one.
+            Self::Index { .. } if self.of_server().is_some() => "tell whoever runs folio here".to_owned(),
             Self::Index { error, .. } => return error.hint(),
             Self::House(error) => return error.hint(),
             Self::Lost => "ask again; if it happens twice, report it".to_owned(),
         })
+    }
+
+    /// What went wrong with the server that the index lies on, if that is what went wrong.
+    pub fn of_server(&self) -> Option<&find::remote::Error> {
+        if let Self::Index { error, .. } = self
+            && let find::Error::Remote(error) = &**error
+        {
+            return Some(error);
+        }
+        None
     }
 
     /// Whether the index that was named is at fault.

@@ -9,6 +9,7 @@ mod error;
 mod makers;
 mod offer;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +21,16 @@ use index::{
     ReaderPages, Size,
 };
 use kernels::cpu::Cpu;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub use error::LibraryError;
 pub use makers::called;
-pub use offer::{Offer, SameName, folder};
+pub use offer::{Location, Offer, OfferError, folder};
 
 use self::makers::{distinct, encoded, tried};
+use super::remote::{self, Access, Patience, Remote};
 use super::search::{Clock, compare};
-use super::{Asked, Error, Found, Rerank, Stamp, makers as made_by};
+use super::{Asked, Error, Found, Rerank, Stamp, Store, makers as made_by};
 use crate::flight::{self, Step};
 use crate::house::House;
 use crate::peak;
@@ -44,6 +46,14 @@ const MOST_WAITING: usize = 256;
 const UNDER_WAY: [usize; 2] = [2, 8];
 /// The task under which searches are counted.
 const TASK: &str = "search";
+/// How long a server of pages is waited for: somebody waits for the answer, and others wait behind.
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(5),
+    answer: Duration::from_secs(30),
+    attempts: 2,
+    first_pause: Duration::from_millis(500),
+    longest_pause: Duration::from_secs(5),
+};
 
 /// What is looked for.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +74,16 @@ pub struct Question {
     pub texts: bool,
     /// Whether the small image of each hit's page is wanted.
     pub previews: bool,
+    /// Where it is told what is done, in words, if anybody listens.
+    pub told: Option<watch::Sender<String>>,
+}
+
+impl Question {
+    fn tell(&self, what: impl Into<String>) {
+        if let Some(told) = &self.told {
+            told.send_replace(what.into());
+        }
+    }
 }
 
 /// What was found.
@@ -111,10 +131,12 @@ pub struct IndexStatus {
 /// What is known of an index.
 #[derive(Clone, Debug)]
 pub struct IndexFacts {
-    /// How much it holds.
-    pub size: Size,
-    /// Bytes of all its files.
-    pub bytes: u64,
+    /// Its pages.
+    pub pages: usize,
+    /// How much it holds beside, and bytes of all its files: not known of an index on a server.
+    pub size: Option<(Size, u64)>,
+    /// The kind of server that it lies on, if it lies on one.
+    pub server: Option<&'static str>,
     /// What made it.
     pub makers: Vec<Maker>,
     /// Who read pages whose own words were missing or in doubt.
@@ -136,30 +158,112 @@ pub struct Maker {
 #[derive(Debug)]
 struct Opened {
     name: String,
-    folder: PathBuf,
+    /// Where it lies, which nobody is told.
+    place: String,
     profile: Profile,
-    index: Index,
+    pages: Pages,
+}
+
+/// The pages of an index.
+#[derive(Debug)]
+enum Pages {
+    /// In a folder.
+    Here(Index),
+    /// On a server.
+    There(Box<Remote>),
 }
 
 impl Opened {
+    /// What is asked for pages.
+    fn store(&self) -> &dyn Store {
+        match &self.pages {
+            Pages::Here(index) => index,
+            Pages::There(remote) => &**remote,
+        }
+    }
+
+    /// Whether it is still what it was when it was opened.
+    fn is_current(&self) -> Result<bool, LibraryError> {
+        match &self.pages {
+            Pages::Here(index) => Ok(index.is_current()),
+            Pages::There(remote) => remote.is_current().map_err(|error| self.error(error)),
+        }
+    }
+
     /// An error of the index.
     fn error(&self, error: impl Into<Error>) -> LibraryError {
-        of_index(&self.name, &self.folder, error.into())
+        of_index(&self.name, &self.place, error.into())
+    }
+
+    /// At most `most` documents, after the one with the number `after`.
+    fn documents(&self, after: i64, most: usize) -> Result<Vec<Document>, Error> {
+        match &self.pages {
+            Pages::Here(index) => Ok(index.documents(Some(DocumentId(after)), most)?),
+            Pages::There(remote) => {
+                let mut all = Store::documents(&**remote)?;
+                all.retain(|document| document.document.0 > after);
+                all.sort_by_key(|document| document.document);
+                all.truncate(most);
+                Ok(all)
+            }
+        }
+    }
+
+    /// The page of this number of a document, if there is one.
+    fn page(&self, document: i64, page: u32) -> Result<Option<PageContent>, Error> {
+        let id = DocumentId(document);
+        let index =
+            match &self.pages {
+                Pages::Here(index) => index,
+                Pages::There(remote) => {
+                    let shown = remote.page(id, page)?;
+                    return Ok(shown.map(|remote::Shown { document, text, preview }| {
+                        PageContent { document, text, preview }
+                    }));
+                }
+            };
+        let pages = index.pages(id)?;
+        let Some((_, found)) = pages.into_iter().find(|(number, _)| *number == page) else {
+            return Ok(None);
+        };
+        let Some(document) = index.document(id)? else { return Ok(None) };
+        let (text, preview) = (index.text(found)?, index.preview(found)?);
+        Ok(Some(PageContent { document, text, preview }))
+    }
+
+    /// How much it holds, who read it, and on which kind of server it lies.
+    fn facts(&self, makers: Vec<Maker>) -> Result<IndexFacts, Error> {
+        match &self.pages {
+            Pages::Here(index) => {
+                let (size, read_by) = (index.size()?, index.readers()?);
+                let bytes = folder_bytes(Path::new(&self.place));
+                let (pages, size) = (size.pages, Some((size, bytes)));
+                Ok(IndexFacts { pages, size, server: None, makers, read_by })
+            }
+            Pages::There(remote) => {
+                let (pages, server) = (remote.count()?, Some(remote.kind().name()));
+                Ok(IndexFacts { pages, size: None, server, makers, read_by: Vec::new() })
+            }
+        }
     }
 }
 
-fn of_index(name: &str, folder: &Path, error: Error) -> LibraryError {
+fn of_index(name: &str, place: &str, error: Error) -> LibraryError {
     let index = name.to_owned();
-    if matches!(error, Error::Index(index::Error::Missing { .. })) {
+    let is_missing = matches!(
+        error,
+        Error::Index(index::Error::Missing { .. }) | Error::Remote(remote::Error::Missing { .. })
+    );
+    if is_missing {
         return LibraryError::Missing { index };
     }
-    LibraryError::Index { index, folder: folder.to_owned(), error: Box::new(error) }
+    LibraryError::Index { index, place: place.to_owned(), error: Box::new(error) }
 }
 
-/// Indexes by their folders, each with a number that grows with its use.
+/// Indexes by where they lie, each with a number that grows with its use.
 #[derive(Debug, Default)]
 struct Shelf {
-    open: BTreeMap<PathBuf, (u64, Arc<Opened>)>,
+    open: BTreeMap<String, (u64, Arc<Opened>)>,
     uses: u64,
 }
 
@@ -228,12 +332,14 @@ impl Library {
         let opened = self.opened(offer, name).await?;
         let (_, options) = made_by(&opened.profile);
         let question = Arc::new(question);
+        question.tell("waiting for the models that made the index");
         let (mut made, mut models) = (super::encoders::Made::default(), Vec::new());
         let mut encoding = Duration::ZERO;
         let wanted = if question.words { Vec::new() } else { distinct(&opened.profile) };
         for encoder in wanted {
             let lease = self.lease(&opened, &encoder).await?;
             models.push(lease.name().to_owned());
+            question.tell(format!("{} reads the question", lease.name()));
             let (opened, question) = (Arc::clone(&opened), Arc::clone(&question));
             let (of, took) = self
                 .apart(move || {
@@ -246,7 +352,10 @@ impl Library {
             encoding += took;
         }
         let judge = match &question.rerank {
-            Some((model, _)) => Some(self.house.lease(model).await?),
+            Some((model, _)) => {
+                question.tell(format!("waiting for {model}"));
+                Some(self.house.lease(model).await?)
+            }
             None => None,
         };
         models.extend(judge.iter().map(|lease| lease.name().to_owned()));
@@ -255,11 +364,17 @@ impl Library {
         let gone = Arc::clone(&going.0);
         self.apart(move || {
             let stop = || gone.load(Ordering::Relaxed);
+            let judged = Cell::new(0);
+            let judging = |more: usize, all: usize| {
+                judged.set(judged.get() + more);
+                question.tell(format!("{} of {all} passages of the best pages read", judged.get()));
+            };
+            question.tell("comparing pages");
             let rerank = judge.as_ref().zip(question.rerank.as_ref());
             let rerank = rerank.map(|(lease, (_, pages))| Rerank {
                 model: lease.model(),
                 pages: *pages,
-                told: &|_, _| (),
+                told: &judging,
                 stop: &stop,
             });
             let asked = Asked {
@@ -271,7 +386,7 @@ impl Library {
                 rerank,
             };
             let clock = Clock::after(encoding);
-            let found = match (compare(&opened.index, &made, &asked, clock), &judge) {
+            let found = match (compare(opened.store(), &made, &asked, clock), &judge) {
                 (Ok(found), judge) => {
                     judge.iter().for_each(|lease| drop(lease.tried(Ok(()))));
                     found
@@ -279,8 +394,8 @@ impl Library {
                 (Err(Error::Runtime(error)), Some(lease)) => return Err(tried(lease, error)),
                 (Err(error), _) => return Err(opened.error(error)),
             };
-            let page = |hit: &Hit| hit_page(&opened.index, hit.page, &question);
-            let pages: index::Result<Vec<_>> = found.answer.hits.iter().map(page).collect();
+            let page = |hit: &Hit| hit_page(opened.store(), hit.page, &question);
+            let pages: Result<Vec<_>, Error> = found.answer.hits.iter().map(page).collect();
             let pages = pages.map_err(|error| opened.error(error))?;
             Ok(Hits { found, pages, models })
         })
@@ -320,14 +435,6 @@ impl Library {
         name: &str,
     ) -> Result<IndexFacts, LibraryError> {
         let opened = self.opened(offer, name).await?;
-        let asked = Arc::clone(&opened);
-        let (size, read_by, bytes) = self
-            .apart(move || {
-                let size = asked.index.size().map_err(|error| asked.error(error))?;
-                let read_by = asked.index.readers().map_err(|error| asked.error(error))?;
-                Ok((size, read_by, folder_bytes(&asked.folder)))
-            })
-            .await?;
         let Profile { vectors, dense, sparse, .. } = &opened.profile;
         let mut makers = Vec::new();
         let of_tokens = made_by(&opened.profile).1.token_vectors;
@@ -338,7 +445,7 @@ impl Library {
             let model = self.maker(&encoder).await?.map(|(name, _)| name);
             makers.push(Maker { finds_by, encoder, model });
         }
-        Ok(IndexFacts { size, bytes, makers, read_by })
+        self.apart(move || opened.facts(makers).map_err(|error| opened.error(error))).await
     }
 
     /// At most `most` documents of the index `name`, after the one with the number `after`.
@@ -352,11 +459,7 @@ impl Library {
         (after, most): (i64, usize),
     ) -> Result<Vec<Document>, LibraryError> {
         let opened = self.opened(offer, name).await?;
-        self.apart(move || {
-            let documents = opened.index.documents(Some(DocumentId(after)), most);
-            documents.map_err(|error| opened.error(error))
-        })
-        .await
+        self.apart(move || opened.documents(after, most).map_err(|error| opened.error(error))).await
     }
 
     /// The page `page` of the document `document` of the index `name`.
@@ -375,21 +478,10 @@ impl Library {
                 let index = opened.name.clone();
                 LibraryError::NoPage { index, document, page }
             };
-            let look = || -> index::Result<Option<PageContent>> {
-                let id = DocumentId(document);
-                let pages = opened.index.pages(id)?;
-                let Some((_, found)) = pages.into_iter().find(|(number, _)| *number == page) else {
-                    return Ok(None);
-                };
-                let Some(document) = opened.index.document(id)? else { return Ok(None) };
-                let text = opened.index.text(found)?;
-                let preview = opened.index.preview(found)?;
-                Ok(Some(PageContent { document, text, preview }))
-            };
-            match look() {
+            match opened.page(document, page) {
                 Ok(page) => page.ok_or_else(missing),
                 // Gone between two looks.
-                Err(index::Error::NoPage { .. }) => Err(missing()),
+                Err(Error::Index(index::Error::NoPage { .. })) => Err(missing()),
                 Err(error) => Err(opened.error(error)),
             }
         })
@@ -405,9 +497,9 @@ impl Library {
         if offer.is_empty() {
             return Err(LibraryError::NoneOffered);
         }
-        if let Some(folder) = offer.folder(name) {
+        if let Some(location) = offer.location(name) {
             let (library, owned) = (Arc::clone(self), name.to_owned());
-            match self.apart(move || library.open(owned, folder)).await {
+            match self.apart(move || library.open(owned, &location)).await {
                 // Of those that are all offered, nobody has named this one.
                 Err(LibraryError::Missing { .. }) if !offer.is_named(name) => {}
                 opened => return opened,
@@ -417,29 +509,27 @@ impl Library {
         Err(LibraryError::Unknown { name: name.to_owned(), offered })
     }
 
-    fn open(&self, name: String, folder: PathBuf) -> Result<Arc<Opened>, LibraryError> {
-        {
+    fn open(&self, name: String, location: &Location) -> Result<Arc<Opened>, LibraryError> {
+        let place = location.to_string();
+        let kept = {
             let mut shelf = self.shelf();
             shelf.uses += 1;
             let now = shelf.uses;
-            match shelf.open.get_mut(&folder) {
-                Some((used, opened)) if opened.index.is_current() && opened.name == name => {
-                    *used = now;
-                    return Ok(Arc::clone(opened));
-                }
-                Some(_) => drop(shelf.open.remove(&folder)),
-                None => {}
+            shelf.open.get_mut(&place).map(|(used, opened)| {
+                *used = now;
+                Arc::clone(opened)
+            })
+        };
+        if let Some(opened) = kept.filter(|opened| opened.name == name) {
+            // A server is asked whether it is, and nobody else waits for that.
+            if opened.is_current()? {
+                return Ok(opened);
             }
         }
-        let fail = |error: Error| of_index(&name, &folder, error);
-        let profile = Index::profile_of(&folder).map_err(|error| fail(error.into()))?;
-        let cpu = self.cpu().map_err(fail)?;
-        if profile.vectors.is_some() {
-            peak::expect_indexes();
-        }
-        let index = Index::open(&folder, &profile, cpu, Limits::default());
-        let index = index.map_err(|error| fail(error.into()))?;
-        let opened = Arc::new(Opened { name, folder: folder.clone(), profile, index });
+        self.shelf().open.remove(&place);
+        let opened = self.open_anew(&name, location);
+        let (profile, pages) = opened.map_err(|error| of_index(&name, &place, error))?;
+        let opened = Arc::new(Opened { name, place: place.clone(), profile, pages });
         let mut shelf = self.shelf();
         if shelf.open.len() >= MOST_OPEN
             && let Some(oldest) =
@@ -448,8 +538,29 @@ impl Library {
             shelf.open.remove(&oldest);
         }
         let now = shelf.uses;
-        shelf.open.insert(folder, (now, Arc::clone(&opened)));
+        shelf.open.insert(place, (now, Arc::clone(&opened)));
         Ok(opened)
+    }
+
+    fn open_anew(&self, name: &str, location: &Location) -> Result<(Profile, Pages), Error> {
+        match location {
+            Location::Folder(folder) => {
+                let profile = Index::profile_of(folder)?;
+                let cpu = self.cpu()?;
+                if profile.vectors.is_some() {
+                    peak::expect_indexes();
+                }
+                let index = Index::open(folder, &profile, cpu, Limits::default())?;
+                Ok((profile, Pages::Here(index)))
+            }
+            Location::Server(address) => {
+                let mut access = Access::of(address, None)?;
+                access.patience = PATIENCE;
+                let remote = Remote::open(address, &access)?;
+                tracing::debug!(index = name, place = %address, "opened");
+                Ok((remote.profile().clone(), Pages::There(Box::new(remote))))
+            }
+        }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -505,12 +616,12 @@ impl Drop for Going {
 }
 
 /// What is wanted of a hit's page beside.
-fn hit_page(index: &Index, page: PageId, question: &Question) -> index::Result<HitPage> {
-    let preview = if question.previews { index.preview(page)? } else { None };
-    let has_preview = preview.is_some() || (!question.previews && index.has_preview(page)?);
-    let text = match question.texts.then(|| index.text(page)) {
+fn hit_page(store: &dyn Store, page: PageId, question: &Question) -> Result<HitPage, Error> {
+    let preview = if question.previews { store.preview(page)? } else { None };
+    let has_preview = preview.is_some() || (!question.previews && store.has_preview(page)?);
+    let text = match question.texts.then(|| store.text(page)) {
         // Gone since it was found.
-        None | Some(Err(index::Error::NoPage { .. })) => None,
+        None | Some(Err(Error::Index(index::Error::NoPage { .. }))) => None,
         Some(text) => Some(text?),
     };
     Ok(HitPage { has_preview, preview, text })

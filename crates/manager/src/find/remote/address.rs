@@ -136,6 +136,11 @@ impl Address {
         self.kind
     }
 
+    /// The collection's name.
+    pub fn collection(&self) -> &str {
+        &self.collection
+    }
+
     /// Whether what is sent there can be read on the way.
     pub fn is_open(&self) -> bool {
         self.rest.scheme() == "http" && !crate::remote::is_near(self.rest.as_str())

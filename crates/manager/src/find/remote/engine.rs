@@ -87,6 +87,7 @@ impl Engine {
                 place: self.place().to_owned(),
                 attempts: 1,
                 why: "something else is making the collection".to_owned(),
+                late: false,
             }),
         }
     }

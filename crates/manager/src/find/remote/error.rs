@@ -41,6 +41,8 @@ pub enum Error {
         attempts: u32,
         /// What was met the last time.
         why: String,
+        /// Whether that was that nothing came in time.
+        late: bool,
     },
     /// It wants to be left alone for longer than is waited.
     #[error("{place}: it asks to be left alone for {} seconds", wait.as_secs())]

@@ -16,7 +16,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -87,10 +87,49 @@ impl Access {
 pub struct Remote {
     engine: Engine,
     made: Made,
-    runtime: Runtime,
+    runtime: EventLoop,
     patience: Patience,
-    /// The names of pages that were found, by the numbers that stand for them here.
-    seen: Mutex<BTreeMap<PageId, Key>>,
+    /// The pages that were found, by the numbers that stand for them here.
+    seen: Mutex<BTreeMap<PageId, Seen>>,
+    /// The pages of documents, by the numbers that stand for these, as they were listed last or found since.
+    listed: Mutex<BTreeMap<(DocumentId, u32), Key>>,
+}
+
+/// A page that was found.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    key: Key,
+    /// Whether it has a small image, where that is known.
+    has_preview: Option<bool>,
+}
+
+/// What the requests of a collection run on. It may be given up where nobody may wait.
+#[derive(Debug)]
+struct EventLoop(Option<Runtime>);
+
+impl EventLoop {
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        match &self.0 {
+            Some(runtime) => runtime.block_on(work),
+            None => unreachable!("an event loop is there until it is dropped"),
+        }
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A page of a collection.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) document: Document,
+    pub(super) text: String,
+    pub(super) preview: Option<(String, Vec<u8>)>,
 }
 
 /// What a server has of a page that was pushed.
@@ -129,8 +168,8 @@ impl Remote {
         match there {
             There::Made(made) => {
                 let made = *made;
-                let (patience, seen) = (access.patience, Mutex::default());
-                Ok(Self { engine, made, runtime, patience, seen })
+                let (seen, listed) = Default::default();
+                Ok(Self { engine, made, runtime, patience: access.patience, seen, listed })
             }
             There::Nothing | There::Empty => Err(Error::Missing { place: address.to_string() }),
         }
@@ -162,8 +201,8 @@ impl Remote {
             }
         }
         let (most, (bytes, pages)) = runtime.block_on(engine.prepare())?;
-        let (patience, seen) = (access.patience, Mutex::default());
-        let remote = Self { engine, made: there, runtime, patience, seen };
+        let (patience, (seen, listed)) = (access.patience, Default::default());
+        let remote = Self { engine, made: there, runtime, patience, seen, listed };
         Ok((remote, Batches { most, bytes, pages }))
     }
 
@@ -227,15 +266,76 @@ impl Remote {
         pause.min(self.patience.longest_pause)
     }
 
+    /// Whether the collection is still there, as it was when it was opened.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(super) fn is_current(&self) -> Result<bool, Error> {
+        match self.runtime.block_on(self.engine.there())? {
+            There::Made(made) => Ok(*made == self.made),
+            There::Nothing | There::Empty => Ok(false),
+        }
+    }
+
+    /// The page of this number of a document, if there is one.
+    pub(super) fn page(&self, document: DocumentId, number: u32) -> Result<Option<Shown>, Error> {
+        let place = (document, number);
+        let known = || self.listed().get(&place).copied();
+        if let Some(key) = known()
+            && let Some(shown) = self.shown(key)?
+        {
+            return Ok(Some(shown));
+        }
+        // It was replaced, or nobody has asked for pages of this document yet.
+        let mut all = BTreeMap::new();
+        let mut visit = |key: Key, values: &Value| {
+            let path = values["path"].as_str().unwrap_or_default();
+            if let Some(number) = self::number(&values["number"]) {
+                all.insert((document_id(path), number), key);
+            }
+        };
+        self.runtime.block_on(self.engine.scan(&["path", "number"], &mut visit))?;
+        *self.listed() = all;
+        known().map_or(Ok(None), |key| self.shown(key))
+    }
+
+    fn shown(&self, key: Key) -> Result<Option<Shown>, Error> {
+        let names = [
+            "path",
+            "document",
+            "pages",
+            "day",
+            "category",
+            "metadata",
+            "text",
+            "preview",
+            "previewKind",
+        ];
+        let found = self.runtime.block_on(self.engine.fetch(&[key], &names))?.pop();
+        Ok(found.map(|(_, values)| {
+            let path = values["path"].as_str().unwrap_or_default();
+            let text = values["text"].as_str().unwrap_or_default().to_owned();
+            Shown { document: described(path, &values), text, preview: preview_of(&values) }
+        }))
+    }
+
+    fn listed(&self) -> MutexGuard<'_, BTreeMap<(DocumentId, u32), Key>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<PageId, Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remember(&self, key: Key) -> PageId {
         let page = PageId(key.number());
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(page, key);
+        self.seen().entry(page).or_insert(Seen { key, has_preview: None });
         page
     }
 
     fn key(&self, page: PageId) -> Result<Key, super::Error> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(seen.get(&page).copied().ok_or(index::Error::NoPage { page })?)
+        let known = self.seen().get(&page).map(|seen| seen.key);
+        Ok(known.ok_or(index::Error::NoPage { page })?)
     }
 
     /// The paths that a pattern stands for, or if `named` those of the files whose names it stands for.
@@ -296,7 +396,7 @@ impl Remote {
     /// Looks up what hits are.
     fn describe(&self, ranked: &[(PageId, f64)], question: &str) -> Result<Vec<Hit>, super::Error> {
         let keys = ranked.iter().map(|(page, _)| self.key(*page)).collect::<Result<Vec<_>, _>>()?;
-        let names = ["path", "number", "text"];
+        let names = ["path", "number", "text", "previewKind"];
         let found = self.runtime.block_on(self.engine.fetch(&keys, &names))?;
         let found: BTreeMap<Key, Value> = found.into_iter().collect();
         let mut hits = Vec::with_capacity(ranked.len());
@@ -304,11 +404,16 @@ impl Remote {
             // A page may have gone since it was found.
             let Some(values) = found.get(key) else { continue };
             let path = values["path"].as_str().unwrap_or_default().to_owned();
+            let (document, number) =
+                (document_id(&path), number(&values["number"]).unwrap_or_default());
+            self.listed().insert((document, number), *key);
+            let has_preview = Some(values["previewKind"].is_string());
+            self.seen().insert(*page, Seen { key: *key, has_preview });
             hits.push(Hit {
                 page: *page,
-                document: document_id(&path),
+                document,
                 path,
-                number: number(&values["number"]).unwrap_or_default(),
+                number,
                 score: *score,
                 snippet: words::snippet(values["text"].as_str().unwrap_or_default(), question),
             });
@@ -317,13 +422,40 @@ impl Remote {
     }
 }
 
-fn connect(address: &Address, access: &Access) -> Result<(Engine, Runtime), Error> {
+fn connect(address: &Address, access: &Access) -> Result<(Engine, EventLoop), Error> {
     let environment = Environment::from_process();
     let wire = Wire::new(address, access.key.as_ref(), &environment, access.patience)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let client = |source| Error::Client { place: address.to_string(), source: Box::new(source) };
     let engine = Engine::new(address.kind, wire, &address.collection);
-    Ok((engine, runtime.map_err(client)?))
+    Ok((engine, EventLoop(Some(runtime.map_err(client)?))))
+}
+
+/// What is known of a document by one of its pages: not which of the others failed.
+fn described(path: &str, values: &Value) -> Document {
+    let text = |name: &str| values[name].as_str();
+    let pairs = values["metadata"].as_array().into_iter().flatten();
+    let pairs = pairs.filter_map(|pair| pair.as_str()?.split_once('='));
+    Document {
+        document: document_id(path),
+        path: path.to_owned(),
+        hash: text("document").and_then(Hash::from_hex).unwrap_or(Hash([0; 32])),
+        date: number(&values["day"]).and_then(|day| written(day.into())),
+        category: text("category").map(str::to_owned),
+        metadata: pairs.map(|(name, of)| (name.to_owned(), of.to_owned())).collect(),
+        pages: number(&values["pages"]).unwrap_or_default(),
+        failures: Vec::new(),
+        // Who read them is not moved.
+        reading: None,
+        read_by: Vec::new(),
+        unread: Vec::new(),
+    }
+}
+
+/// A page's small image.
+fn preview_of(values: &Value) -> Option<(String, Vec<u8>)> {
+    let bytes = values["preview"].as_str().and_then(|text| STANDARD.decode(text).ok())?;
+    Some((values["previewKind"].as_str()?.to_owned(), bytes))
 }
 
 /// How many words a text has.
@@ -337,12 +469,12 @@ fn number(value: &Value) -> Option<u32> {
     (0.0..=f64::from(u32::MAX)).contains(&whole).then_some(whole as u32)
 }
 
-/// A number that stands for a document here.
+/// A number that stands for a document here: one that JavaScript can hold.
 fn document_id(path: &str) -> DocumentId {
     use sha2::{Digest as _, Sha256};
     let sum = Sha256::digest(path);
     let first: [u8; 8] = std::array::from_fn(|at| sum[at]);
-    DocumentId((u64::from_be_bytes(first) >> 1).cast_signed())
+    DocumentId((u64::from_be_bytes(first) >> 11).cast_signed())
 }
 
 impl Store for Remote {
@@ -458,9 +590,15 @@ impl Store for Remote {
         let keys = [self.key(page)?];
         let found = self.engine.fetch(&keys, &["preview", "previewKind"]);
         let found = self.runtime.block_on(found)?.pop();
-        let text = |name: &str| found.as_ref().and_then(|(_, values)| values[name].as_str());
-        let bytes = text("preview").and_then(|text| STANDARD.decode(text).ok());
-        Ok(text("previewKind").map(str::to_owned).zip(bytes))
+        Ok(found.and_then(|(_, values)| preview_of(&values)))
+    }
+
+    fn has_preview(&self, page: PageId) -> Result<bool, super::Error> {
+        let known = self.seen().get(&page).and_then(|seen| seen.has_preview);
+        match known {
+            Some(known) => Ok(known),
+            None => Ok(self.preview(page)?.is_some()),
+        }
     }
 
     fn text(&self, page: PageId) -> Result<String, super::Error> {
@@ -488,23 +626,7 @@ impl Store for Remote {
         let mut visit = |_: Key, values: &Value| {
             let text = |name: &str| values[name].as_str();
             let path = text("path").unwrap_or_default();
-            let document = all.entry(path.to_owned()).or_insert_with(|| {
-                let pairs = values["metadata"].as_array().into_iter().flatten();
-                let pairs = pairs.filter_map(|pair| pair.as_str()?.split_once('='));
-                Document {
-                    document: document_id(path),
-                    path: path.to_owned(),
-                    hash: text("document").and_then(Hash::from_hex).unwrap_or(Hash([0; 32])),
-                    date: number(&values["day"]).and_then(|day| written(day.into())),
-                    category: text("category").map(str::to_owned),
-                    metadata: pairs.map(|(name, of)| (name.to_owned(), of.to_owned())).collect(),
-                    pages: number(&values["pages"]).unwrap_or_default(),
-                    failures: Vec::new(),
-                    reading: None,
-                    read_by: Vec::new(),
-                    unread: Vec::new(),
-                }
-            });
+            let document = all.entry(path.to_owned()).or_insert_with(|| described(path, values));
             if let Some(why) = text("failure") {
                 let page = number(&values["number"]).unwrap_or_default();
                 document.failures.push((page, why.to_owned()));

@@ -61,7 +61,7 @@ impl Default for Patience {
 #[derive(Debug)]
 enum Attempt {
     /// It may work the next time.
-    Again { why: String, wait: Option<Duration> },
+    Again { why: String, wait: Option<Duration>, late: bool },
     /// It will not.
     Never(Error),
 }
@@ -75,6 +75,8 @@ pub(super) struct Wire {
     rest_base: Url,
     grpc_base: Url,
     key: Option<(HeaderName, HeaderValue)>,
+    /// The same, to be taken out of what the server says.
+    secret: Option<Token>,
     patience: Patience,
     /// What errors call the collection.
     pub(super) place: String,
@@ -126,6 +128,7 @@ impl Wire {
             rest_base: address.rest.clone(),
             grpc_base: address.grpc.clone(),
             key: key.map(header).transpose()?,
+            secret: key.cloned(),
             patience,
             place,
         })
@@ -215,7 +218,7 @@ impl Wire {
         sent: usize,
     ) -> Result<Said, Attempt> {
         let place = self.place.clone();
-        let message = || message(bytes);
+        let message = || self.hushed(message(bytes));
         match status {
             200..=299 | 404 | 409 | 422 => {
                 // Some answers have no body.
@@ -234,7 +237,7 @@ impl Wire {
             413 => Err(Attempt::Never(Error::TooLarge { place, bytes: sent })),
             408 | 429 | 500..=599 => {
                 let why = format!("status {status}: {}", message());
-                Err(Attempt::Again { why, wait: retry_after(headers) })
+                Err(Attempt::Again { why, wait: retry_after(headers), late: status == 504 })
             }
             _ => {
                 let (status, message) = (format!("status {status}"), message());
@@ -255,7 +258,7 @@ impl Wire {
         else {
             return Err(self.garbage(action, "it has no gRPC status".to_owned()));
         };
-        let message = unescaped(text("grpc-message").unwrap_or_default());
+        let message = self.hushed(unescaped(text("grpc-message").unwrap_or_default()));
         let place = self.place.clone();
         let named = format!("gRPC status {status}");
         match status {
@@ -269,9 +272,17 @@ impl Wire {
             4 | 8 | 10 | 14 => {
                 let pushed = text("grpc-retry-pushback-ms").and_then(|ms| ms.parse().ok());
                 let wait = pushed.map(Duration::from_millis).or_else(|| retry_after(headers));
-                Err(Attempt::Again { why: format!("{named}: {message}"), wait })
+                Err(Attempt::Again { why: format!("{named}: {message}"), wait, late: status == 4 })
             }
             _ => Err(Attempt::Never(Error::Refused { place, action, status: named, message })),
+        }
+    }
+
+    /// What a server says, without the key, should that stand in it.
+    fn hushed(&self, said: String) -> String {
+        match &self.secret {
+            Some(key) if said.contains(key.secret()) => said.replace(key.secret(), "…"),
+            Some(_) | None => said,
         }
     }
 
@@ -313,19 +324,21 @@ impl Wire {
             let late = || Attempt::Again {
                 why: format!("no answer within {} seconds", limit.as_secs_f32()),
                 wait: None,
+                late: true,
             };
             let asked = tokio::time::timeout(limit, ask()).await;
-            let (why, wait) = match asked.unwrap_or_else(|_| Err(late())) {
+            let (why, wait, late) = match asked.unwrap_or_else(|_| Err(late())) {
                 Ok(answer) => return Ok(answer),
                 Err(Attempt::Never(error)) => return Err(error),
-                Err(Attempt::Again { why, wait }) => (why, wait),
+                Err(Attempt::Again { why, wait, late }) => (why, wait, late),
             };
             failures += 1;
             if let Some(wait) = wait.filter(|wait| *wait > patience.longest_pause) {
                 return Err(Error::Busy { place: self.place.clone(), wait });
             }
             if failures >= patience.attempts {
-                return Err(Error::GaveUp { place: self.place.clone(), attempts: failures, why });
+                let (place, attempts) = (self.place.clone(), failures);
+                return Err(Error::GaveUp { place, attempts, why, late });
             }
             let doubled = patience.first_pause.saturating_mul(1 << (failures - 1).min(16));
             let pause = wait.unwrap_or(doubled).min(patience.longest_pause);
@@ -354,11 +367,12 @@ fn framed(bytes: &[u8]) -> Result<&[u8], String> {
 fn broken(error: reqwest::Error) -> Attempt {
     // The innermost cause says most, and the address is said anyway.
     let error = error.without_url();
+    let is_late = error.is_timeout();
     let mut cause: &dyn std::error::Error = &error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    Attempt::Again { why: cause.to_string(), wait: None }
+    Attempt::Again { why: cause.to_string(), wait: None, late: is_late }
 }
 
 /// What a server says went wrong: in Qdrant's form, in Weaviate's, or as it is.
