@@ -45,14 +45,26 @@ pub struct Seer {
 }
 
 impl Seer {
-    /// Answers each question with what `script` makes of its number, from 0, and of itself.
+    /// Answers each question with what `script` makes of its number, from 0, and of itself. Its only
+    /// model is `eyes`.
     ///
     /// # Panics
     /// If no port can be had.
     pub fn start(script: impl Fn(usize, &Question) -> Said + Send + Sync + 'static) -> Self {
+        Self::of(&["eyes"], script)
+    }
+
+    /// The same with these models.
+    ///
+    /// # Panics
+    /// If no port can be had.
+    pub fn of(
+        models: &'static [&'static str],
+        script: impl Fn(usize, &Question) -> Said + Send + Sync + 'static,
+    ) -> Self {
         let heard: Arc<Mutex<Vec<Question>>> = Arc::default();
         let told = Arc::clone(&heard);
-        let port = Port::listen(move |stream| serve(&stream, &told, &script));
+        let port = Port::listen(move |stream| serve(&stream, models, &told, &script));
         Self { port, heard }
     }
 
@@ -82,14 +94,20 @@ pub fn turned(degrees: u16, text: &str) -> String {
         .replace("correction: 0", &format!("correction: {degrees}"))
 }
 
-fn serve(stream: &TcpStream, heard: &Mutex<Vec<Question>>, script: &Script) -> std::io::Result<()> {
+fn serve(
+    stream: &TcpStream,
+    models: &[&str],
+    heard: &Mutex<Vec<Question>>,
+    script: &Script,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let Some(incoming) = Incoming::read(&mut reader)? else { return Ok(()) };
     let path = incoming.target;
     let authorization = incoming.headers.get("authorization").cloned();
     let body: Value = serde_json::from_slice(&incoming.body).unwrap_or(Value::Null);
     if path.ends_with("/models") {
-        let list = json!({"object": "list", "data": [{"id": "eyes", "object": "model"}]});
+        let models: Vec<_> = models.iter().map(|id| json!({"id": id, "object": "model"})).collect();
+        let list = json!({"object": "list", "data": models});
         return answer(stream, 200, "application/json", "", &list.to_string());
     }
     let question = Question { path, authorization, body };

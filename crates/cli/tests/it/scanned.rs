@@ -52,7 +52,7 @@ fn shown(world: &World) -> Value {
 
 #[test]
 fn scans_are_found_by_what_was_read_on_them() {
-    let seer = Seer::start(|_, _| said("# Deed\n\nThe garden is sold."));
+    let seer = Seer::of(&["eyes", "others"], |_, _| said("# Deed\n\nThe garden is sold."));
     let world = world(&seer);
     let index = ["index", "papers"];
     let with = |more: &[&'static str]| world.run(&[&index[..], more].concat());
@@ -153,7 +153,7 @@ fn what_was_read_outlives_a_kill() {
 
 #[test]
 fn a_page_that_nobody_can_read_is_found_by_its_looks_and_named() {
-    let seer = Seer::start(|_, question| match question.body["model"].as_str() {
+    let seer = Seer::of(&["eyes", "others"], |_, question| match question.body["model"].as_str() {
         Some("eyes") => Said::Text("round and round".to_owned(), "length"),
         _ => said("The strip is white"),
     });

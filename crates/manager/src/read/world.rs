@@ -194,34 +194,52 @@ async fn question(
     Ok((message, options))
 }
 
-/// Asks a model of a house.
+/// Asks a model of a house. A server that has no word for the form of an answer is asked without: what
+/// it says is held against that form all the same.
 async fn here(
     house: &Arc<House>,
     model: String,
     message: Message,
     options: GenerateOptions,
 ) -> Answer {
-    let prompt = Prompt::Chat(vec![message], Box::default());
-    let ask = house::Ask { model: model.clone(), prompt, options, strict: false };
-    let heard = async {
-        let mut answer = house.answer(ask).await?;
-        let mut hearing = Hearing::default();
-        let by = answer.model().to_owned();
-        let finish = loop {
-            match answer.next().await? {
-                Some(News::Text(more)) => {
-                    if let Some(finish) = hearing.hear(&more) {
-                        break finish;
-                    }
-                }
-                Some(News::End(end)) => break ended(&end.reason),
-                Some(_) => {}
-                None => break silent(),
-            }
-        };
-        Ok(Heard { by: (by != model).then_some(by), ..hearing.end(finish, answer.usage()) })
+    let free = GenerateOptions { constraint: None, ..options.clone() };
+    let heard = match hear(house, &model, message.clone(), options).await {
+        Err(error) if lacks_form(&error) => hear(house, &model, message, free).await,
+        heard => heard,
     };
-    heard.await.map_or_else(|error: house::Error| sorted(&error), Answer::Text)
+    heard.map_or_else(|error| sorted(&error), Answer::Text)
+}
+
+/// Whether a server has no word for the form that an answer should have.
+fn lacks_form(error: &house::Error) -> bool {
+    matches!(error, house::Error::Remote(remote::Error::Unsupported { field: "regex", .. }))
+}
+
+/// Listens to a model of a house until it ends.
+async fn hear(
+    house: &Arc<House>,
+    model: &str,
+    message: Message,
+    options: GenerateOptions,
+) -> Result<Heard, house::Error> {
+    let prompt = Prompt::Chat(vec![message], Box::default());
+    let ask = house::Ask { model: model.to_owned(), prompt, options, strict: false };
+    let mut answer = house.answer(ask).await?;
+    let mut hearing = Hearing::default();
+    let by = answer.model().to_owned();
+    let finish = loop {
+        match answer.next().await? {
+            Some(News::Text(more)) => {
+                if let Some(finish) = hearing.hear(&more) {
+                    break finish;
+                }
+            }
+            Some(News::End(end)) => break ended(&end.reason),
+            Some(_) => {}
+            None => break silent(),
+        }
+    };
+    Ok(Heard { by: (by != model).then_some(by), ..hearing.end(finish, answer.usage()) })
 }
 
 /// Asks a model of a server elsewhere.

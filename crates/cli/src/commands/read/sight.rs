@@ -162,7 +162,7 @@ impl Eyes {
 
 fn event_loop() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    Ok(built.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))?)
+    built.map_err(|error| Problem::io("start", "the event loop".as_ref(), error))
 }
 
 /// The models that a house must offer so that those `wanted` can be asked. What is not here is pulled in sight of the user,

@@ -168,7 +168,7 @@ struct Opened {
 #[derive(Debug)]
 enum Pages {
     /// In a folder.
-    Here(Index),
+    Here(Box<Index>),
     /// On a server.
     There(Box<Remote>),
 }
@@ -177,7 +177,7 @@ impl Opened {
     /// What is asked for pages.
     fn store(&self) -> &dyn Store {
         match &self.pages {
-            Pages::Here(index) => index,
+            Pages::Here(index) => &**index,
             Pages::There(remote) => &**remote,
         }
     }
@@ -214,7 +214,7 @@ impl Opened {
         let id = DocumentId(document);
         let index =
             match &self.pages {
-                Pages::Here(index) => index,
+                Pages::Here(index) => &**index,
                 Pages::There(remote) => {
                     let shown = remote.page(id, page)?;
                     return Ok(shown.map(|remote::Shown { document, text, preview }| {
@@ -551,7 +551,7 @@ impl Library {
                     peak::expect_indexes();
                 }
                 let index = Index::open(folder, &profile, cpu, Limits::default())?;
-                Ok((profile, Pages::Here(index)))
+                Ok((profile, Pages::Here(Box::new(index))))
             }
             Location::Server(address) => {
                 let mut access = Access::of(address, None)?;

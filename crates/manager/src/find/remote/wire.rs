@@ -76,7 +76,7 @@ pub(super) struct Wire {
     grpc_base: Url,
     key: Option<(HeaderName, HeaderValue)>,
     /// The same, to be taken out of what the server says.
-    secret: Option<Token>,
+    token: Option<Token>,
     patience: Patience,
     /// What errors call the collection.
     pub(super) place: String,
@@ -128,7 +128,7 @@ impl Wire {
             rest_base: address.rest.clone(),
             grpc_base: address.grpc.clone(),
             key: key.map(header).transpose()?,
-            secret: key.cloned(),
+            token: key.cloned(),
             patience,
             place,
         })
@@ -280,7 +280,7 @@ impl Wire {
 
     /// What a server says, without the key, should that stand in it.
     fn hushed(&self, said: String) -> String {
-        match &self.secret {
+        match &self.token {
             Some(key) if said.contains(key.secret()) => said.replace(key.secret(), "…"),
             Some(_) | None => said,
         }
